@@ -14,6 +14,7 @@ headers=$(cd "$top" && find session managers container webapps tests \
 [ "$headers" ] || { echo "headers.sh: no header in $top"; exit 99; }
 
 bad=0
+# shellcheck disable=SC2086 # flags are several words
 for header in $headers; do
     # CUnit may be missing; then nobody includes this one either.
     [ "$header" = tests/unit.h ] &&

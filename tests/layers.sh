@@ -12,6 +12,7 @@ rooms=
 for room in session managers container webapps tests bench; do
     [ -d "$room" ] && rooms="$rooms $room"
 done
+# shellcheck disable=SC2086 # names of rooms hold no spaces
 files=$(find $rooms -name '*.[ch]' | sort)
 [ "$files" ] || { echo "layers.sh: no source here: $PWD"; exit 99; }
 
@@ -152,6 +153,7 @@ FNR == 801 { bad("more than 800 lines") }
                     "atoll|tmpnam|mktemp|alloca"))
         bad("a function that is not used here")
     if (room == "session" && FILENAME ~ /\.c$/ &&
+        FILENAME != "session/log.c" &&
         calls(code, "clock_gettime|gettimeofday|time|instant_read"))
         bad("session/ reads no clock: now is an argument")
 }

@@ -20,7 +20,8 @@ TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/margay-test-XXXXXX") || exit 99
 export TMPDIR
 trap 'rm -rf "$TMPDIR"' EXIT
 # timeout leads a process group: its signals reach the test's children too.
-trap 'kill -TERM "$child" 2>/dev/null; wait "$child"; exit 99' HUP INT TERM
+trap 'trap "" HUP INT TERM
+      kill -TERM "$child" 2>/dev/null; wait "$child"; exit 99' HUP INT TERM
 
 timeout --kill-after=5 "$seconds" "$@" </dev/null &
 child=$!

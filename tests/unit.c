@@ -40,6 +40,8 @@ static void case_started(const CU_pTest test, const CU_pSuite suite)
     for (run.now = 0; run.now < run.count; run.now++)
         if (strcmp(run.cases[run.now].name, test->pName) == 0)
             break;
+    /* Stays the last line when the case crashes or never ends. */
+    printf("%s ...\n", test->pName);
 }
 
 static void case_ended(const CU_pTest test, const CU_pSuite suite,
@@ -52,13 +54,13 @@ static void case_ended(const CU_pTest test, const CU_pSuite suite,
                f->strCondition ? f->strCondition : "failed");
     if (failures) {
         run.failed++;
-        printf("FAILED  %s\n", test->pName);
+        printf("FAILED\n");
     } else if (run.skipped) {
         run.skips++;
         printf("skipped %s: %s\n", test->pName, run.reason);
     } else {
         run.passed++;
-        printf("ok      %s\n", test->pName);
+        printf("ok\n");
     }
 }
 
