@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "session/buf.h"
+#include "session/record_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The nodes that a record names, sorted. */
+struct nodes {
+    uint64_t *items, first[16];
+    size_t count, cap;
+};
+
+static size_t nodes_place(const struct nodes *n, uint64_t node)
+{
+    size_t low = 0, high = n->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (n->items[middle] < node)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static void nodes_add(struct nodes *n, uint64_t node)
+{
+    size_t at = nodes_place(n, node);
+
+    if (at < n->count && n->items[at] == node)
+        return;
+    if (n->count == n->cap) {
+        uint64_t *items = mem_alloc(2 * n->cap * sizeof *items);
+        memcpy(items, n->items, n->count * sizeof *items);
+        if (n->items != n->first)
+            free(n->items);
+        n->items = items;
+        n->cap *= 2;
+    }
+    memmove(n->items + at + 1, n->items + at,
+            (n->count - at) * sizeof *n->items);
+    n->items[at] = node;
+    n->count++;
+}
+
+static void nodes_add_slots(struct nodes *n, const struct reg *reg)
+{
+    struct slots s;
+    struct slot slot;
+    slots_begin(&s, reg);
+    while (slots_next(&s, &slot))
+        nodes_add(n, slot.node);
+}
+
+static void nodes_collect(struct nodes *n, const struct reg *regs,
+                          size_t count)
+{
+    n->items = n->first;
+    n->count = 0;
+    n->cap = sizeof n->first / sizeof n->first[0];
+    for (size_t i = 0; i < count; i++) {
+        if (!regs[i].never_set)
+            nodes_add(n, regs[i].node);
+        if (regs[i].type == VALUE_COUNTER)
+            nodes_add_slots(n, &regs[i]);
+        if (regs[i].other)
+            nodes_add_slots(n, regs[i].other);
+    }
+}
+
+/* Two sorted rows of slots become one; of a slot in both, the larger values.
+ * Returns the number; w may be NULL to count only. */
+static size_t slots_join(struct pack_writer *w, const struct nodes *n,
+                         const struct reg *a, const struct reg *b)
+{
+    struct slots sa, sb = {.left = 0};
+    struct slot x, y, out;
+    size_t count = 0;
+
+    slots_begin(&sa, a);
+    if (b)
+        slots_begin(&sb, b);
+    bool in_a = slots_next(&sa, &x), in_b = slots_next(&sb, &y);
+    while (in_a || in_b) {
+        bool take_a = in_a && (!in_b || x.node <= y.node);
+        bool take_b = in_b && (!in_a || y.node <= x.node);
+        out = take_a ? x : y;
+        if (take_a && take_b) {
+            out.plus = x.plus > y.plus ? x.plus : y.plus;
+            out.minus = x.minus > y.minus ? x.minus : y.minus;
+        }
+        if (w) {
+            pack_uint(w, nodes_place(n, out.node));
+            pack_uint(w, out.plus);
+            pack_uint(w, out.minus);
+        }
+        count++;
+        if (take_a)
+            in_a = slots_next(&sa, &x);
+        if (take_b)
+            in_b = slots_next(&sb, &y);
+    }
+    return count;
+}
+
+static void build_counter(struct pack_writer *w, const struct nodes *n,
+                          const struct reg *reg)
+{
+    struct slots a, b = {.base = INT64_MIN};
+
+    slots_begin(&a, reg);
+    if (reg->other)
+        slots_begin(&b, reg->other);
+    pack_array(w, 1 + 3 * slots_join(NULL, n, reg, reg->other));
+    pack_int(w, a.base > b.base ? a.base : b.base);
+    slots_join(w, n, reg, reg->other);
+}
+
+static void build_reg(struct pack_writer *w, const struct head *head,
+                      const struct nodes *n, const struct reg *reg)
+{
+    if (reg->key.name)
+        pack_str(w, reg->key.name, reg->key.len);
+    else
+        pack_int(w, reg->key.field);
+    pack_uint(w, reg->type);
+    if (reg->never_set) {
+        pack_nil(w);
+        pack_nil(w);
+    } else {
+        pack_int(w, reg->time - head->birth);
+        pack_uint(w, nodes_place(n, reg->node));
+    }
+    if (reg->type == VALUE_COUNTER)
+        build_counter(w, n, reg);
+    else
+        pack_raw(w, reg->value, reg->value_len);
+}
+
+static size_t build_expected(const struct reg *regs, size_t count)
+{
+    size_t expected = sizeof(struct record) + 64;
+    for (size_t i = 0; i < count; i++)
+        expected += regs[i].key.len + regs[i].value_len + 24 +
+                    (regs[i].other ? regs[i].other->value_len + 24 : 0);
+    return expected;
+}
+
+static void build_nodes(struct pack_writer *w, const struct nodes *n)
+{
+    uint8_t bytes[8];
+
+    /* the header of a bin of that length, then the numbers themselves */
+    if (n->count < 32)
+        pack_raw(w, (uint8_t[]){0xc4, (uint8_t)(8 * n->count)}, 2);
+    else
+        pack_raw(w,
+                 (uint8_t[]){0xc6, (uint8_t)(n->count >> 21),
+                             (uint8_t)(n->count >> 13),
+                             (uint8_t)(n->count >> 5),
+                             (uint8_t)(n->count << 3)},
+                 5);
+    for (size_t i = 0; i < n->count; i++) {
+        uint64_t u = __builtin_bswap64(n->items[i]);
+        memcpy(bytes, &u, 8);
+        pack_raw(w, bytes, 8);
+    }
+}
+
+struct record *record_build(const struct head *head, const struct reg *regs,
+                            size_t count)
+{
+    struct pack_writer w;
+    struct nodes nodes;
+    struct record blank = {.refs = 1, .newest = head->birth};
+
+    nodes_collect(&nodes, regs, count);
+    pack_init(&w, build_expected(regs, count));
+    pack_raw(&w, &blank, offsetof(struct record, bytes));
+    pack_raw(&w, (uint8_t[]){0x97, RECORD_FORMAT, (uint8_t)head->kind,
+                             head->whole ? 0xc3 : 0xc2}, 4);
+    pack_bin(&w, head->id, ID_SIZE);
+    pack_int(&w, head->birth);
+    build_nodes(&w, &nodes);
+    pack_array(&w, 5 * count);
+    for (size_t i = 0; i < count; i++) {
+        build_reg(&w, head, &nodes, &regs[i]);
+        if (regs[i].time > blank.newest)
+            blank.newest = regs[i].time;
+    }
+    if (nodes.items != nodes.first)
+        free(nodes.items);
+    struct record *r = mem_resize(w.data, w.len);
+    r->newest = blank.newest;
+    r->len = (uint32_t)(w.len - offsetof(struct record, bytes));
+    return r;
+}
