@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_list.h: the stores that are built in, one line each. The name is that
+ * of the const struct store_ops: store_NAME. */
+#include "config.h"
+
+STORE(memory)
+STORE(sqlite)

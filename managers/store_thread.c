@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The thread that drives a store: session/store.h over session/store_impl.h.
+ *
+ * Laws   `lock` guards the queue, the waiting expiry, the reason and the
+ *        flags beside them. It is never held while the store or a done
+ *        callback runs, so both may come back in.
+ *        `usable` says what the last check found: while it is false nothing
+ *        is queued and nothing reaches the store but check.
+ *        `ended` is set under the lock with an empty queue: nothing is queued
+ *        afterwards, so no call is ever left behind. */
+#include "config.h"
+
+#include "session/buf.h"
+#include "session/store.h"
+#include "session/store_impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STORE_CHECK_MS 250
+
+/* What is wrong is told when it begins, when the cause changes, and when it
+ * is over. */
+struct trouble {
+    atomic_bool on;
+    const char *what, *over;
+    char text[sizeof(struct err)];
+};
+
+struct expiry {
+    bool due;
+    struct instant now;
+    unsigned limit;
+    store_removed_fn *each;
+    void *user;
+};
+
+struct store_counts {
+    atomic_uint_fast64_t get_ok, get_unchanged, get_absent, get_failed;
+    atomic_uint_fast64_t put_ok, put_conflict, put_absent, put_failed,
+        put_uncertain;
+    atomic_uint_fast64_t batches, expired, queued;
+};
+
+struct store {
+    struct store_base *base;
+    const struct store_ops *ops;
+    pthread_t thread;
+
+    pthread_mutex_t lock;
+    pthread_cond_t wake; /* on the monotonic clock */
+    struct store_call *first, **last;
+    struct expiry expiry;
+    struct err reason; /* why it is not usable */
+    bool idle, closing, ended;
+    int64_t close_by; /* monotonic ms, when closing */
+
+    int64_t next_check; /* the thread's own */
+    atomic_bool usable, suspect;
+    struct trouble check, get, put;
+    struct store_counts counts;
+};
+
+/* The batch that the thread itself gives to the store. */
+struct turn {
+    struct store_batch batch;
+    struct store *store;
+    struct store_call *held, **held_last;
+    unsigned handed;
+    bool failed, wrote;
+    struct err err;
+};
+
+static int64_t mono_now(void)
+{
+    return instant_read().mono;
+}
+
+/* --- troubles ------------------------------------------------------------- */
+
+static void trouble_tell(struct store *s, struct trouble *t,
+                         const struct err *err)
+{
+    bool is_new;
+
+    pthread_mutex_lock(&s->lock);
+    is_new = !t->on || strcmp(t->text, err->text) != 0;
+    t->on = true;
+    snprintf(t->text, sizeof t->text, "%s", err->text);
+    pthread_mutex_unlock(&s->lock);
+    if (is_new)
+        log_line(s->base->env.log, LOG_WARN, "store", "%s%s: %s", s->ops->name,
+                 t->what, err->text);
+}
+
+static void trouble_over(struct store *s, struct trouble *t)
+{
+    if (atomic_load_explicit(&t->on, memory_order_relaxed) &&
+        atomic_exchange(&t->on, false))
+        log_line(s->base->env.log, LOG_INFO, "store", "%s %s", s->ops->name,
+                 t->over);
+}
+
+static enum rc store_check(struct store *s, struct err *err)
+{
+    enum rc rc = RC_OK;
+
+    err->text[0] = '\0';
+    atomic_store(&s->suspect, false);
+    if (s->ops->check)
+        rc = s->ops->check(s->base, err);
+    s->next_check = mono_now() + STORE_CHECK_MS;
+    if (rc == RC_OK) {
+        atomic_store(&s->usable, true);
+        trouble_over(s, &s->check);
+        return rc;
+    }
+    pthread_mutex_lock(&s->lock);
+    s->reason = *err;
+    atomic_store(&s->usable, false);
+    pthread_mutex_unlock(&s->lock);
+    trouble_tell(s, &s->check, err);
+    return rc;
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static void count_get(struct store_counts *c, const struct store_call *call,
+                      enum rc rc)
+{
+    if (rc == RC_OK && call->unchanged)
+        c->get_unchanged++;
+    else if (rc == RC_OK)
+        c->get_ok++;
+    else if (rc == RC_ABSENT)
+        c->get_absent++;
+    else
+        c->get_failed++;
+}
+
+static void count_put(struct store_counts *c, enum rc rc)
+{
+    if (rc == RC_OK)
+        c->put_ok++;
+    else if (rc == RC_CONFLICT)
+        c->put_conflict++;
+    else if (rc == RC_ABSENT)
+        c->put_absent++;
+    else if (rc == RC_UNCERTAIN)
+        c->put_uncertain++;
+    else
+        c->put_failed++;
+}
+
+static bool is_failure(enum rc rc)
+{
+    return rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN;
+}
+
+static void store_answer(struct store *s, struct store_call *call, enum rc rc)
+{
+    assert(rc != RC_PENDING);
+    if (call->is_put)
+        count_put(&s->counts, rc);
+    else
+        count_get(&s->counts, call, rc);
+    call->rc = rc;
+    call->done(call); /* may free the call */
+}
+
+static enum rc store_refuse(struct store *s, struct store_call *call)
+{
+    pthread_mutex_lock(&s->lock);
+    call->err = s->reason;
+    pthread_mutex_unlock(&s->lock);
+    if (!call->err.text[0])
+        err_set(&call->err, RC_UNAVAILABLE, "%s is closed", s->ops->name);
+    return call->rc = RC_UNAVAILABLE;
+}
+
+static struct store_call *store_take(struct store *s)
+{
+    struct store_call *call;
+
+    pthread_mutex_lock(&s->lock);
+    call = s->first;
+    if (call) {
+        s->first = call->next;
+        if (!s->first)
+            s->last = &s->first;
+        call->next = NULL;
+        s->counts.queued--;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return call;
+}
+
+static void store_refuse_all(struct store *s)
+{
+    struct store_call *call;
+
+    while ((call = store_take(s)))
+        store_answer(s, call, store_refuse(s, call));
+}
+
+/* --- the batch ------------------------------------------------------------ */
+
+static struct store_call *turn_next(struct store_batch *batch)
+{
+    struct turn *t = (struct turn *)batch;
+    struct store_call *call;
+
+    if (t->handed == STORE_BATCH_MAX)
+        return NULL;
+    call = store_take(t->store);
+    if (call)
+        t->handed++;
+    return call;
+}
+
+static void turn_note(struct turn *t, const struct store_call *call, enum rc rc)
+{
+    if (!is_failure(rc)) {
+        if (!call->is_put)
+            trouble_over(t->store, &t->store->get);
+        return;
+    }
+    if (call->is_put) {
+        t->failed = true;
+        t->err = call->err;
+    } else {
+        atomic_store(&t->store->suspect, true);
+        trouble_tell(t->store, &t->store->get, &call->err);
+    }
+}
+
+static void turn_answer(struct store_batch *batch, struct store_call *call,
+                        enum rc rc)
+{
+    struct turn *t = (struct turn *)batch;
+
+    turn_note(t, call, rc);
+    store_answer(t->store, call, rc);
+}
+
+static void turn_hold(struct store_batch *batch, struct store_call *call)
+{
+    struct turn *t = (struct turn *)batch;
+
+    assert(call->is_put && call->new_version);
+    *t->held_last = call;
+    t->held_last = &call->next;
+}
+
+static void turn_settle(struct store_batch *batch, enum rc rc,
+                        const struct err *err)
+{
+    struct turn *t = (struct turn *)batch;
+    struct store_call *call = t->held, *next;
+
+    assert(rc == RC_OK || err);
+    t->held = NULL;
+    t->held_last = &t->held;
+    if (rc == RC_OK && call)
+        t->wrote = true;
+    for (; call; call = next) {
+        next = call->next;
+        call->next = NULL;
+        if (rc != RC_OK)
+            call->err = *err;
+        turn_answer(batch, call, rc);
+    }
+}
+
+static void store_run(struct store *s)
+{
+    struct turn t = {
+        .batch = {.next = turn_next,
+                  .answer = turn_answer,
+                  .hold = turn_hold,
+                  .settle = turn_settle},
+        .store = s,
+    };
+    struct err err;
+
+    t.held_last = &t.held;
+    s->counts.batches++;
+    s->ops->run(s->base, &t.batch);
+    assert(!t.held);
+    /* One cause, one line: the check's own where it knows more. */
+    if (t.failed && store_check(s, &err) == RC_OK)
+        trouble_tell(s, &s->put, &t.err);
+    else if (!t.failed && t.wrote)
+        trouble_over(s, &s->put);
+}
+
+/* --- expiry --------------------------------------------------------------- */
+
+struct removed {
+    struct store *store;
+    const struct expiry *job;
+};
+
+static void store_removed(void *user, const uint8_t id[16], const void *bytes,
+                          size_t len)
+{
+    struct removed *r = user;
+
+    r->store->counts.expired++;
+    if (r->job->each)
+        r->job->each(r->job->user, id, bytes, len);
+}
+
+static void store_run_expiry(struct store *s)
+{
+    struct expiry job;
+
+    pthread_mutex_lock(&s->lock);
+    job = s->expiry;
+    s->expiry.due = false;
+    pthread_mutex_unlock(&s->lock);
+    if (job.due && s->usable) {
+        struct removed r = {.store = s, .job = &job};
+        s->ops->expire(s->base, job.now, job.limit, store_removed, &r);
+    }
+}
+
+void store_expire(struct store *s, struct instant now, unsigned limit,
+                  store_removed_fn *each, void *user)
+{
+    bool wake;
+
+    if ((s->base->flags & STORE_SELF_EXPIRES) || !limit)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->expiry = (struct expiry){true, now, limit, each, user};
+    wake = s->idle;
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        pthread_cond_signal(&s->wake);
+}
+
+/* --- the thread ----------------------------------------------------------- */
+
+struct work {
+    bool check, run;
+};
+
+static void store_out_of_time_locked(struct store *s)
+{
+    err_set(&s->reason, RC_UNAVAILABLE, "%s is closing", s->ops->name);
+    atomic_store(&s->usable, false);
+}
+
+/* Waits until there is something to do, at most until the next check. Returns
+ * false when the thread has to end. */
+static bool store_wait(struct store *s, struct work *work)
+{
+    struct timespec until = {.tv_sec = s->next_check / 1000,
+                             .tv_nsec = s->next_check % 1000 * 1000000};
+    bool due = false, go_on;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->first && !s->expiry.due && !s->closing && !due) {
+        s->idle = true;
+        due = pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
+        s->idle = false;
+    }
+    if (s->closing && mono_now() >= s->close_by)
+        store_out_of_time_locked(s);
+    due = due || s->suspect || mono_now() >= s->next_check;
+    *work = (struct work){.check = due && !s->closing, .run = s->first};
+    go_on = !s->closing || s->first;
+    s->ended = !go_on;
+    pthread_mutex_unlock(&s->lock);
+    return go_on;
+}
+
+static void *store_main(void *arg)
+{
+    struct store *s = arg;
+    struct work work;
+    struct err err;
+
+    while (store_wait(s, &work)) {
+        if (work.check)
+            store_check(s, &err);
+        if (!s->usable)
+            store_refuse_all(s);
+        else if (work.run)
+            store_run(s);
+        store_run_expiry(s);
+    }
+    return NULL;
+}
+
+/* Signals are for the threads that expect them. */
+static void store_start_thread(struct store *s)
+{
+    sigset_t all, old;
+    int n;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    n = pthread_create(&s->thread, NULL, store_main, s);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (n) {
+        fputs("margay: cannot create a thread\n", stderr);
+        abort();
+    }
+    pthread_setname_np(s->thread, "store");
+}
+
+/* --- the caller's view ---------------------------------------------------- */
+
+static void store_assert_ops(const struct store_ops *ops, unsigned flags)
+{
+    assert(ops->name && ops->size >= sizeof(struct store_base));
+    assert(ops->open && ops->close && ops->run);
+    assert(ops->get || !(flags & STORE_READS_INLINE));
+    assert(ops->expire || (flags & STORE_SELF_EXPIRES));
+    (void)ops;
+    (void)flags;
+}
+
+static struct store *store_new(const struct store_ops *ops, const void *options,
+                               const struct store_env *env)
+{
+    struct store *s = mem_zero(sizeof *s);
+    pthread_condattr_t attr;
+
+    s->ops = ops;
+    s->base = mem_zero(ops->size);
+    *s->base = (struct store_base){ops, options, *env, ops->flags};
+    s->last = &s->first;
+    s->check.what = "";
+    s->check.over = "can be used";
+    s->get.what = ": reading fails";
+    s->get.over = "can be read again";
+    s->put.what = ": writing fails";
+    s->put.over = "can be written again";
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    return s;
+}
+
+static void store_free(struct store *s)
+{
+    pthread_cond_destroy(&s->wake);
+    pthread_mutex_destroy(&s->lock);
+    free(s->base);
+    free(s);
+}
+
+enum rc store_open(const struct store_ops *ops, const void *options,
+                   const struct store_env *env, struct store **out,
+                   struct err *err)
+{
+    struct store *s;
+    struct err why;
+    enum rc rc;
+
+    store_assert_ops(ops, ops->flags);
+    assert(env->app && *env->app);
+    s = store_new(ops, options, env);
+    rc = ops->open(s->base, &why);
+    if (rc != RC_OK)
+        goto refused;
+    store_assert_ops(ops, s->base->flags);
+    rc = store_check(s, &why);
+    if (rc == RC_INVALID) {
+        ops->close(s->base);
+        goto refused;
+    }
+    store_start_thread(s);
+    *out = s;
+    return RC_OK;
+refused:
+    store_free(s);
+    return err_set(err, rc, "%s", why.text);
+}
+
+void store_close(struct store **store, int grace_ms)
+{
+    struct store *s = *store;
+
+    if (!s)
+        return;
+    *store = NULL;
+    pthread_mutex_lock(&s->lock);
+    assert(!s->closing);
+    s->closing = true;
+    s->close_by = mono_now() + grace_ms;
+    pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&s->wake);
+    pthread_join(s->thread, NULL);
+    s->ops->close(s->base);
+    store_free(s);
+}
+
+static void call_reset(struct store_call *call, bool is_put)
+{
+    call->rc = RC_PENDING;
+    call->unchanged = false;
+    call->new_version = 0;
+    call->found = NULL;
+    call->found_len = 0;
+    call->err.text[0] = '\0';
+    call->next = NULL;
+    call->is_put = is_put;
+}
+
+static enum rc store_submit(struct store *s, struct store_call *call)
+{
+    bool wake = false, refused;
+
+    assert(call->done);
+    pthread_mutex_lock(&s->lock);
+    refused = s->ended || !s->usable;
+    if (!refused) {
+        *s->last = call;
+        s->last = &call->next;
+        s->counts.queued++;
+        wake = s->idle;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        pthread_cond_signal(&s->wake);
+    return refused ? store_refuse(s, call) : RC_PENDING;
+}
+
+static enum rc store_get_inline(struct store *s, struct store_call *call)
+{
+    s->ops->get(s->base, call);
+    assert(call->rc != RC_PENDING);
+    if (is_failure(call->rc)) {
+        atomic_store(&s->suspect, true);
+        trouble_tell(s, &s->get, &call->err);
+    } else {
+        trouble_over(s, &s->get);
+    }
+    return call->rc;
+}
+
+enum rc store_get(struct store *s, struct store_call *call)
+{
+    enum rc rc;
+
+    call_reset(call, false);
+    if (!s->usable)
+        rc = store_refuse(s, call);
+    else if (s->base->flags & STORE_READS_INLINE)
+        rc = store_get_inline(s, call);
+    else
+        rc = store_submit(s, call);
+    if (rc != RC_PENDING)
+        count_get(&s->counts, call, rc);
+    return rc;
+}
+
+enum rc store_put(struct store *s, struct store_call *call)
+{
+    enum rc rc;
+
+    call_reset(call, true);
+    rc = store_submit(s, call);
+    if (rc != RC_PENDING)
+        count_put(&s->counts, rc);
+    return rc;
+}
+
+void store_stats(struct store *s, struct store_stats *out)
+{
+    const struct store_counts *c = &s->counts;
+
+    *out = (struct store_stats){
+        .get_ok = c->get_ok,
+        .get_unchanged = c->get_unchanged,
+        .get_absent = c->get_absent,
+        .get_failed = c->get_failed,
+        .put_ok = c->put_ok,
+        .put_conflict = c->put_conflict,
+        .put_absent = c->put_absent,
+        .put_failed = c->put_failed,
+        .put_uncertain = c->put_uncertain,
+        .batches = c->batches,
+        .expired = c->expired,
+        .queued = c->queued,
+        .available = s->usable && !s->get.on && !s->put.on,
+    };
+}
+
+const char *store_name(const struct store *s)
+{
+    return s->ops->name;
+}
+
+const char *store_describe(const struct store *s, char *out, size_t size)
+{
+    if (s->ops->describe)
+        s->ops->describe(s->base, out, size);
+    else
+        snprintf(out, size, "%s", s->ops->name);
+    return out;
+}

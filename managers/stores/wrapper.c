@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "managers/stores/wrapper.h"
+#include "session/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct store_base *inner_of(const struct store_base *base)
+{
+    return ((const struct wrapper *)base)->inner;
+}
+
+enum rc wrapper_open(struct store_base *base, struct err *err)
+{
+    struct wrapper *w = (struct wrapper *)base;
+    const struct wrapper_options *o = base->options;
+    const struct store_ops *ops = o->inner ? o->inner : &store_sqlite;
+    const void *options = o->inner ? o->inner_options : &o->sqlite;
+    enum rc rc;
+
+    w->inner = mem_zero(ops->size);
+    *w->inner = (struct store_base){ops, options, base->env, ops->flags};
+    rc = ops->open(w->inner, err);
+    if (rc != RC_OK) {
+        free(w->inner);
+        return rc;
+    }
+    base->flags = w->inner->flags;
+    return RC_OK;
+}
+
+void wrapper_close(struct store_base *base)
+{
+    struct store_base *inner = inner_of(base);
+
+    inner->ops->close(inner);
+    free(inner);
+}
+
+void wrapper_get(struct store_base *base, struct store_call *call)
+{
+    inner_of(base)->ops->get(inner_of(base), call);
+}
+
+void wrapper_expire(struct store_base *base, struct instant now, unsigned limit,
+                    store_removed_fn *each, void *user)
+{
+    inner_of(base)->ops->expire(inner_of(base), now, limit, each, user);
+}
+
+enum rc wrapper_check(struct store_base *base, struct err *err)
+{
+    struct store_base *inner = inner_of(base);
+
+    return inner->ops->check ? inner->ops->check(inner, err) : RC_OK;
+}
+
+void wrapper_describe(const struct store_base *base, const char *verb,
+                      char *out, size_t size)
+{
+    const struct store_base *inner = inner_of(base);
+    int n = snprintf(out, size, "%s ", verb);
+
+    if (n < 0 || (size_t)n >= size)
+        return;
+    if (inner->ops->describe)
+        inner->ops->describe(inner, out + n, size - (size_t)n);
+    else
+        snprintf(out + n, size - (size_t)n, "%s", inner->ops->name);
+}

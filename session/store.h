@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store.h: a place outside the process that keeps sessions (caller's view).
+ *
+ * What    A store sees (id, bytes, expiry, version) and never an attribute.
+ *         Two questions: get the row of an id; put bytes for an id if the
+ *         stored version is still the one that I know. Callers: managers/.
+ *         Who implements one reads session/store_impl.h.
+ * Calls   A question is a struct store_call that the caller owns. The submit
+ *         function either answers at once (any code but RC_PENDING; `done` is
+ *         not called) or returns RC_PENDING and calls call->done exactly once,
+ *         from any thread, perhaps before it returned. The call and all it
+ *         points to stay valid until then.
+ * Answers RC_OK, RC_ABSENT (no row), RC_CONFLICT (another version; the call
+ *         carries it), RC_UNAVAILABLE (nothing was written), RC_UNCERTAIN (a
+ *         put may have been applied), RC_TOOBIG (over the store's item limit).
+ *         ABSENT and UNAVAILABLE are never merged.
+ * Time    Expiry is wall clock milliseconds. A row is kept until its expiry;
+ *         a manager adds the 60 s for which the reason of an end is told. A
+ *         row past it is found until somebody removes it, or not: a store
+ *         need not read a clock.
+ * Threads Any, except store_close. */
+#ifndef MARGAY_SESSION_STORE_H
+#define MARGAY_SESSION_STORE_H
+
+#include "session/instant.h"
+#include "session/log.h"
+#include "session/option.h"
+#include "session/rc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct store;
+struct store_call;
+struct store_ops;
+
+typedef void store_done_fn(struct store_call *call);
+
+struct store_call {
+    /* the caller fills in */
+    store_done_fn *done;
+    uint8_t id[16];
+    uint64_t version;  /* get: the version that I hold, 0 = none.
+                          put: the version that must be stored, 0 = no row */
+    const void *bytes; /* put: borrowed until the answer */
+    size_t len;
+    int64_t expiry; /* put: wall ms */
+
+    /* the answer */
+    enum rc rc;
+    bool unchanged;       /* get: OK, and the version is the one that I hold:
+                             found is not filled */
+    uint64_t new_version; /* get, put CONFLICT: what is stored; put OK: what
+                           was written. Never 0, never repeats for an id */
+    void *found;          /* get OK, put CONFLICT: the stored bytes; malloc'ed,
+                             the caller frees them */
+    size_t found_len;
+    struct err err; /* for UNAVAILABLE, UNCERTAIN, TOOBIG */
+
+    /* the store's own while the call is under way */
+    struct store_call *next;
+    bool is_put;
+};
+
+/* What the instance tells each store at open. All borrowed for its life. */
+struct store_env {
+    struct log *log;
+    const char *app;  /* "/login": rows of two applications never meet */
+    const char *node; /* for the log */
+};
+
+struct store_stats {
+    uint64_t get_ok, get_unchanged, get_absent, get_failed;
+    uint64_t put_ok, put_conflict, put_absent, put_failed, put_uncertain;
+    uint64_t batches, expired;
+    uint64_t queued; /* puts and gets that wait at this moment */
+    bool available;  /* the last contact succeeded */
+};
+
+/* Opens a store of that kind and starts its thread. options: a struct that
+ * ops->options filled, borrowed until store_close. A store that cannot be
+ * reached now opens all the same and answers UNAVAILABLE until it can; only a
+ * configuration that can never work is an error. */
+enum rc store_open(const struct store_ops *ops, const void *options,
+                   const struct store_env *env, struct store **out,
+                   struct err *err);
+/* Answers what is queued (with UNAVAILABLE after grace_ms), ends the thread,
+ * frees the store and nulls the pointer. No call may be submitted any more. */
+void store_close(struct store **store, int grace_ms);
+
+enum rc store_get(struct store *store, struct store_call *call);
+/* A compare-and-set on call->version. Both may be called from a done
+ * callback. While the store is known to be unusable both answer
+ * RC_UNAVAILABLE at once. */
+enum rc store_put(struct store *store, struct store_call *call);
+
+/* Removes rows whose expiry is before now.wall, at most `limit`, and hands
+ * each removed row to `each` (on the store's thread). Returns at once; the
+ * work is done in the store's own time. Does nothing where the store expires
+ * by itself. One process at a time gets a given row. A request that still
+ * waits is replaced by the next one. */
+typedef void store_removed_fn(void *user, const uint8_t id[16],
+                              const void *bytes, size_t len);
+void store_expire(struct store *store, struct instant now, unsigned limit,
+                  store_removed_fn *each, void *user);
+
+void store_stats(struct store *store, struct store_stats *out);
+const char *store_name(const struct store *store);
+/* One sentence for the page and `margay check`: "SQLite file /x/y.db".
+ * Returns out. Never shows a password. */
+const char *store_describe(const struct store *store, char *out, size_t size);
+
+#endif
