@@ -18,7 +18,7 @@ struct changes_block {
 
 void changes_init(struct changes *c)
 {
-    *c = (struct changes){0};
+    memset(c, 0, offsetof(struct changes, inline_data));
 }
 
 void changes_release(struct changes *c)
@@ -40,6 +40,10 @@ void changes_clear(struct changes *c)
 static void *changes_alloc(struct changes *c, size_t len)
 {
     len = (len + sizeof(max_align_t) - 1) & ~(sizeof(max_align_t) - 1);
+    if (!c->blocks && CHANGES_INLINE - c->inline_used >= len) {
+        c->inline_used += len;
+        return (char *)c->inline_data + c->inline_used - len;
+    }
     if (!c->blocks || c->blocks->size - c->blocks->used < len) {
         size_t size = len > BLOCK_SIZE ? len : BLOCK_SIZE;
         struct changes_block *block = mem_alloc(sizeof *block + size);
@@ -51,8 +55,7 @@ static void *changes_alloc(struct changes *c, size_t len)
     return p;
 }
 
-static const char *changes_copy(struct changes *c, const char *bytes,
-                                size_t len)
+const char *changes_keep(struct changes *c, const char *bytes, size_t len)
 {
     char *copy = changes_alloc(c, len + 1);
     memcpy(copy, bytes, len);
@@ -90,7 +93,7 @@ static struct change *changes_entry(struct changes *c, struct key key)
     x = changes_alloc(c, sizeof *x);
     *x = (struct change){.key = key};
     if (key.name)
-        x->key.name = changes_copy(c, key.name, key.len);
+        x->key.name = changes_keep(c, key.name, key.len);
     if (c->last)
         c->last->next = x;
     else
@@ -109,7 +112,7 @@ void changes_set(struct changes *c, struct key key, const struct value *value)
     x->value = *value;
     x->plus = x->minus = 0;
     if (value->type == VALUE_STRING || value->type == VALUE_BYTES)
-        x->value.data = changes_copy(c, value->data, value->len);
+        x->value.data = changes_keep(c, value->data, value->len);
     else
         x->value.len = 0;
     c->bytes += x->value.len;
@@ -139,4 +142,15 @@ void changes_add(struct changes *c, struct key key, int64_t amount)
         x->plus += (uint64_t)amount;
     else
         x->minus += -(uint64_t)amount;
+}
+
+void changes_copy(struct changes *to, const struct changes *from)
+{
+    changes_init(to);
+    for (const struct change *x = from->first; x; x = x->next) {
+        changes_set(to, x->key, &x->value);
+        to->last->kind = x->kind;
+        to->last->plus = x->plus;
+        to->last->minus = x->minus;
+    }
 }

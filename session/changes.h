@@ -17,8 +17,6 @@
 
 #include "session/value.h"
 
-#include <stddef.h>
-
 enum change_kind { CHANGE_SET, CHANGE_REMOVE, CHANGE_ADD };
 
 /* Attribute: name is not NULL. Field: name is NULL, field its number. */
@@ -36,14 +34,22 @@ struct change {
     uint64_t plus, minus; /* ADD: both add up */
 };
 
+#define CHANGES_INLINE 384 /* bytes that need no allocation */
+
 struct changes {
     struct change *first, *last;
     struct changes_block *blocks;
     size_t bytes; /* of names and values, for the size limit */
+    size_t inline_used;
+    max_align_t inline_data[CHANGES_INLINE / sizeof(max_align_t)];
 };
 
 void changes_init(struct changes *c);
 void changes_release(struct changes *c);
+/* The same entries with memory of their own. */
+void changes_copy(struct changes *to, const struct changes *from);
+/* Memory that lasts as long as the changes: a copy of the bytes, a 0 after. */
+const char *changes_keep(struct changes *c, const char *bytes, size_t len);
 static inline bool changes_empty(const struct changes *c)
 {
     return c->first == 0;
