@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "session/commit.h"
+
+#include "session/buf.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_HOPS 8
+
+static void flow_write(struct commit_flow *flow, enum write_kind kind,
+                       const uint8_t id[ID_SIZE])
+{
+    struct manager_write *w = &flow->w;
+    struct record *delta = w->delta;
+
+    w->delta = NULL;
+    manager_write_release(w);
+    memset(&w->kind, 0, sizeof *w - offsetof(struct manager_write, kind));
+    w->kind = kind;
+    w->now = flow->now;
+    memcpy(w->id, id, ID_SIZE);
+    w->delta = delta;
+}
+
+static void drop_delta(struct commit_flow *flow)
+{
+    record_unref(&flow->w.delta);
+}
+
+static void finish(struct commit_flow *flow, enum rc rc)
+{
+    flow->rc = rc;
+    flow->step = STEP_DONE;
+    if (rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN || rc == RC_TOOBIG)
+        flow->err = flow->w.err;
+}
+
+static void finish_ended(struct commit_flow *flow, enum reason reason)
+{
+    flow->reason = reason;
+    finish(flow, RC_ENDED);
+}
+
+/* The session went on under a new id while this request ran: so does what the
+ * request did. A stamped delta stays what it is, so it counts once. */
+static bool follow(struct commit_flow *flow)
+{
+    struct manager_write *w = &flow->w;
+
+    if (w->rc != RC_ENDED || w->ended.reason != REASON_RENAMED ||
+        ++flow->hops > MAX_HOPS)
+        return false;
+    memcpy(flow->id, w->ended.new_id, ID_SIZE);
+    if (w->delta) {
+        struct record *moved = record_rekey(w->delta, flow->id);
+        record_unref(&w->delta);
+        w->delta = moved;
+    }
+    return true;
+}
+
+/* ---- preparing the next write ---- */
+
+static void prepare_rename_create(struct commit_flow *flow)
+{
+    struct session *s = flow->s;
+    struct record *delta =
+        record_delta(s->record, flow->changes, flow->now.wall,
+                     manager_writer(flow->m, s->next_id));
+    struct record *full =
+        delta ? record_merge(s->record, delta) : record_ref(s->record);
+
+    flow->whole = record_rekey(full, s->next_id);
+    record_unref(&full);
+    record_unref(&delta);
+    flow_write(flow, WRITE_CREATE, s->next_id);
+    flow->w.record = flow->whole;
+}
+
+static void prepare(struct commit_flow *flow)
+{
+    struct session *s = flow->s;
+
+    switch (flow->step) {
+    case STEP_CREATE:
+        flow->whole =
+            record_new(RECORD_SESSION, flow->id, flow->birth, flow->changes,
+                       manager_writer(flow->m, flow->id));
+        flow_write(flow, WRITE_CREATE, flow->id);
+        flow->w.record = flow->whole;
+        break;
+    case STEP_CHANGE:
+        flow_write(flow, WRITE_CHANGE, flow->id);
+        flow->w.changes = flow->changes;
+        break;
+    case STEP_END:
+        drop_delta(flow);
+        flow_write(flow, WRITE_END, flow->id);
+        flow->w.reason = s->end_reason;
+        break;
+    case STEP_RENAME_CREATE:
+        prepare_rename_create(flow);
+        break;
+    case STEP_RENAME_END:
+        flow_write(flow, WRITE_END, s->id);
+        flow->w.reason = REASON_RENAMED;
+        memcpy(flow->w.new_id, s->next_id, ID_SIZE);
+        break;
+    case STEP_RENAME_MERGE: /* w.delta holds what is to be merged */
+        flow_write(flow, WRITE_CHANGE, s->next_id);
+        break;
+    case STEP_RENAME_UNDO:
+        drop_delta(flow);
+        flow_write(flow, WRITE_END, s->next_id);
+        flow->w.reason = flow->reason;
+        break;
+    default:
+        commit_user_prepare(flow);
+    }
+}
+
+/* ---- looking at what came back ---- */
+
+static void after_session(struct commit_flow *flow)
+{
+    if (flow->s && flow->s->login)
+        commit_user_begin(flow);
+    else
+        finish(flow, RC_OK);
+}
+
+static void answer_create(struct commit_flow *flow)
+{
+    if (flow->w.rc != RC_OK) {
+        /* an id of 122 random bits that exists already is no id of ours */
+        finish(flow, flow->w.rc == RC_CONFLICT ? RC_UNAVAILABLE
+                                               : flow->w.rc);
+        return;
+    }
+    count_one(&flow->m->counters->created);
+    after_session(flow);
+}
+
+static void answer_change(struct commit_flow *flow)
+{
+    struct manager_write *w = &flow->w;
+
+    if (follow(flow))
+        return; /* the same step under the new id */
+    if (w->rc == RC_ENDED)
+        finish_ended(flow, w->ended.reason);
+    else if (w->rc == RC_ABSENT)
+        finish_ended(flow, REASON_UNKNOWN);
+    else if (w->rc == RC_OK)
+        after_session(flow);
+    else
+        finish(flow, w->rc);
+}
+
+static void answer_end(struct commit_flow *flow)
+{
+    struct manager_write *w = &flow->w;
+    struct session *s = flow->s;
+
+    if (follow(flow))
+        return;
+    if (w->rc == RC_OK)
+        count_end(flow->m, s->end_reason, flow->birth, flow->now);
+    if (w->rc == RC_ENDED)
+        finish_ended(flow, w->ended.reason);
+    else
+        finish(flow, w->rc == RC_ABSENT ? RC_OK : w->rc);
+}
+
+/* The old id ended with what stood there then. What came after the snapshot
+ * was taken is still missing under the new id; merging all of it is right
+ * whatever part that is. */
+static void answer_rename_end(struct commit_flow *flow)
+{
+    struct manager_write *w = &flow->w;
+    struct session *s = flow->s;
+
+    if (w->rc == RC_OK) {
+        count_one(&flow->m->counters->renamed);
+        bool same = record_equal(w->before, s->record);
+        if (!same) {
+            drop_delta(flow);
+            w->delta = record_rekey(w->before, s->next_id);
+        }
+        flow->step = STEP_RENAME_MERGE;
+        if (same) {
+            drop_delta(flow);
+            after_session(flow);
+        }
+    } else if (w->rc == RC_ENDED && w->ended.reason == REASON_RENAMED) {
+        /* two logins under one old id: both sessions live */
+        count_one(&flow->m->counters->created);
+        after_session(flow);
+    } else if (w->rc == RC_ENDED || w->rc == RC_ABSENT) {
+        flow->reason =
+            w->rc == RC_ENDED ? w->ended.reason : REASON_UNKNOWN;
+        flow->step = STEP_RENAME_UNDO;
+    } else {
+        finish(flow, w->rc);
+    }
+}
+
+static void answer_rename_merge(struct commit_flow *flow)
+{
+    struct manager_write *w = &flow->w;
+
+    if (w->rc == RC_OK)
+        after_session(flow);
+    else if (w->rc == RC_ENDED || w->rc == RC_ABSENT)
+        finish_ended(flow, w->rc == RC_ENDED ? w->ended.reason
+                                             : REASON_UNKNOWN);
+    else
+        finish(flow, w->rc);
+}
+
+static void answer(struct commit_flow *flow)
+{
+    switch (flow->step) {
+    case STEP_CREATE:
+        answer_create(flow);
+        break;
+    case STEP_CHANGE:
+        answer_change(flow);
+        break;
+    case STEP_END:
+        answer_end(flow);
+        break;
+    case STEP_RENAME_CREATE:
+        if (flow->w.rc == RC_OK)
+            flow->step = STEP_RENAME_END;
+        else
+            finish(flow, flow->w.rc == RC_CONFLICT ? RC_UNAVAILABLE
+                                                   : flow->w.rc);
+        break;
+    case STEP_RENAME_END:
+        answer_rename_end(flow);
+        break;
+    case STEP_RENAME_MERGE:
+        drop_delta(flow);
+        answer_rename_merge(flow);
+        break;
+    case STEP_RENAME_UNDO:
+        finish_ended(flow, flow->reason);
+        break;
+    default:
+        commit_user_answer(flow);
+    }
+}
+
+/* ---- turning ---- */
+
+static void write_done(struct manager_write *w);
+static void find_done(struct find_op *op);
+
+static void flow_free(struct commit_flow **flow)
+{
+    struct commit_flow *f = *flow;
+
+    *flow = NULL;
+    manager_write_release(&f->w);
+    record_unref(&f->whole);
+    changes_release(&f->own);
+    commit_user_release(f);
+    free(f);
+}
+
+/* Takes steps until all is done (true) or a write is under way (false; the
+ * flow then belongs to whoever completes it). */
+static bool flow_turn(struct commit_flow *flow)
+{
+    while (flow->step != STEP_DONE) {
+        enum rc rc;
+        if (flow->step == STEP_USER_LOOK) {
+            commit_user_prepare(flow);
+            flow->find.done = find_done;
+            rc = manager_find(flow->m, &flow->find);
+            if (rc == RC_PENDING)
+                return false;
+            commit_user_looked(flow);
+            continue;
+        }
+        prepare(flow);
+        flow->w.done = write_done;
+        rc = flow->m->ops->write(flow->m, &flow->w);
+        if (rc == RC_PENDING)
+            return false;
+        flow->w.rc = rc;
+        answer(flow);
+    }
+    return true;
+}
+
+/* A request of this process that could not end the session gives the right to
+ * tell of its end back. */
+static void unclaim(struct commit_flow *flow)
+{
+    struct table_stripe *stripe = table_lock(flow->m->table, flow->s->id);
+    struct entry *e = table_find(stripe, flow->s->id);
+    if (e)
+        e->flags &= ~(uint32_t)ENTRY_ENDING;
+    table_unlock(stripe);
+}
+
+static enum rc flow_finish(struct commit_flow *flow)
+{
+    struct commit_op *op = flow->op;
+    struct session *s = flow->s;
+    enum rc rc = flow->rc;
+
+    if (s && s->claimed && !s->created && rc != RC_OK && rc != RC_ENDED)
+        unclaim(flow);
+    if (op) {
+        op->rc = rc;
+        op->reason = flow->reason;
+        op->err = flow->err;
+        op->flow = NULL;
+    }
+    flow_free(&flow);
+    return rc;
+}
+
+static void flow_go_on(struct commit_flow *flow)
+{
+    struct commit_op *op = flow->op;
+
+    if (!flow_turn(flow))
+        return;
+    flow_finish(flow);
+    if (op)
+        op->done(op);
+}
+
+static void write_done(struct manager_write *w)
+{
+    struct commit_flow *flow = (struct commit_flow *)w;
+    answer(flow);
+    flow_go_on(flow);
+}
+
+static void find_done(struct find_op *op)
+{
+    struct commit_flow *flow =
+        (struct commit_flow *)((char *)op -
+                               offsetof(struct commit_flow, find));
+    commit_user_looked(flow);
+    flow_go_on(flow);
+}
+
+static struct commit_flow *flow_new(struct manager *m, struct session *s,
+                                    struct instant now)
+{
+    struct commit_flow *flow = mem_zero(sizeof *flow);
+
+    flow->m = m;
+    flow->s = s;
+    flow->now = now;
+    flow->changes = &s->changes;
+    flow->birth = s->birth;
+    memcpy(flow->id, s->id, ID_SIZE);
+    return flow;
+}
+
+/* What the session asks for; STEP_DONE: nothing. */
+static enum commit_step first_step(const struct session *s)
+{
+    bool published = s->record != NULL;
+
+    if (s->state == SESSION_ENDED)
+        return published ? STEP_END : STEP_DONE;
+    if (!published)
+        return STEP_CREATE;
+    if (s->renaming)
+        return STEP_RENAME_CREATE;
+    if (!changes_empty(&s->changes))
+        return STEP_CHANGE;
+    return STEP_DONE;
+}
+
+enum rc manager_commit(struct manager *m, struct commit_op *op)
+{
+    struct session *s = op->session;
+    enum commit_step step = first_step(s);
+
+    count_one(&m->counters->commits);
+    op->rc = RC_OK;
+    op->flow = NULL;
+    if (step == STEP_DONE)
+        return RC_OK;
+    count_one(&m->counters->commits_changed);
+    struct commit_flow *flow = flow_new(m, s, op->now);
+    flow->op = op;
+    flow->step = step;
+    if (!flow_turn(flow))
+        return RC_PENDING;
+    return flow_finish(flow);
+}
+
+/* The request goes on with what it published as its snapshot. The slots of
+ * counters in it are for its own eyes: what is published is made from the
+ * changes, where the session is kept. */
+static void view_as_published(struct manager *m, struct session *s,
+                              struct instant now)
+{
+    uint64_t writer = manager_writer(m, s->id);
+    struct record *next;
+
+    if (!s->record) {
+        next = record_new(RECORD_SESSION, s->id, s->birth, &s->changes,
+                          writer);
+    } else {
+        struct record *delta =
+            record_delta(s->record, &s->changes, now.wall, writer);
+        if (!delta)
+            return;
+        next = record_merge(s->record, delta);
+        record_unref(&delta);
+    }
+    session_pin(s, next);
+}
+
+void manager_flush(struct manager *m, struct session *s, struct instant now)
+{
+    enum commit_step step = first_step(s);
+
+    /* an end, a new id, a login: these wait for the end of the request */
+    if ((step != STEP_CREATE && step != STEP_CHANGE) || s->login)
+        return;
+    struct commit_flow *flow = flow_new(m, s, now);
+    flow->step = step;
+    flow->s = NULL;
+    changes_copy(&flow->own, &s->changes);
+    flow->changes = &flow->own;
+    view_as_published(m, s, now);
+    changes_clear(&s->changes);
+    s->created = s->created && step == STEP_CREATE;
+    flow_go_on(flow);
+}

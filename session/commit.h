@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * commit.h: the end of a request, step by step. For session/commit*.c only.
+ *
+ * What    A commit is a row of writes; each may answer at once or later. The
+ *         flow keeps where it stands. `next` prepares the next write or says
+ *         that all is done; `answer` looks at what came back.
+ *
+ *             created            CREATE
+ *             changed            CHANGE        (renamed meanwhile: follow)
+ *             ended              END           (renamed meanwhile: follow)
+ *             new id             CREATE new, END old, and CHANGE new with what
+ *                                the old one had got in between
+ *             login              the same, then the user's record: CHANGE, or
+ *                                CREATE when there is none; then END of what
+ *                                maxSessionsPerUser leaves out
+ *
+ * Threads Whoever completes a write goes on with the flow: one thread at a
+ *         time, never two. */
+#ifndef MARGAY_SESSION_COMMIT_H
+#define MARGAY_SESSION_COMMIT_H
+
+#include "session/manager_counters.h"
+
+enum commit_step {
+    STEP_CREATE,
+    STEP_CHANGE,
+    STEP_END,
+    STEP_RENAME_CREATE,
+    STEP_RENAME_END,
+    STEP_RENAME_MERGE,
+    STEP_RENAME_UNDO,
+    STEP_USER_CHANGE,
+    STEP_USER_CREATE,
+    STEP_USER_LOOK,
+    STEP_USER_PRUNE,
+    STEP_USER_END,
+    STEP_DONE
+};
+
+/* One session of the user, from the user's record. */
+struct user_session {
+    uint8_t id[ID_SIZE];
+    int64_t stamp;
+    bool alive;
+};
+
+struct commit_flow {
+    struct manager_write w; /* first: w.done gets the flow back */
+    struct find_op find;    /* STEP_USER_LOOK */
+    struct manager *m;
+    struct commit_op *op; /* NULL: nobody waits (flush) */
+    struct session *s;    /* NULL with flush */
+    struct changes own;   /* flush: the changes; user steps: the entry */
+    const struct changes *changes;
+    struct instant now;
+    enum commit_step step;
+    uint8_t id[ID_SIZE]; /* under which the session goes on */
+    struct record *whole; /* the record made under the new id */
+    int hops;            /* renames followed */
+    int64_t birth;
+    /* login */
+    uint8_t user_key[ID_SIZE];
+    struct user_session *others;
+    size_t other_count, other_at;
+    /* the answer */
+    enum rc rc;
+    enum reason reason;
+    struct err err;
+};
+
+/* commit_user.c: the part of a login that keeps the user's record. Each sets
+ * flow->step to what comes next. */
+void commit_user_begin(struct commit_flow *flow);
+void commit_user_prepare(struct commit_flow *flow);
+void commit_user_answer(struct commit_flow *flow);
+/* STEP_USER_LOOK: the answer of flow->find. */
+void commit_user_looked(struct commit_flow *flow);
+void commit_user_release(struct commit_flow *flow);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * manager_impl.h: how to write a manager (implementer's view). Only files in
+ * managers/ and the wrapper (session/manager*.c) include it; everybody else
+ * uses session/manager.h.
+ *
+ * What    A manager answers two questions: where is this session (find), and
+ *         who else must hear of this change (write). It is one file that ends
+ *         in one const struct manager_ops, plus one line in
+ *         managers/manager_list.h, plus one line in managers/module.am.
+ *         A new id is a create and an end; a login is a new id and a write to
+ *         the user's record; a logout is a write of an end: the wrapper makes
+ *         these out of `write`, so no manager repeats them.
+ * Writes  CREATE inserts a whole record under an id that nobody has; CHANGE
+ *         merges into what is there and never creates; END writes a decided
+ *         end; IDLE_END a conditional one.
+ *         Per id, a manager applies writes one after the other under the
+ *         stripe's lock (manager_apply), so stamps and counter slots of one
+ *         process never collide, and answers when the copies that it promises
+ *         have applied them.
+ * Calls   Both answer at once (any code but RC_PENDING) or return RC_PENDING
+ *         and later call manager_found / write->done exactly once, from any
+ *         thread, perhaps before they returned; after RC_PENDING the submitter
+ *         does not touch the operation any more.
+ * Threads Any, unless a member says otherwise. */
+#ifndef MARGAY_SESSION_MANAGER_IMPL_H
+#define MARGAY_SESSION_MANAGER_IMPL_H
+
+#include "session/manager.h"
+#include "session/store.h"
+#include "session/table.h"
+
+enum write_kind { WRITE_CREATE, WRITE_CHANGE, WRITE_END, WRITE_IDLE_END };
+
+struct manager_write {
+    void (*done)(struct manager_write *w);
+    enum write_kind kind;
+    uint8_t id[ID_SIZE];
+    struct instant now;
+    struct record *record;         /* CREATE: whole, borrowed */
+    const struct changes *changes; /* CHANGE, borrowed */
+    enum reason reason;            /* END */
+    uint8_t new_id[ID_SIZE];       /* END with RENAMED */
+
+    /* The stamped delta. CHANGE: given by the caller (already stamped under
+     * another id) or made by manager_apply; a reference either way. */
+    struct record *delta;
+
+    /* The answer.
+     * RC_OK; RC_ABSENT: nobody knows the id; RC_ENDED: it had ended before,
+     * see ended; RC_CONFLICT: CREATE of an id that exists, IDLE_END that a
+     * later access beats; RC_UNAVAILABLE; RC_UNCERTAIN; RC_TOOBIG. */
+    enum rc rc;
+    struct record_end ended;
+    struct record *before; /* END, IDLE_END OK: what the end replaced; a
+                              reference. NULL after IDLE_END: a later access
+                              beat it meanwhile */
+    struct record *after;  /* CHANGE OK: what stands there now; a reference */
+    struct err err;
+
+    /* the manager's own while the write is under way */
+    struct manager_write *next;
+};
+/* Drops the references of the answer. */
+void manager_write_release(struct manager_write *w);
+
+/* Begins the struct of every manager. */
+struct manager {
+    const struct manager_ops *ops;
+    struct manager_options common;
+    const void *options;
+    struct store *store; /* NULL without one */
+    const struct store_ops *store_ops;
+    const void *store_options;
+    struct manager_env env;
+    struct table *table;
+    uint8_t secret[ID_SIZE];   /* of the keys of users' records, until ... */
+    _Atomic(const uint8_t *) secret_known; /* ... a manager knows a shared one */
+    int64_t grace_ms;          /* what every copy adds to the idle limit */
+    int64_t keep_ended_ms;     /* how long a reason is told; 60 s */
+    _Atomic int ready;
+    struct manager_counters *counters; /* manager.c */
+};
+
+/* manager_apply's entry flags; managers may use bits from ENTRY_FIRST_OWN. */
+enum entry_flag {
+    ENTRY_ENDING = 1,    /* a request of this process is about to end it */
+    ENTRY_BUSY = 2,      /* a write is under way or waits: not to be removed */
+    ENTRY_FIRST_OWN = 16
+};
+
+typedef enum rc manager_open_fn(struct manager *m, struct err *err);
+typedef void manager_close_fn(struct manager *m);
+typedef enum rc manager_start_fn(struct manager *m, struct instant now,
+                                 struct err *err);
+typedef void manager_stop_fn(struct manager *m, struct instant now,
+                             int within_ms);
+typedef enum rc manager_find_fn(struct manager *m, struct find_op *op);
+typedef enum rc manager_write_fn(struct manager *m, struct manager_write *w);
+typedef void manager_due_fn(struct manager *m, const uint8_t id[ID_SIZE],
+                            enum reason reason, struct instant now);
+typedef void manager_tick_fn(struct manager *m, struct instant now);
+typedef void manager_stats_fn(struct manager *m, struct manager_stats *out);
+typedef void manager_describe_fn(const struct manager *m, char *out,
+                                 size_t size);
+
+enum manager_flag {
+    MANAGER_NEEDS_STORE = 1,
+    MANAGER_LOCAL = 2 /* one process has all copies: idle limits are exact */
+};
+
+struct manager_ops {
+    const char *name;    /* "StandardManager": className in server.xml */
+    const char *summary; /* one line for help */
+    size_t size;         /* of the struct that begins with struct manager */
+    size_t options_size; /* of the struct that `options` fills; may be 0 */
+    const struct option *options;
+    unsigned flags;
+    size_t entry_extra;         /* bytes of its own per entry */
+    manager_find_fn *find;      /* required: fills op's answer. A hit counts as
+                                   an access unless op->peek */
+    manager_write_fn *write;    /* required */
+    manager_open_fn *open;      /* NULL: nothing to prepare */
+    manager_close_fn *close;
+    manager_start_fn *start;    /* NULL: begins empty, ready at once. Sets
+                                   m->ready itself otherwise */
+    manager_stop_fn *stop;
+    manager_due_fn *due;        /* a session's time is over: end it. NULL:
+                                   manager_end_due */
+    manager_tick_fn *tick;      /* once a second */
+    manager_stats_fn *stats;    /* adds what only the manager knows */
+    manager_describe_fn *describe; /* NULL: the name */
+};
+
+/* ---- the wrapper's own (session/ only) ---- */
+
+/* Tells the listeners of an end: destroyed, then removed per attribute. */
+void session_tell_end(struct session *s, enum reason reason);
+/* Another snapshot in place of the present one, which stays readable. */
+void session_pin(struct session *s, struct record *next);
+
+/* ---- for managers: what they share ---- */
+
+/* Completes a find that was answered RC_PENDING: the answer is in op. */
+void manager_found(struct manager *m, struct find_op *op);
+
+/* Find in the table alone, for managers that hold all they serve. */
+enum rc manager_find_local(struct manager *m, struct find_op *op);
+/* The same under the lock of op->id's stripe, entry found there. */
+enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
+                           struct entry *entry, struct find_op *op);
+
+/* Applies a write to an entry under its stripe's lock: stamps, makes
+ * w->delta, merges, sets before/after, moves the last access, arms the timer.
+ * Answers RC_OK, RC_ENDED (w->ended; nothing was changed), RC_CONFLICT (an
+ * idle end that a later access beats). Never RC_PENDING.
+ * CREATE: entry is NULL and is inserted; *inserted (may be NULL) tells which. */
+enum rc manager_apply(struct manager *m, struct table_stripe *stripe,
+                      struct entry *entry, struct manager_write *w,
+                      struct entry **inserted);
+/* manager_apply on the table alone: the whole write of a manager that has no
+ * other copies. RC_ABSENT, RC_CONFLICT (CREATE) besides. */
+enum rc manager_write_local(struct manager *m, struct manager_write *w);
+
+/* RC_OK: live. RC_ENDED: over; *end says why (reason, new id). access_wall:
+ * the last access of which this copy knows. An idle end holds unless that is
+ * later by more than a second, the smallest accessInterval (clocks of one
+ * machine are read a little apart). */
+enum rc manager_liveness(const struct manager *m, const struct record *record,
+                         int64_t access_mono, struct instant now,
+                         struct record_end *end);
+
+/* The moment (mono ms) at which a live record ends by its own limits when last
+ * used at access_mono. INT64_MAX: never. *reason: IDLE or LIFETIME. */
+int64_t manager_due(const struct manager *m, const struct record_life *life,
+                    int64_t access_mono, struct instant now,
+                    enum reason *reason);
+
+/* mono <-> wall of the same moment, by now. */
+static inline int64_t instant_wall_of(struct instant now, int64_t mono)
+{
+    return now.wall - (now.mono - mono);
+}
+static inline int64_t instant_mono_of(struct instant now, int64_t wall)
+{
+    return now.mono - (now.wall - wall);
+}
+/* Ends a due session in the background: writes the end, then tells the
+ * listeners. For managers' `due`. */
+void manager_end_due(struct manager *m, const uint8_t id[ID_SIZE],
+                     enum reason reason, struct instant now);
+/* Tells will_passivate (before a save) or did_activate (after a load). */
+void manager_tell_passivate(struct manager *m, struct record *record,
+                            struct instant now);
+void manager_tell_activate(struct manager *m, struct record *record,
+                           struct instant now);
+/* Tells the listeners that the session of this record has ended. */
+void manager_tell_end(struct manager *m, struct record *record,
+                      enum reason reason, struct instant now);
+/* Arms the entry's timer for its next due moment. Lock held. */
+void manager_arm(struct manager *m, struct table_stripe *stripe,
+                 struct entry *entry, struct instant now);
+/* This node's number in stamps and slots of that id. It differs per id, so
+ * that what was added under an old id and under the new one after a change of
+ * id stands in two slots, and both count. */
+uint64_t manager_writer(const struct manager *m, const uint8_t id[ID_SIZE]);
+
+#endif

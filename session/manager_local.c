@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What managers share: one entry of the table, looked at and written to. */
+#include "config.h"
+
+#include "session/manager_counters.h"
+#include "session/manager_impl.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Clocks of one machine are read a little apart; the smallest accessInterval
+ * is a second, so a really later access is later by more than this. */
+#define ACCESS_TOLERANCE_MS 1000
+
+uint64_t manager_writer(const struct manager *m, const uint8_t id[ID_SIZE])
+{
+    uint64_t low;
+    memcpy(&low, id, sizeof low);
+    return m->env.node_number ^ low;
+}
+
+void manager_write_release(struct manager_write *w)
+{
+    record_unref(&w->delta);
+    record_unref(&w->before);
+    record_unref(&w->after);
+}
+
+/* Longer than 30,000 years is never, and does not overflow. */
+static bool is_limit(int64_t seconds)
+{
+    return seconds > 0 && seconds < 1000000000000;
+}
+
+int64_t manager_due(const struct manager *m, const struct record_life *life,
+                    int64_t access_mono, struct instant now,
+                    enum reason *reason)
+{
+    int64_t due = INT64_MAX;
+
+    *reason = REASON_IDLE;
+    if (is_limit(life->max_inactive))
+        due = access_mono + life->max_inactive * 1000 + m->grace_ms;
+    if (is_limit(life->max_lifetime)) {
+        int64_t left = life->birth + life->max_lifetime * 1000 - now.wall;
+        if (now.mono + left < due) {
+            due = now.mono + left;
+            *reason = REASON_LIFETIME;
+        }
+    }
+    return due;
+}
+
+enum rc manager_liveness(const struct manager *m, const struct record *record,
+                         int64_t access_mono, struct instant now,
+                         struct record_end *end)
+{
+    struct record_life life;
+    enum reason reason;
+
+    record_life(record, &life);
+    if (life.ended) {
+        record_ended(record, end);
+        return RC_ENDED;
+    }
+    if (life.idle_ended && instant_wall_of(now, access_mono) <=
+                               life.idle_access + ACCESS_TOLERANCE_MS) {
+        *end = (struct record_end){.reason = REASON_IDLE};
+        return RC_ENDED;
+    }
+    if (manager_due(m, &life, access_mono, now, &reason) > now.mono)
+        return RC_OK;
+    *end = (struct record_end){.reason = reason};
+    return RC_ENDED;
+}
+
+enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
+                           struct entry *entry, struct find_op *op)
+{
+    struct record_end end;
+
+    (void)stripe;
+    if (manager_liveness(m, entry->record, entry->access, op->now, &end) !=
+        RC_OK) {
+        op->reason = end.reason;
+        memcpy(op->new_id, end.new_id, ID_SIZE);
+        return RC_ABSENT;
+    }
+    op->last_access = instant_wall_of(op->now, entry->access);
+    if (!op->peek && entry->access < op->now.mono)
+        entry->access = op->now.mono;
+    op->record = record_ref(entry->record);
+    return RC_OK;
+}
+
+enum rc manager_find_local(struct manager *m, struct find_op *op)
+{
+    struct table_stripe *stripe = table_lock(m->table, op->id);
+    struct entry *entry = table_find(stripe, op->id);
+    enum rc rc = RC_ABSENT;
+
+    op->reason = REASON_UNKNOWN;
+    if (entry)
+        rc = manager_find_entry(m, stripe, entry, op);
+    table_unlock(stripe);
+    return rc;
+}
+
+void manager_arm(struct manager *m, struct table_stripe *stripe,
+                 struct entry *entry, struct instant now)
+{
+    struct record_life life;
+    enum reason reason;
+    record_life(entry->record, &life);
+    int64_t due = manager_due(m, &life, entry->access, now, &reason);
+    if (due != INT64_MAX)
+        table_arm(stripe, entry, due);
+}
+
+static bool changes_limits(const struct record *delta)
+{
+    return record_get(delta, key_field(FIELD_MAX_INACTIVE)).type ||
+           record_get(delta, key_field(FIELD_MAX_LIFETIME)).type;
+}
+
+static void entry_merge(struct table_stripe *stripe, struct entry *entry,
+                        struct record *delta)
+{
+    table_replace(stripe, entry, record_merge(entry->record, delta));
+}
+
+static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
+                            struct entry *entry, struct manager_write *w)
+{
+    if (!w->delta)
+        w->delta = record_delta(entry->record, w->changes, w->now.wall,
+                                manager_writer(m, w->id));
+    if (entry->access < w->now.mono)
+        entry->access = w->now.mono;
+    if (w->delta) {
+        entry_merge(stripe, entry, w->delta);
+        if (changes_limits(w->delta))
+            manager_arm(m, stripe, entry, w->now);
+    }
+    w->after = record_ref(entry->record);
+    return RC_OK;
+}
+
+static enum rc apply_end(struct manager *m, struct table_stripe *stripe,
+                         struct entry *entry, struct manager_write *w)
+{
+    const uint8_t *new_id = w->reason == REASON_RENAMED ? w->new_id : NULL;
+
+    w->before = record_ref(entry->record);
+    w->delta = record_end_delta(entry->record, w->reason, new_id, w->now.wall,
+                                manager_writer(m, w->id));
+    entry_merge(stripe, entry, w->delta);
+    entry->access = w->now.mono;
+    table_arm(stripe, entry, w->now.mono + m->keep_ended_ms);
+    return RC_OK;
+}
+
+static enum rc apply_idle_end(struct manager *m, struct table_stripe *stripe,
+                              struct entry *entry, struct manager_write *w)
+{
+    struct changes changes;
+    struct record_life life;
+    enum reason reason;
+    struct value access = {
+        .type = VALUE_INT,
+        .number = instant_wall_of(w->now, entry->access),
+    };
+
+    record_life(entry->record, &life);
+    if (manager_due(m, &life, entry->access, w->now, &reason) > w->now.mono)
+        return RC_CONFLICT;
+    changes_init(&changes);
+    changes_set(&changes, key_field(FIELD_IDLE_END), &access);
+    w->before = record_ref(entry->record);
+    w->delta = record_delta(entry->record, &changes, w->now.wall,
+                            manager_writer(m, w->id));
+    changes_release(&changes);
+    entry_merge(stripe, entry, w->delta);
+    table_arm(stripe, entry, w->now.mono + m->keep_ended_ms);
+    return RC_OK;
+}
+
+static enum rc apply_create(struct manager *m, struct table_stripe *stripe,
+                            struct manager_write *w, struct entry **inserted)
+{
+    assert(record_is_whole(w->record));
+    struct entry *entry =
+        table_insert(stripe, record_ref(w->record), w->now.mono);
+    manager_arm(m, stripe, entry, w->now);
+    if (inserted)
+        *inserted = entry;
+    return RC_OK;
+}
+
+enum rc manager_apply(struct manager *m, struct table_stripe *stripe,
+                      struct entry *entry, struct manager_write *w,
+                      struct entry **inserted)
+{
+    if (w->kind == WRITE_CREATE)
+        return apply_create(m, stripe, w, inserted);
+    if (record_ended(entry->record, &w->ended)) {
+        if (w->kind == WRITE_CHANGE)
+            count_one(&m->counters->revivals_refused);
+        return RC_ENDED;
+    }
+    switch (w->kind) {
+    case WRITE_CHANGE:
+        return apply_change(m, stripe, entry, w);
+    case WRITE_END:
+        return apply_end(m, stripe, entry, w);
+    default:
+        return apply_idle_end(m, stripe, entry, w);
+    }
+}
+
+enum rc manager_write_local(struct manager *m, struct manager_write *w)
+{
+    struct table_stripe *stripe = table_lock(m->table, w->id);
+    struct entry *entry = table_find(stripe, w->id);
+    enum rc rc;
+
+    if (w->kind == WRITE_CREATE && entry)
+        rc = RC_CONFLICT;
+    else if (w->kind != WRITE_CREATE && !entry)
+        rc = RC_ABSENT;
+    else
+        rc = manager_apply(m, stripe, entry, w, NULL);
+    table_unlock(stripe);
+    return rc;
+}
