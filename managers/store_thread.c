@@ -579,6 +579,11 @@ enum rc store_put(struct store *s, struct store_call *call)
     return rc;
 }
 
+bool store_reads_inline(const struct store *s)
+{
+    return s->base->flags & STORE_READS_INLINE;
+}
+
 void store_stats(struct store *s, struct store_stats *out)
 {
     const struct store_counts *c = &s->counts;

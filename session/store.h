@@ -106,6 +106,8 @@ typedef void store_removed_fn(void *user, const uint8_t id[16],
 void store_expire(struct store *store, struct instant now, unsigned limit,
                   store_removed_fn *each, void *user);
 
+/* Does store_get answer at once, in the caller's thread? */
+bool store_reads_inline(const struct store *store);
 void store_stats(struct store *store, struct store_stats *out);
 const char *store_name(const struct store *store);
 /* One sentence for the page and `margay check`: "SQLite file /x/y.db".

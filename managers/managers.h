@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * managers.h: the managers and stores that are built in, by name.
+ *
+ * What    Names are those of server.xml's className, short
+ *         ("PersistentManager") or Tomcat's full one
+ *         ("org.apache.catalina.session.PersistentManager").
+ * Threads Constant data. */
+#ifndef MARGAY_MANAGERS_MANAGERS_H
+#define MARGAY_MANAGERS_MANAGERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct manager_ops;
+struct option;
+struct store_ops;
+
+/* NULL: none of that name. */
+const struct manager_ops *managers_find(const char *class_name);
+const struct store_ops *stores_find(const char *class_name);
+/* The index-th one; NULL behind the last. */
+const struct manager_ops *managers_at(size_t index);
+const struct store_ops *stores_at(size_t index);
+
+/* What reading a configuration has to know of one. */
+struct kind_facts {
+    const char *name, *summary;
+    const struct option *options; /* NULL: none */
+    size_t options_size;
+    bool needs_store; /* managers */
+};
+struct kind_facts managers_facts(const struct manager_ops *ops);
+struct kind_facts stores_facts(const struct store_ops *ops);
+
+#endif

@@ -1,0 +1,599 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * PersistentManager: a store has the truth, this process keeps copies.
+ *
+ * Promises With onStoreOutage="refuse" (the default) an acknowledged change is
+ *          in the store; every attach is as new as the store; while the store
+ *          cannot be asked, nobody gets an answer that may be wrong (503).
+ *          With "local" an answer during an outage promises this process's
+ *          copy only; what changed is merged when the store returns.
+ * Source   org/apache/catalina/session/PersistentManager.java and
+ *          org/apache/catalina/valves/PersistentValve.java, whose place it
+ *          takes: write-through at each request is the rule here. */
+#include "config.h"
+
+#include "managers/persistent.h"
+
+#include "session/buf.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEEP_ROW_MS 60000
+#define EXPIRE_EVERY_MS 5000
+#define EXPIRE_AT_ONCE 1000
+#define FOREVER_MS (INT64_C(100) * 365 * 24 * 3600 * 1000)
+
+static const struct option persistent_options[] = {
+    {"onStoreOutage", OPTION_CHOICE,
+     offsetof(struct persistent_options, on_store_outage), "refuse",
+     "while the store is away: refuse (503) or serve this process's copies",
+     0, 0, "refuse|local"},
+    {"writeThrough", OPTION_LATER, 0, "true",
+     "every change is stored before its response leaves", 0, 0, NULL},
+    {"maxIdleBackup", OPTION_LATER, 0, "-1",
+     "Tomcat's idle mode: store a copy after so many idle seconds", 0, 0,
+     NULL},
+    {"maxIdleSwap", OPTION_LATER, 0, "-1",
+     "Tomcat's idle mode: leave memory after so many idle seconds", 0, 0,
+     NULL},
+    {"minIdleSwap", OPTION_LATER, 0, "-1",
+     "Tomcat's idle mode: stay in memory for so many idle seconds", 0, 0,
+     NULL},
+    {"saveOnRestart", OPTION_LATER, 0, "true",
+     "with write-through all is stored at a stop anyway", 0, 0, NULL},
+    {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
+};
+
+/* ---- rows ---- */
+
+void persistent_encode(struct pack_writer *w, const struct record *record,
+                       int64_t access_wall)
+{
+    pack_array(w, 2);
+    pack_int(w, access_wall);
+    pack_bin(w, record->bytes, record->len);
+}
+
+bool persistent_decode(struct persistent *p, const void *bytes, size_t len,
+                       struct record **record, int64_t *access_wall)
+{
+    struct pack_reader r = {bytes, (const uint8_t *)bytes + len};
+    struct pack_token t;
+    struct err err = {.text = "not [last access, record]"};
+
+    if (pack_read(&r, &t) && t.type == PACK_ARRAY && t.len == 2 &&
+        pack_read(&r, &t) && t.type == PACK_INT && t.i >= 0 &&
+        t.i < INT64_MAX / 4) {
+        *access_wall = t.i;
+        if (pack_read(&r, &t) && t.type == PACK_BIN &&
+            record_decode(t.p, t.len, record, &err) == RC_OK)
+            return true;
+    }
+    log_line(p->base.env.log, LOG_ERROR, "manager",
+             "a stored session of %s cannot be read: %s; it counts as absent",
+             p->base.env.app, err.text);
+    return false;
+}
+
+int64_t persistent_expiry(const struct persistent *p,
+                          const struct record *record, int64_t access_mono,
+                          struct instant now)
+{
+    struct record_life life;
+    enum reason reason;
+
+    record_life(record, &life);
+    if (life.ended || life.idle_ended)
+        return now.wall + KEEP_ROW_MS;
+    int64_t due = manager_due(&p->base, &life, access_mono, now, &reason);
+    if (due == INT64_MAX)
+        return now.wall + FOREVER_MS;
+    return instant_wall_of(now, due) + KEEP_ROW_MS;
+}
+
+struct entry *persistent_absorb(struct persistent *p,
+                                struct table_stripe *stripe,
+                                struct entry *entry, struct record *record,
+                                int64_t access_wall, uint64_t version,
+                                struct instant now)
+{
+    int64_t mono = instant_mono_of(now, access_wall);
+    bool ended = record_ended(record, NULL);
+
+    if (mono > now.mono)
+        mono = now.mono;
+    if (!entry) {
+        entry = table_insert(stripe, record, ended ? now.mono : mono);
+        if (ended)
+            table_arm(stripe, entry, now.mono + p->base.keep_ended_ms);
+        else
+            manager_arm(&p->base, stripe, entry, now);
+    } else if (ended) {
+        /* what is stored has happened, whatever we had in mind */
+        table_replace(stripe, entry, record);
+        entry->access = now.mono;
+        table_arm(stripe, entry, now.mono + p->base.keep_ended_ms);
+    } else {
+        table_replace(stripe, entry, record_merge(entry->record, record));
+        record_unref(&record);
+        if (mono > entry->access)
+            entry->access = mono;
+    }
+    copy_of(entry)->version = version;
+    if (mono > copy_of(entry)->told)
+        copy_of(entry)->told = mono;
+    return entry;
+}
+
+/* ---- find ---- */
+
+struct find_call {
+    struct store_call call; /* first */
+    struct persistent *p;
+    struct find_op *op;
+    bool touch;
+};
+
+static enum rc find_again(struct find_call *fc);
+
+/* The copy stands; the lock is held. */
+static enum rc found_entry(struct find_call *fc, struct table_stripe *stripe,
+                           struct entry *e)
+{
+    struct persistent *p = fc->p;
+    enum rc rc = manager_find_entry(&p->base, stripe, e, fc->op);
+
+    fc->touch = rc == RC_OK && !fc->op->peek && !p->outage_since &&
+                e->access - copy_of(e)->told >= p->base.grace_ms;
+    return rc;
+}
+
+static enum rc found_row(struct find_call *fc)
+{
+    struct persistent *p = fc->p;
+    struct store_call *call = &fc->call;
+    struct record *record;
+    int64_t access;
+
+    bool ok = persistent_decode(p, call->found, call->found_len, &record,
+                                &access);
+    free(call->found);
+    call->found = NULL;
+    if (!ok)
+        return RC_ABSENT;
+    struct table_stripe *stripe = table_lock(p->base.table, call->id);
+    struct entry *e =
+        persistent_absorb(p, stripe, table_find(stripe, call->id), record,
+                          access, call->new_version, fc->op->now);
+    enum rc rc = found_entry(fc, stripe, e);
+    table_unlock(stripe);
+    return rc;
+}
+
+static enum rc found_unchanged(struct find_call *fc)
+{
+    struct table_stripe *stripe = table_lock(fc->p->base.table, fc->call.id);
+    struct entry *e = table_find(stripe, fc->call.id);
+    enum rc rc = e ? found_entry(fc, stripe, e) : RC_CONFLICT;
+
+    table_unlock(stripe);
+    return rc == RC_CONFLICT ? find_again(fc) : rc;
+}
+
+/* No row. What we alone have (a creation under way, or made while the store
+ * was away) counts; a copy of what is no longer stored does not. */
+static enum rc found_none(struct find_call *fc)
+{
+    struct persistent *p = fc->p;
+    struct find_op *op = fc->op;
+    struct record_end end;
+    struct table_stripe *stripe = table_lock(p->base.table, fc->call.id);
+    struct entry *e = table_find(stripe, fc->call.id);
+    enum rc rc = RC_ABSENT;
+
+    op->reason = REASON_UNKNOWN;
+    if (e && (copy_of(e)->version == 0 || (e->flags & ENTRY_UNSAVED))) {
+        rc = found_entry(fc, stripe, e);
+    } else if (e) {
+        if (manager_liveness(&p->base, e->record, e->access, op->now,
+                             &end) != RC_OK) {
+            op->reason = end.reason;
+            memcpy(op->new_id, end.new_id, ID_SIZE);
+        }
+        if (!(e->flags & ENTRY_BUSY) && !record_ended(e->record, NULL))
+            table_remove(stripe, e);
+    }
+    table_unlock(stripe);
+    return rc;
+}
+
+static enum rc found_unavailable(struct find_call *fc)
+{
+    struct persistent *p = fc->p;
+    int64_t none = 0;
+    enum rc rc = RC_UNAVAILABLE;
+
+    atomic_compare_exchange_strong(&p->outage_since, &none,
+                                   fc->op->now.mono);
+    fc->op->err = fc->call.err;
+    if (!p->local)
+        return rc;
+    struct table_stripe *stripe = table_lock(p->base.table, fc->call.id);
+    struct entry *e = table_find(stripe, fc->call.id);
+    if (e)
+        rc = found_entry(fc, stripe, e);
+    table_unlock(stripe);
+    return rc;
+}
+
+static enum rc find_answer(struct find_call *fc)
+{
+    fc->op->reason = REASON_UNKNOWN;
+    if (fc->call.rc == RC_OK || fc->call.rc == RC_ABSENT)
+        if (atomic_load_explicit(&fc->p->outage_since, memory_order_relaxed))
+            atomic_store(&fc->p->outage_since, 0);
+    switch (fc->call.rc) {
+    case RC_OK:
+        return fc->call.unchanged ? found_unchanged(fc) : found_row(fc);
+    case RC_ABSENT:
+        return found_none(fc);
+    default:
+        return found_unavailable(fc);
+    }
+}
+
+static void find_finish(struct find_call *fc)
+{
+    if (fc->touch)
+        persistent_touch(fc->p, fc->call.id, fc->op->now);
+}
+
+static void find_done(struct store_call *call)
+{
+    struct find_call *fc = (struct find_call *)call;
+    struct persistent *p = fc->p;
+    struct find_op *op = fc->op;
+
+    enum rc rc = find_answer(fc);
+    if (rc == RC_PENDING)
+        return;
+    op->rc = rc;
+    find_finish(fc);
+    free(fc);
+    manager_found(&p->base, op);
+}
+
+static enum rc find_ask(struct find_call *fc)
+{
+    struct persistent *p = fc->p;
+    struct table_stripe *stripe = table_lock(p->base.table, fc->call.id);
+    struct entry *e = table_find(stripe, fc->call.id);
+
+    fc->call.version = e ? copy_of(e)->version : 0;
+    table_unlock(stripe);
+    fc->call.unchanged = false;
+    fc->call.found = NULL;
+    return store_get(p->base.store, &fc->call);
+}
+
+/* The copy went away between question and answer. */
+static enum rc find_again(struct find_call *fc)
+{
+    enum rc rc = find_ask(fc);
+    if (rc == RC_PENDING)
+        return rc;
+    fc->call.rc = rc;
+    return find_answer(fc);
+}
+
+static enum rc find_inline(struct persistent *p, struct find_op *op)
+{
+    struct find_call fc = {.p = p, .op = op};
+
+    memcpy(fc.call.id, op->id, ID_SIZE);
+    fc.call.rc = find_ask(&fc);
+    enum rc rc = find_answer(&fc);
+    find_finish(&fc);
+    return rc;
+}
+
+static enum rc persistent_find(struct manager *m, struct find_op *op)
+{
+    struct persistent *p = persistent_of(m);
+
+    if (store_reads_inline(m->store))
+        return find_inline(p, op);
+    struct find_call *fc = mem_zero(sizeof *fc);
+    fc->p = p;
+    fc->op = op;
+    fc->call.done = find_done;
+    memcpy(fc->call.id, op->id, ID_SIZE);
+    enum rc rc = find_ask(fc);
+    if (rc == RC_PENDING)
+        return rc;
+    fc->call.rc = rc;
+    rc = find_answer(fc);
+    if (rc == RC_PENDING)
+        return rc;
+    find_finish(fc);
+    free(fc);
+    return rc;
+}
+
+/* ---- what is due ---- */
+
+struct due_look {
+    struct find_op op; /* first */
+    enum reason reason;
+};
+
+/* Our copy says that its time is over; the store knows what others did. */
+static void due_looked(struct due_look *look)
+{
+    struct manager *m = look->op.manager;
+    struct find_op *op = &look->op;
+
+    if (op->rc == RC_ABSENT && op->reason == look->reason)
+        manager_end_due(m, op->id, look->reason, op->now);
+    if (op->rc == RC_OK) { /* used elsewhere: this copy is of no use */
+        struct table_stripe *stripe = table_lock(m->table, op->id);
+        struct entry *e = table_find(stripe, op->id);
+        if (e && !(e->flags & ENTRY_BUSY))
+            table_remove(stripe, e);
+        table_unlock(stripe);
+    }
+    record_unref(&op->record);
+    free(look);
+}
+
+static void due_done(struct find_op *op)
+{
+    due_looked((struct due_look *)op);
+}
+
+static void persistent_due(struct manager *m, const uint8_t id[ID_SIZE],
+                           enum reason reason, struct instant now)
+{
+    struct due_look *look = mem_zero(sizeof *look);
+
+    look->reason = reason;
+    look->op = (struct find_op){.done = due_done, .now = now, .peek = true};
+    memcpy(look->op.id, id, ID_SIZE);
+    if (manager_find(m, &look->op) != RC_PENDING)
+        due_looked(look);
+}
+
+/* A row that lapsed and that no process ended: whoever had it is gone. */
+static void row_removed(void *user, const uint8_t id[ID_SIZE],
+                        const void *bytes, size_t len)
+{
+    struct persistent *p = user;
+    struct instant now = instant_read();
+    struct record *record;
+    struct record_end end;
+    int64_t access;
+
+    if (!persistent_decode(p, bytes, len, &record, &access))
+        return;
+    bool told = record_ended(record, NULL) || record_idle_ended(record, NULL);
+    if (!told && id_equal(id, record_id(record)) &&
+        manager_liveness(&p->base, record, instant_mono_of(now, access), now,
+                         &end) != RC_OK)
+        manager_tell_end(&p->base, record, end.reason, now);
+    record_unref(&record);
+}
+
+static void secret_ask(struct persistent *p);
+
+static void persistent_tick(struct manager *m, struct instant now)
+{
+    struct persistent *p = persistent_of(m);
+
+    if (now.mono >= atomic_load(&p->expire_at)) {
+        atomic_store(&p->expire_at, now.mono + EXPIRE_EVERY_MS);
+        store_expire(m->store, now, EXPIRE_AT_ONCE, row_removed, p);
+    }
+    if (!atomic_load(&m->secret_known))
+        secret_ask(p);
+    if (atomic_load(&p->unsaved) && !atomic_load(&p->flights))
+        persistent_flush_unsaved(p, now);
+}
+
+/* ---- the secret of the users' keys, one per store and application ---- */
+
+enum secret_state { SECRET_NONE, SECRET_GETTING, SECRET_PUTTING };
+
+static bool secret_take(struct persistent *p)
+{
+    struct record *record;
+    int64_t access;
+    bool ok = persistent_decode(p, p->secret_call.found,
+                                p->secret_call.found_len, &record, &access);
+
+    if (!ok)
+        return false;
+    struct value v = record_attribute(record, "secret", 6);
+    ok = record_kind(record) == RECORD_SECRET && v.type == VALUE_BYTES &&
+         v.len == ID_SIZE;
+    if (ok)
+        memcpy(p->shared_secret, v.data, ID_SIZE);
+    record_unref(&record);
+    return ok;
+}
+
+static void secret_known(struct persistent *p)
+{
+    atomic_store(&p->base.secret_known, p->shared_secret);
+}
+
+static enum rc secret_put(struct persistent *p)
+{
+    static const uint8_t id[ID_SIZE];
+    struct changes c;
+    struct instant now = instant_read();
+    struct value v = {.type = VALUE_BYTES,
+                      .data = (const char *)p->shared_secret,
+                      .len = ID_SIZE};
+
+    memcpy(p->shared_secret, p->base.secret, ID_SIZE);
+    changes_init(&c);
+    changes_set(&c, key_name("secret", 6), &v);
+    struct record *record =
+        record_new(RECORD_SECRET, id, now.wall, &c, p->base.env.node_number);
+    pack_release(&p->secret_bytes);
+    pack_init(&p->secret_bytes, record->len + 16);
+    persistent_encode(&p->secret_bytes, record, now.wall);
+    record_unref(&record);
+    changes_release(&c);
+    p->secret_call.version = 0;
+    p->secret_call.bytes = p->secret_bytes.data;
+    p->secret_call.len = p->secret_bytes.len;
+    p->secret_call.expiry = now.wall + FOREVER_MS;
+    p->secret_call.found = NULL;
+    atomic_store(&p->secret_state, SECRET_PUTTING);
+    return store_put(p->base.store, &p->secret_call);
+}
+
+static void secret_answer(struct persistent *p, enum rc rc)
+{
+    bool getting = atomic_load(&p->secret_state) == SECRET_GETTING;
+
+    if (getting && rc == RC_ABSENT) {
+        rc = secret_put(p);
+        getting = false;
+        if (rc == RC_PENDING)
+            return;
+    }
+    bool found = (getting && rc == RC_OK) || rc == RC_CONFLICT;
+    if (found ? secret_take(p) : rc == RC_OK)
+        secret_known(p);
+    free(p->secret_call.found);
+    p->secret_call.found = NULL;
+    atomic_store(&p->secret_state, SECRET_NONE);
+}
+
+static void secret_done(struct store_call *call)
+{
+    struct persistent *p =
+        (struct persistent *)((char *)call -
+                              offsetof(struct persistent, secret_call));
+    secret_answer(p, call->rc);
+}
+
+static void secret_ask(struct persistent *p)
+{
+    int none = SECRET_NONE;
+
+    if (!atomic_compare_exchange_strong(&p->secret_state, &none,
+                                        SECRET_GETTING))
+        return;
+    memset(&p->secret_call, 0, sizeof p->secret_call);
+    p->secret_call.done = secret_done;
+    enum rc rc = store_get(p->base.store, &p->secret_call);
+    if (rc != RC_PENDING)
+        secret_answer(p, rc);
+}
+
+/* ---- life ---- */
+
+static enum rc persistent_open(struct manager *m, struct err *err)
+{
+    struct persistent *p = persistent_of(m);
+    const struct persistent_options *o = m->options;
+    struct store_env env = {
+        .log = m->env.log, .app = m->env.app, .node = m->env.node};
+
+    p->local = o && o->on_store_outage == OUTAGE_LOCAL;
+    return store_open(m->store_ops, m->store_options, &env, &m->store, err);
+}
+
+static void persistent_close(struct manager *m)
+{
+    struct persistent *p = persistent_of(m);
+
+    if (m->store)
+        store_close(&m->store, 0);
+    pack_release(&p->secret_bytes);
+}
+
+static enum rc persistent_start(struct manager *m, struct instant now,
+                                struct err *err)
+{
+    struct persistent *p = persistent_of(m);
+
+    (void)err;
+    atomic_store(&p->expire_at, now.mono + EXPIRE_EVERY_MS);
+    secret_ask(p);
+    atomic_store(&m->ready, 1);
+    return RC_OK;
+}
+
+static void persistent_stop(struct manager *m, struct instant now,
+                            int within_ms)
+{
+    struct persistent *p = persistent_of(m);
+
+    if (atomic_load(&p->unsaved))
+        persistent_flush_unsaved(p, now);
+    store_close(&m->store, within_ms);
+    uint64_t left = atomic_load(&p->unsaved);
+    if (left)
+        log_line(m->env.log, LOG_ERROR, "manager",
+                 "changes of %llu sessions of %s are lost with this instance: "
+                 "the store did not come back",
+                 (unsigned long long)left, m->env.app);
+}
+
+static void persistent_stats(struct manager *m, struct manager_stats *out)
+{
+    struct persistent *p = persistent_of(m);
+    struct store_stats s;
+
+    out->unsaved = atomic_load(&p->unsaved);
+    int64_t since = atomic_load(&p->outage_since);
+    if (out->unsaved && since)
+        out->oldest_unsaved_ms = (uint64_t)(instant_read().mono - since);
+    if (!m->store)
+        return;
+    store_stats(m->store, &s);
+    out->has_store = true;
+    out->store_available = s.available;
+    out->conflicts = s.put_conflict;
+    uint64_t ops[8] = {s.get_ok + s.get_unchanged, s.get_absent,
+                       s.get_failed, s.put_ok, s.put_conflict, s.put_absent,
+                       s.put_failed, s.put_uncertain};
+    memcpy(out->store_ops, ops, sizeof ops);
+}
+
+static void persistent_describe(const struct manager *m, char *out,
+                                size_t size)
+{
+    char where[256] = "";
+
+    if (m->store)
+        store_describe(m->store, where, sizeof where);
+    snprintf(out, size, "PersistentManager: %s", where);
+}
+
+const struct manager_ops manager_persistent = {
+    .name = "PersistentManager",
+    .summary = "sessions in a store, written through; any server serves any "
+               "user",
+    .size = sizeof(struct persistent),
+    .options_size = sizeof(struct persistent_options),
+    .options = persistent_options,
+    .flags = MANAGER_NEEDS_STORE,
+    .entry_extra = sizeof(struct copy),
+    .find = persistent_find,
+    .write = persistent_write,
+    .open = persistent_open,
+    .close = persistent_close,
+    .start = persistent_start,
+    .stop = persistent_stop,
+    .due = persistent_due,
+    .tick = persistent_tick,
+    .stats = persistent_stats,
+    .describe = persistent_describe,
+};

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * persistent.h: the inside of PersistentManager, for managers/persistent*.c
+ * only.
+ *
+ * What    The store has the truth; this process keeps copies. Every attach
+ *         asks the store whether the copy's version still stands. Every change
+ *         is a compare-and-set on that version; a conflict brings the other's
+ *         record, which is merged, and the put is tried again.
+ * Laws    - What hangs at an entry (struct copy, its struct flight) is guarded
+ *           by the entry's stripe. The store is never called under it.
+ *         - Per id at most one put is under way: a flight. Writes that come
+ *           meanwhile are applied to the record at once, wait on the flight,
+ *           and ride with its next put.
+ *         - An entry with a flight, or with changes that the store has not
+ *           (onStoreOutage="local"), is ENTRY_BUSY: it is not removed.
+ *         - UNAVAILABLE undoes what was applied since the last put that is
+ *           known to be stored. UNCERTAIN keeps it, so that the next add
+ *           continues behind slot values that may be stored; only an end is
+ *           taken back, and the next attach asks the store. */
+#ifndef MARGAY_MANAGERS_PERSISTENT_H
+#define MARGAY_MANAGERS_PERSISTENT_H
+
+#include "session/manager_impl.h"
+#include "session/pack.h"
+
+enum outage { OUTAGE_REFUSE, OUTAGE_LOCAL };
+
+struct persistent_options {
+    int on_store_outage;
+};
+
+struct persistent {
+    struct manager base;
+    bool local; /* onStoreOutage="local" */
+    uint8_t shared_secret[ID_SIZE];
+    struct store_call secret_call;
+    struct pack_writer secret_bytes;
+    _Atomic int secret_state; /* enum secret_state */
+    _Atomic int64_t expire_at;     /* mono ms of the next sweep */
+    _Atomic uint64_t unsaved;      /* entries with changes only here */
+    _Atomic int64_t outage_since;  /* mono ms; 0: the store answers */
+    _Atomic uint64_t flights;
+};
+
+enum { ENTRY_UNSAVED = ENTRY_FIRST_OWN };
+
+/* What an entry has of ours. */
+struct copy {
+    uint64_t version; /* what the record includes; 0: never stored */
+    int64_t told;     /* mono ms: the last access that the store knows */
+    struct flight *flight;
+};
+
+static inline struct persistent *persistent_of(struct manager *m)
+{
+    return (struct persistent *)m;
+}
+static inline struct copy *copy_of(struct entry *e)
+{
+    return (struct copy *)e->extra;
+}
+
+/* A stored row: [last access (wall ms), record]. false: not one. */
+bool persistent_decode(struct persistent *p, const void *bytes, size_t len,
+                       struct record **record, int64_t *access_wall);
+void persistent_encode(struct pack_writer *w, const struct record *record,
+                       int64_t access_wall);
+/* How long the store keeps the row of this record, wall ms. */
+int64_t persistent_expiry(const struct persistent *p,
+                          const struct record *record, int64_t access_mono,
+                          struct instant now);
+/* Brings what the store holds into the entry (inserted when NULL). The stripe
+ * is locked. Takes the record. */
+struct entry *persistent_absorb(struct persistent *p,
+                                struct table_stripe *stripe,
+                                struct entry *entry, struct record *record,
+                                int64_t access_wall, uint64_t version,
+                                struct instant now);
+
+enum rc persistent_write(struct manager *m, struct manager_write *w);
+/* Tells the store of the entry's access, when nobody else is about to. */
+void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],
+                      struct instant now);
+/* The store may be back: sends what only we have, some at a time. */
+void persistent_flush_unsaved(struct persistent *p, struct instant now);
+
+#endif

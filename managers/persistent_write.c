@@ -1,0 +1,546 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "managers/persistent.h"
+#include "session/buf.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNCERTAIN_TRIES 3
+#define CONFLICT_TRIES 1000
+#define UNSAVED_AT_ONCE 256
+
+/* A put under way, and those who wait for it. */
+struct flight {
+    struct store_call call; /* first */
+    struct persistent *p;
+    struct instant now;
+    struct manager_write *riding;  /* in the put that is under way */
+    struct manager_write *waiting; /* applied since; the next put */
+    struct record *base;           /* stored, before all of these */
+    struct record *sent;           /* in the put that is under way */
+    int64_t sent_access;           /* mono */
+    struct pack_writer bytes;
+    unsigned uncertain, conflicts;
+};
+
+static void flight_done(struct store_call *call);
+
+static void list_add(struct manager_write **list, struct manager_write *w)
+{
+    while (*list)
+        list = &(*list)->next;
+    w->next = NULL;
+    *list = w;
+}
+
+/* Everybody on the list gets this answer. No lock is held. */
+static void answer_all(struct manager_write *list, enum rc rc,
+                       const struct record_end *end, const struct err *err)
+{
+    while (list) {
+        struct manager_write *w = list;
+        list = w->next;
+        w->rc = rc;
+        if (rc == RC_ENDED)
+            w->ended = *end;
+        if (err)
+            w->err = *err;
+        w->done(w);
+    }
+}
+
+/* ---- a flight begins, goes on, ends; the stripe is locked ---- */
+
+static struct flight *flight_new(struct persistent *p, struct entry *e,
+                                 struct record *base, struct instant now)
+{
+    struct flight *f = mem_zero(sizeof *f);
+
+    f->p = p;
+    f->now = now;
+    f->base = base;
+    memcpy(f->call.id, record_id(e->record), ID_SIZE);
+    f->call.done = flight_done;
+    copy_of(e)->flight = f;
+    e->flags |= ENTRY_BUSY;
+    atomic_fetch_add(&p->flights, 1);
+    return f;
+}
+
+static void flight_load(struct flight *f, struct entry *e)
+{
+    pack_release(&f->bytes);
+    pack_init(&f->bytes, e->record->len + 16);
+    persistent_encode(&f->bytes, e->record,
+                      instant_wall_of(f->now, e->access));
+    record_unref(&f->sent);
+    f->sent = record_ref(e->record);
+    f->sent_access = e->access;
+    f->call.version = copy_of(e)->version;
+    f->call.bytes = f->bytes.data;
+    f->call.len = f->bytes.len;
+    f->call.expiry = persistent_expiry(f->p, e->record, e->access, f->now);
+    f->call.found = NULL;
+}
+
+static void flight_land(struct flight *f, struct entry *e)
+{
+    copy_of(e)->flight = NULL;
+    if (!(e->flags & ENTRY_UNSAVED))
+        e->flags &= ~(uint32_t)ENTRY_BUSY;
+    atomic_fetch_sub(&f->p->flights, 1);
+}
+
+static void flight_free(struct flight **flight)
+{
+    struct flight *f = *flight;
+
+    *flight = NULL;
+    record_unref(&f->base);
+    record_unref(&f->sent);
+    pack_release(&f->bytes);
+    free(f->call.found);
+    free(f);
+}
+
+static void set_saved(struct persistent *p, struct entry *e)
+{
+    if (e->flags & ENTRY_UNSAVED)
+        atomic_fetch_sub(&p->unsaved, 1);
+    e->flags &= ~(uint32_t)ENTRY_UNSAVED;
+}
+
+static void set_unsaved(struct persistent *p, struct entry *e)
+{
+    if (!(e->flags & ENTRY_UNSAVED))
+        atomic_fetch_add(&p->unsaved, 1);
+    e->flags |= ENTRY_UNSAVED | ENTRY_BUSY;
+}
+
+/* Submits the put. No lock is held; afterwards the flight may be gone. */
+static void flight_send(struct flight *f)
+{
+    enum rc rc = store_put(f->p->base.store, &f->call);
+    if (rc != RC_PENDING) {
+        f->call.rc = rc;
+        flight_done(&f->call);
+    }
+}
+
+/* ---- what came back ---- */
+
+/* What the writes of a flight are answered, once the lock is released. */
+struct outcome {
+    struct manager_write *list;
+    enum rc rc;
+    struct record_end end;
+    struct err err;
+    bool send; /* the flight goes on */
+};
+
+static void take_all(struct flight *f, struct outcome *o, enum rc rc)
+{
+    o->list = f->riding;
+    o->rc = rc;
+    struct manager_write **end = &o->list;
+    while (*end)
+        end = &(*end)->next;
+    *end = f->waiting;
+    f->riding = f->waiting = NULL;
+}
+
+/* Riders hear what stands in the store now; an idle end that a later access
+ * beat while it was under way ended nothing. */
+static void settle_rider(struct flight *f, struct entry *e,
+                         struct manager_write *w)
+{
+    struct record_end end;
+
+    if (w->kind == WRITE_CHANGE) {
+        record_unref(&w->after);
+        w->after = record_ref(f->sent);
+    }
+    if (w->kind == WRITE_IDLE_END &&
+        manager_liveness(&f->p->base, e->record, e->access, w->now, &end) ==
+            RC_OK)
+        record_unref(&w->before);
+}
+
+static void land_ok(struct flight *f, struct entry *e, struct outcome *o)
+{
+    struct copy *c = copy_of(e);
+
+    c->version = f->call.new_version;
+    c->told = f->sent_access;
+    for (struct manager_write *w = f->riding; w; w = w->next)
+        settle_rider(f, e, w);
+    o->list = f->riding;
+    o->rc = RC_OK;
+    f->riding = f->waiting;
+    f->waiting = NULL;
+    if (f->riding) {
+        record_unref(&f->base);
+        f->base = f->sent;
+        f->sent = NULL;
+        flight_load(f, e);
+        o->send = true;
+        return;
+    }
+    set_saved(f->p, e);
+    flight_land(f, e);
+}
+
+static bool only_idle_ends(const struct flight *f)
+{
+    for (const struct manager_write *w = f->riding; w; w = w->next)
+        if (w->kind != WRITE_IDLE_END)
+            return false;
+    return f->riding && !f->waiting;
+}
+
+/* An end of ours, not stored yet, replaced what the other one wrote, too. */
+static void extend_before(struct manager_write *list, struct record *other)
+{
+    for (; list; list = list->next) {
+        if (!list->before)
+            continue;
+        struct record *more = record_merge(list->before, other);
+        record_unref(&list->before);
+        list->before = more;
+    }
+}
+
+static void land_ended(struct flight *f, struct table_stripe *stripe,
+                       struct entry *e, struct record *other,
+                       struct outcome *o)
+{
+    record_ended(other, &o->end);
+    copy_of(e)->version = f->call.new_version;
+    table_replace(stripe, e, record_ref(other));
+    e->access = f->now.mono;
+    table_arm(stripe, e, f->now.mono + f->p->base.keep_ended_ms);
+    take_all(f, o, RC_ENDED);
+    set_saved(f->p, e);
+    flight_land(f, e);
+}
+
+static void raise_access(struct entry *e, int64_t access_wall,
+                         struct instant now)
+{
+    int64_t mono = instant_mono_of(now, access_wall);
+    if (mono > now.mono)
+        mono = now.mono; /* a clock ahead of ours */
+    if (mono > e->access)
+        e->access = mono;
+}
+
+/* Somebody else wrote meanwhile: join both, try again. */
+static void land_conflict(struct flight *f, struct table_stripe *stripe,
+                          struct entry *e, struct outcome *o)
+{
+    struct manager *m = &f->p->base;
+    struct record *other;
+    struct record_end end;
+    int64_t access;
+
+    if (++f->conflicts > CONFLICT_TRIES ||
+        !persistent_decode(f->p, f->call.found, f->call.found_len, &other,
+                           &access)) {
+        take_all(f, o, RC_UNAVAILABLE);
+        err_set(&o->err, RC_UNAVAILABLE, "the stored row cannot be merged");
+        flight_land(f, e);
+        return;
+    }
+    free(f->call.found);
+    f->call.found = NULL;
+    if (record_ended(other, NULL)) {
+        land_ended(f, stripe, e, other, o);
+        record_unref(&other);
+        return;
+    }
+    raise_access(e, access, f->now);
+    copy_of(e)->version = f->call.new_version;
+    if (only_idle_ends(f) &&
+        manager_liveness(m, other, e->access, f->now, &end) == RC_OK) {
+        table_replace(stripe, e, other);
+        take_all(f, o, RC_CONFLICT);
+        manager_arm(m, stripe, e, f->now);
+        flight_land(f, e);
+        return;
+    }
+    extend_before(f->riding, other);
+    extend_before(f->waiting, other);
+    table_replace(stripe, e, record_merge(e->record, other));
+    record_unref(&f->base);
+    f->base = other;
+    flight_load(f, e);
+    o->send = true;
+}
+
+/* The row is gone: it lapsed, or somebody removed it. A write never creates. */
+static void land_absent(struct flight *f, struct table_stripe *stripe,
+                        struct entry *e, struct outcome *o)
+{
+    o->end = (struct record_end){.reason = REASON_UNKNOWN};
+    take_all(f, o, RC_ENDED);
+    set_saved(f->p, e);
+    flight_land(f, e);
+    table_remove(stripe, e);
+}
+
+static void undo(struct flight *f, struct table_stripe *stripe,
+                 struct entry *e)
+{
+    if (copy_of(e)->version == 0) {
+        table_remove(stripe, e);
+        return;
+    }
+    if (f->base)
+        table_replace(stripe, e, record_ref(f->base));
+    e->flags &= ~(uint32_t)ENTRY_ENDING;
+    manager_arm(&f->p->base, stripe, e, f->now);
+}
+
+/* May be stored, may not: counts go on behind it, an end is taken back until
+ * the store says. */
+static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
+                           struct entry *e)
+{
+    struct record *before = NULL;
+
+    for (struct manager_write *w = f->riding; w && !before; w = w->next)
+        before = w->before;
+    for (struct manager_write *w = f->waiting; w && !before; w = w->next)
+        before = w->before;
+    if (before)
+        table_replace(stripe, e, record_ref(before));
+    e->flags &= ~(uint32_t)ENTRY_ENDING;
+    manager_arm(&f->p->base, stripe, e, f->now);
+}
+
+static void land_failed(struct flight *f, struct table_stripe *stripe,
+                        struct entry *e, struct outcome *o)
+{
+    enum rc rc = f->call.rc;
+
+    if (rc == RC_UNCERTAIN && ++f->uncertain < UNCERTAIN_TRIES) {
+        flight_load(f, e); /* the same slots and stamps: it counts once */
+        o->send = true;
+        return;
+    }
+    if (f->uncertain)
+        rc = RC_UNCERTAIN;
+    o->err = f->call.err;
+    if (f->p->local && rc != RC_TOOBIG) {
+        set_unsaved(f->p, e);
+        take_all(f, o, RC_OK);
+        flight_land(f, e);
+        return;
+    }
+    if (rc == RC_UNCERTAIN)
+        keep_uncertain(f, stripe, e);
+    flight_land(f, e);
+    if (rc != RC_UNCERTAIN)
+        undo(f, stripe, e);
+    take_all(f, o, rc);
+}
+
+static void note_outage(struct persistent *p, enum rc rc, struct instant now)
+{
+    int64_t none = 0;
+
+    if (rc == RC_UNAVAILABLE)
+        atomic_compare_exchange_strong(&p->outage_since, &none, now.mono);
+    else if (rc == RC_OK || rc == RC_CONFLICT)
+        atomic_store(&p->outage_since, 0);
+}
+
+static void flight_done(struct store_call *call)
+{
+    struct flight *f = (struct flight *)call;
+    struct outcome o = {.rc = RC_OK};
+    struct table_stripe *stripe = table_lock(f->p->base.table, call->id);
+    struct entry *e = table_find(stripe, call->id);
+
+    assert(e && copy_of(e)->flight == f);
+    note_outage(f->p, call->rc, f->now);
+    switch (call->rc) {
+    case RC_OK:
+        land_ok(f, e, &o);
+        break;
+    case RC_CONFLICT:
+        land_conflict(f, stripe, e, &o);
+        break;
+    case RC_ABSENT:
+        land_absent(f, stripe, e, &o);
+        break;
+    default:
+        land_failed(f, stripe, e, &o);
+    }
+    table_unlock(stripe);
+    if (o.send)
+        flight_send(f);
+    else
+        flight_free(&f);
+    answer_all(o.list, o.rc, &o.end, o.rc == RC_OK ? NULL : &o.err);
+}
+
+/* ---- writes ---- */
+
+/* A write for an id that this process has no copy of: the row is fetched
+ * first. */
+struct fetch {
+    struct store_call call; /* first */
+    struct persistent *p;
+    struct manager_write *w;
+};
+
+/* Puts the fetched row into the table. RC_OK: go on with the write. */
+static enum rc fetched(struct fetch *fetch)
+{
+    struct store_call *call = &fetch->call;
+    struct manager_write *w = fetch->w;
+    struct record *record;
+    int64_t access;
+    enum rc rc = call->rc;
+
+    if (rc == RC_OK && !persistent_decode(fetch->p, call->found,
+                                          call->found_len, &record, &access))
+        rc = RC_ABSENT;
+    else if (rc == RC_OK) {
+        struct table_stripe *stripe =
+            table_lock(fetch->p->base.table, call->id);
+        persistent_absorb(fetch->p, stripe, table_find(stripe, call->id),
+                          record, access, call->new_version, w->now);
+        table_unlock(stripe);
+    }
+    w->err = call->err;
+    free(call->found);
+    free(fetch);
+    return rc;
+}
+
+static void fetch_done(struct store_call *call)
+{
+    struct fetch *fetch = (struct fetch *)call;
+    struct manager_write *w = fetch->w;
+    struct manager *m = &fetch->p->base;
+    enum rc rc = fetched(fetch);
+
+    if (rc == RC_OK)
+        rc = persistent_write(m, w);
+    if (rc != RC_PENDING) {
+        w->rc = rc;
+        w->done(w);
+    }
+}
+
+static enum rc fetch_first(struct persistent *p, struct manager_write *w)
+{
+    struct fetch *fetch = mem_zero(sizeof *fetch);
+
+    fetch->p = p;
+    fetch->w = w;
+    fetch->call.done = fetch_done;
+    memcpy(fetch->call.id, w->id, ID_SIZE);
+    enum rc rc = store_get(p->base.store, &fetch->call);
+    if (rc == RC_PENDING)
+        return rc;
+    fetch->call.rc = rc;
+    rc = fetched(fetch);
+    return rc == RC_OK ? persistent_write(&p->base, w) : rc;
+}
+
+/* Applies the write and finds it a put to ride with; *send: a new one. */
+static enum rc write_locked(struct persistent *p, struct table_stripe *stripe,
+                            struct entry *e, struct manager_write *w,
+                            struct flight **send)
+{
+    struct record *base = e ? record_ref(e->record) : NULL;
+    enum rc rc = manager_apply(&p->base, stripe, e, w, &e);
+
+    if (rc != RC_OK || (w->kind != WRITE_CREATE && !w->delta)) {
+        record_unref(&base);
+        return rc;
+    }
+    struct flight *f = copy_of(e)->flight;
+    if (f) {
+        record_unref(&base);
+        list_add(&f->waiting, w);
+        return RC_PENDING;
+    }
+    f = flight_new(p, e, base, w->now);
+    list_add(&f->riding, w);
+    flight_load(f, e);
+    *send = f;
+    return RC_PENDING;
+}
+
+enum rc persistent_write(struct manager *m, struct manager_write *w)
+{
+    struct persistent *p = persistent_of(m);
+    struct table_stripe *stripe = table_lock(m->table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    struct flight *send = NULL;
+    enum rc rc;
+
+    if (!e && w->kind != WRITE_CREATE) {
+        table_unlock(stripe);
+        return fetch_first(p, w);
+    }
+    rc = e && w->kind == WRITE_CREATE ? RC_CONFLICT
+                                      : write_locked(p, stripe, e, w, &send);
+    table_unlock(stripe);
+    if (send)
+        flight_send(send);
+    return rc;
+}
+
+void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],
+                      struct instant now)
+{
+    struct table_stripe *stripe = table_lock(p->base.table, id);
+    struct entry *e = table_find(stripe, id);
+    struct flight *f = NULL;
+
+    if (e && !copy_of(e)->flight && !record_ended(e->record, NULL)) {
+        f = flight_new(p, e, record_ref(e->record), now);
+        flight_load(f, e);
+        copy_of(e)->told = e->access; /* one try per interval */
+    }
+    table_unlock(stripe);
+    if (f)
+        flight_send(f);
+}
+
+struct unsaved {
+    struct persistent *p;
+    struct instant now;
+    struct flight *flights[UNSAVED_AT_ONCE];
+    size_t count;
+};
+
+static bool collect_unsaved(void *user, struct entry *e)
+{
+    struct unsaved *u = user;
+
+    if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight) {
+        struct flight *f =
+            flight_new(u->p, e, record_ref(e->record), u->now);
+        flight_load(f, e);
+        u->flights[u->count++] = f;
+    }
+    return u->count < UNSAVED_AT_ONCE;
+}
+
+void persistent_flush_unsaved(struct persistent *p, struct instant now)
+{
+    struct unsaved u = {.p = p, .now = now};
+
+    table_each(p->base.table, collect_unsaved, &u);
+    for (size_t i = 0; i < u.count; i++)
+        flight_send(u.flights[i]);
+}
