@@ -61,7 +61,8 @@ static void answer_refused(struct http_request *request,
                            enum http_result result)
 {
     if (result == HTTP_TOO_BIG)
-        answer(request, response, 413, http_result_text(result),
+        answer(request, response, 413,
+               "refused: the session would grow over maxSessionBytes",
                "That does not fit into a session");
     else if (result == HTTP_NO_SESSION)
         answer(request, response, 403, http_result_text(result),
