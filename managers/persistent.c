@@ -93,6 +93,21 @@ int64_t persistent_expiry(const struct persistent *p,
     return instant_wall_of(now, due) + KEEP_ROW_MS;
 }
 
+/* Does the idle end that somebody wrote hold, as far as we know? */
+static void absorb_idle(struct persistent *p, struct table_stripe *stripe,
+                        struct entry *entry, struct instant now)
+{
+    struct record_end end;
+    bool idle = !record_ended(entry->record, NULL) &&
+                record_idle_ended(entry->record, NULL) &&
+                manager_liveness(&p->base, entry->record, entry->access, now,
+                                 &end) != RC_OK;
+
+    if (idle && !entry->idle)
+        table_arm(stripe, entry, now.mono + p->base.keep_ended_ms);
+    table_set_idle(stripe, entry, idle);
+}
+
 struct entry *persistent_absorb(struct persistent *p,
                                 struct table_stripe *stripe,
                                 struct entry *entry, struct record *record,
@@ -121,6 +136,7 @@ struct entry *persistent_absorb(struct persistent *p,
         if (mono > entry->access)
             entry->access = mono;
     }
+    absorb_idle(p, stripe, entry, now);
     copy_of(entry)->version = version;
     if (mono > copy_of(entry)->told)
         copy_of(entry)->told = mono;
@@ -551,7 +567,8 @@ static void persistent_stats(struct manager *m, struct manager_stats *out)
     struct persistent *p = persistent_of(m);
     struct store_stats s;
 
-    out->unsaved = atomic_load(&p->unsaved);
+    /* acknowledged during an outage, or not yet answered by the store */
+    out->unsaved = atomic_load(&p->unsaved) + atomic_load(&p->flights);
     int64_t since = atomic_load(&p->outage_since);
     if (out->unsaved && since)
         out->oldest_unsaved_ms = (uint64_t)(instant_read().mono - since);

@@ -237,13 +237,34 @@ static void raise_access(struct entry *e, int64_t access_wall,
         e->access = mono;
 }
 
+/* Somebody else used the session, or ended it for the same reason: either way
+ * our idle end is not needed. false: it is, and is tried again. */
+static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
+                             struct entry *e, struct record *other,
+                             struct outcome *o)
+{
+    struct manager *m = &f->p->base;
+    bool live =
+        manager_liveness(m, other, e->access, f->now, &o->end) == RC_OK;
+
+    if (!live && !record_idle_ended(other, NULL))
+        return false;
+    table_replace(stripe, e, other);
+    table_set_idle(stripe, e, !live);
+    if (live)
+        manager_arm(m, stripe, e, f->now);
+    else
+        table_arm(stripe, e, f->now.mono + m->keep_ended_ms);
+    take_all(f, o, live ? RC_CONFLICT : RC_ENDED);
+    flight_land(f, e);
+    return true;
+}
+
 /* Somebody else wrote meanwhile: join both, try again. */
 static void land_conflict(struct flight *f, struct table_stripe *stripe,
                           struct entry *e, struct outcome *o)
 {
-    struct manager *m = &f->p->base;
     struct record *other;
-    struct record_end end;
     int64_t access;
 
     if (++f->conflicts > CONFLICT_TRIES ||
@@ -263,14 +284,8 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
     }
     raise_access(e, access, f->now);
     copy_of(e)->version = f->call.new_version;
-    if (only_idle_ends(f) &&
-        manager_liveness(m, other, e->access, f->now, &end) == RC_OK) {
-        table_replace(stripe, e, other);
-        take_all(f, o, RC_CONFLICT);
-        manager_arm(m, stripe, e, f->now);
-        flight_land(f, e);
+    if (only_idle_ends(f) && idle_end_decided(f, stripe, e, other, o))
         return;
-    }
     extend_before(f->riding, other);
     extend_before(f->waiting, other);
     table_replace(stripe, e, record_merge(e->record, other));
@@ -300,6 +315,7 @@ static void undo(struct flight *f, struct table_stripe *stripe,
     }
     if (f->base)
         table_replace(stripe, e, record_ref(f->base));
+    table_set_idle(stripe, e, false);
     e->flags &= ~(uint32_t)ENTRY_ENDING;
     manager_arm(&f->p->base, stripe, e, f->now);
 }
@@ -315,8 +331,10 @@ static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
         before = w->before;
     for (struct manager_write *w = f->waiting; w && !before; w = w->next)
         before = w->before;
-    if (before)
+    if (before) {
         table_replace(stripe, e, record_ref(before));
+        table_set_idle(stripe, e, false);
+    }
     e->flags &= ~(uint32_t)ENTRY_ENDING;
     manager_arm(&f->p->base, stripe, e, f->now);
 }

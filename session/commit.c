@@ -141,7 +141,10 @@ static void answer_create(struct commit_flow *flow)
                                                : flow->w.rc);
         return;
     }
+    struct table_counts counts;
     count_one(&flow->m->counters->created);
+    table_counts(flow->m->table, &counts);
+    count_max(&flow->m->counters->max_active, counts.live);
     after_session(flow);
 }
 

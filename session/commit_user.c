@@ -27,12 +27,11 @@ static void own_entry(struct commit_flow *flow)
 void commit_user_begin(struct commit_flow *flow)
 {
     const char *user = session_user(flow->s);
-    const uint8_t *secret = atomic_load(&flow->m->secret_known);
 
     if (flow->s->renaming)
         memcpy(flow->id, flow->s->next_id, ID_SIZE);
     record_unref(&flow->w.delta);
-    id_of_user(secret ? secret : flow->m->secret, flow->m->env.app, user,
+    id_of_user(manager_secret(flow->m), flow->m->env.app, user,
                strlen(user), flow->user_key);
     own_entry(flow);
     flow->step = STEP_USER_CHANGE;

@@ -200,6 +200,12 @@ void manager_tell_end(struct manager *m, struct record *record,
 /* Arms the entry's timer for its next due moment. Lock held. */
 void manager_arm(struct manager *m, struct table_stripe *stripe,
                  struct entry *entry, struct instant now);
+/* Of the keys of users' records, as known at this moment. */
+static inline const uint8_t *manager_secret(const struct manager *m)
+{
+    const uint8_t *known = atomic_load(&m->secret_known);
+    return known ? known : m->secret;
+}
 /* This node's number in stamps and slots of that id. It differs per id, so
  * that what was added under an old id and under the new one after a change of
  * id stands in two slots, and both count. */

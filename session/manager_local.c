@@ -75,12 +75,19 @@ enum rc manager_liveness(const struct manager *m, const struct record *record,
     return RC_ENDED;
 }
 
+/* A later access beat its idle end. */
+static void revive(struct manager *m, struct table_stripe *stripe,
+                   struct entry *entry, struct instant now)
+{
+    table_set_idle(stripe, entry, false);
+    manager_arm(m, stripe, entry, now);
+}
+
 enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
                            struct entry *entry, struct find_op *op)
 {
     struct record_end end;
 
-    (void)stripe;
     if (manager_liveness(m, entry->record, entry->access, op->now, &end) !=
         RC_OK) {
         op->reason = end.reason;
@@ -88,6 +95,8 @@ enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
         return RC_ABSENT;
     }
     op->last_access = instant_wall_of(op->now, entry->access);
+    if (entry->idle)
+        revive(m, stripe, entry, op->now);
     if (!op->peek && entry->access < op->now.mono)
         entry->access = op->now.mono;
     op->record = record_ref(entry->record);
@@ -138,6 +147,8 @@ static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
                                 manager_writer(m, w->id));
     if (entry->access < w->now.mono)
         entry->access = w->now.mono;
+    if (entry->idle)
+        revive(m, stripe, entry, w->now);
     if (w->delta) {
         entry_merge(stripe, entry, w->delta);
         if (changes_limits(w->delta))
@@ -182,6 +193,7 @@ static enum rc apply_idle_end(struct manager *m, struct table_stripe *stripe,
                             manager_writer(m, w->id));
     changes_release(&changes);
     entry_merge(stripe, entry, w->delta);
+    table_set_idle(stripe, entry, true);
     table_arm(stripe, entry, w->now.mono + m->keep_ended_ms);
     return RC_OK;
 }
@@ -207,6 +219,10 @@ enum rc manager_apply(struct manager *m, struct table_stripe *stripe,
     if (record_ended(entry->record, &w->ended)) {
         if (w->kind == WRITE_CHANGE)
             count_one(&m->counters->revivals_refused);
+        return RC_ENDED;
+    }
+    if (entry->idle && w->kind == WRITE_IDLE_END) {
+        w->ended = (struct record_end){.reason = REASON_IDLE};
         return RC_ENDED;
     }
     switch (w->kind) {

@@ -127,11 +127,11 @@ static void stripe_grow(struct table_stripe *s)
 }
 
 static _Atomic size_t *count_of(struct table_stripe *s,
-                                const struct record *record)
+                                const struct record *record, bool idle)
 {
     if (record_kind(record) != RECORD_SESSION)
         return &s->others;
-    return record_ended(record, NULL) ? &s->tombstones : &s->live;
+    return idle || record_ended(record, NULL) ? &s->tombstones : &s->live;
 }
 
 static void count_move(_Atomic size_t *count, int by)
@@ -154,17 +154,25 @@ struct entry *table_insert(struct table_stripe *stripe, struct record *record,
     e->next = *to;
     *to = e;
     stripe->entry_count++;
-    count_move(count_of(stripe, record), 1);
+    count_move(count_of(stripe, record, false), 1);
     return e;
 }
 
 void table_replace(struct table_stripe *stripe, struct entry *entry,
                    struct record *record)
 {
-    count_move(count_of(stripe, entry->record), -1);
-    count_move(count_of(stripe, record), 1);
+    count_move(count_of(stripe, entry->record, entry->idle), -1);
+    count_move(count_of(stripe, record, entry->idle), 1);
     record_unref(&entry->record);
     entry->record = record;
+}
+
+void table_set_idle(struct table_stripe *stripe, struct entry *entry,
+                    bool idle)
+{
+    count_move(count_of(stripe, entry->record, entry->idle), -1);
+    entry->idle = idle;
+    count_move(count_of(stripe, entry->record, entry->idle), 1);
 }
 
 void table_remove(struct table_stripe *stripe, struct entry *entry)
@@ -175,7 +183,7 @@ void table_remove(struct table_stripe *stripe, struct entry *entry)
         at = &(*at)->next;
     *at = entry->next;
     stripe->entry_count--;
-    count_move(count_of(stripe, entry->record), -1);
+    count_move(count_of(stripe, entry->record, entry->idle), -1);
     wheel_disarm(&entry->timer);
     record_unref(&entry->record);
     free(entry);

@@ -29,6 +29,7 @@ struct entry {
     struct record *record;    /* never NULL */
     int64_t access;           /* mono ms of the last access */
     struct wheel_timer timer; /* armed whenever the entry can become due */
+    bool idle;                /* counted among the tombstones, see below */
     uint32_t flags;           /* the manager's */
     uint64_t extra[];         /* the manager's, zero at first */
 };
@@ -50,6 +51,10 @@ struct entry *table_insert(struct table_stripe *stripe, struct record *record,
 void table_replace(struct table_stripe *stripe, struct entry *entry,
                    struct record *record);
 void table_remove(struct table_stripe *stripe, struct entry *entry);
+/* Counts a live record among the tombstones, or again among the live: its idle
+ * end holds, or was beaten by a later access. */
+void table_set_idle(struct table_stripe *stripe, struct entry *entry,
+                    bool idle);
 /* Wakes the entry at that moment (mono ms), rounded up to a second; a later
  * arm replaces an earlier one. */
 void table_arm(struct table_stripe *stripe, struct entry *entry,
