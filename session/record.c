@@ -41,8 +41,7 @@ static bool walk_head(struct walk *w, struct head *head)
     if (!read_type(r, &t, PACK_BIN) || t.len != ID_SIZE)
         return false;
     memcpy(head->id, t.p, ID_SIZE);
-    /* far from the ends of int64, so that differences cannot overflow */
-    if (!read_type(r, &t, PACK_INT) || t.i < 0 || t.i >> 62)
+    if (!read_type(r, &t, PACK_INT) || t.i < 0 || t.i > RECORD_TIME_MAX)
         return false;
     head->birth = w->birth = t.i;
     return true;
@@ -92,7 +91,7 @@ static bool walk_stamp(struct walk *w, struct reg *reg)
     reg->node = 0;
     if (reg->never_set)
         return true;
-    if (time.i > INT64_MAX / 4 || time.i < -w->birth ||
+    if (time.i < -w->birth || time.i > RECORD_TIME_MAX - w->birth ||
         node.type != PACK_INT || node.u >= w->node_count)
         return false;
     reg->time = w->birth + time.i;
@@ -277,6 +276,38 @@ bool record_idle_ended(const struct record *r, int64_t *access_wall)
     return true;
 }
 
+void record_life(const struct record *r, struct record_life *out)
+{
+    struct walk w;
+    struct head head;
+    struct reg reg;
+
+    *out = (struct record_life){0};
+    if (!walk_record(&w, &head, r))
+        return;
+    out->birth = head.birth;
+    while (walk_next(&w, &reg) && !reg.key.name &&
+           reg.key.field <= FIELD_MAX_LIFETIME) {
+        int64_t number =
+            reg.type == VALUE_INT ? reg_value(&reg).number : 0;
+        switch (reg.key.field) {
+        case FIELD_END:
+            out->ended = true;
+            break;
+        case FIELD_IDLE_END:
+            out->idle_ended = true;
+            out->idle_access = number;
+            break;
+        case FIELD_MAX_INACTIVE:
+            out->max_inactive = number;
+            break;
+        case FIELD_MAX_LIFETIME:
+            out->max_lifetime = number;
+            break;
+        }
+    }
+}
+
 void record_each(const struct record *r, record_each_fn *each, void *user)
 {
     struct walk w;
@@ -309,6 +340,11 @@ void record_unref(struct record **r)
 
 /* ---- bytes from outside ---- */
 
+static bool is_unsigned(const struct pack_token *t)
+{
+    return t->type == PACK_UINT || (t->type == PACK_INT && t->i >= 0);
+}
+
 static bool check_slots(const struct reg *reg, size_t node_count)
 {
     struct pack_reader r = {reg->value, reg->value + reg->value_len};
@@ -326,8 +362,7 @@ static bool check_slots(const struct reg *reg, size_t node_count)
             (i && node.u <= before) || !pack_read(&r, &plus) ||
             !pack_read(&r, &minus))
             return false;
-        if ((plus.type != PACK_INT && plus.type != PACK_UINT) ||
-            (minus.type != PACK_INT && minus.type != PACK_UINT))
+        if (!is_unsigned(&plus) || !is_unsigned(&minus))
             return false;
         before = node.u;
     }
@@ -364,9 +399,9 @@ static bool check_value(const struct reg *reg, size_t node_count)
     bool is_end = !reg->key.name && reg->key.field == FIELD_END;
     if (is_end || reg->type == TYPE_END)
         return is_end && reg->type == TYPE_END && check_end(reg);
-    if (!reg->key.name && reg->key.field == FIELD_IDLE_END &&
-        reg->type != VALUE_INT)
-        return false;
+    if (!reg->key.name && reg->key.field == FIELD_IDLE_END)
+        return reg->type == VALUE_INT && read_type(&r, &t, PACK_INT) &&
+               t.i >= 0 && t.i <= RECORD_TIME_MAX;
     if (reg->type == VALUE_COUNTER)
         return check_slots(reg, node_count);
     if (reg->type >= sizeof types / sizeof types[0])
@@ -398,6 +433,15 @@ static bool decode_regs(struct walk *w, struct regs *regs)
     return w->r.p == w->r.end;
 }
 
+static struct record *build_decoded(struct head *head, struct regs *regs)
+{
+    if (regs->count && regs->items[0].type == TYPE_END)
+        head->whole = true;
+    if (head->kind == RECORD_USER)
+        regs_keep_newest(regs);
+    return record_build(head, regs->items, regs->count);
+}
+
 enum rc record_decode(const void *bytes, size_t len, struct record **out,
                       struct err *err)
 {
@@ -418,7 +462,7 @@ enum rc record_decode(const void *bytes, size_t len, struct record **out,
     if (!walk_bytes(&w, &head, bytes, len) || !decode_regs(&w, &regs))
         rc = err_set(err, RC_INVALID, "not a record (%zu bytes)", len);
     else
-        *out = record_build(&head, regs.items, regs.count);
+        *out = build_decoded(&head, &regs);
     regs_release(&regs);
     return rc;
 }

@@ -117,6 +117,15 @@ int64_t record_birth(const struct record *r); /* wall ms */
 bool record_ended(const struct record *r, struct record_end *out);
 /* Is there an idle end, and with which last access? */
 bool record_idle_ended(const struct record *r, int64_t *access_wall);
+/* All that decides whether it lives, read in one pass. */
+struct record_life {
+    bool ended;          /* a tombstone: see record_ended */
+    bool idle_ended;
+    int64_t idle_access; /* wall ms, that the maker of the idle end knew */
+    int64_t max_inactive, max_lifetime; /* seconds; 0: never */
+    int64_t birth;       /* wall ms */
+};
+void record_life(const struct record *r, struct record_life *out);
 /* type NONE when absent. */
 struct value record_get(const struct record *r, struct key key);
 static inline struct value record_attribute(const struct record *r,

@@ -128,6 +128,8 @@ static struct record *build_changes(const struct head *head,
         regs.items[i].value = values.data + (uintptr_t)regs.items[i].value;
     if (regs.count > 1)
         qsort(regs.items, regs.count, sizeof *regs.items, by_key);
+    if (head->kind == RECORD_USER)
+        regs_keep_newest(&regs);
     if (regs.count || head->whole)
         r = record_build(head, regs.items, regs.count);
     pack_release(&values);
@@ -155,7 +157,8 @@ static struct head delta_head(const struct record *base)
 
 static int64_t next_stamp(const struct record *base, int64_t now_wall)
 {
-    return now_wall > base->newest ? now_wall : base->newest + 1;
+    int64_t next = now_wall > base->newest ? now_wall : base->newest + 1;
+    return next < RECORD_TIME_MAX ? next : RECORD_TIME_MAX;
 }
 
 struct record *record_delta(const struct record *base,

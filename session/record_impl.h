@@ -20,6 +20,10 @@
 #define RECORD_ID_AT 6
 #define RECORD_BIRTH_AT 22
 
+/* Births and stamps lie in 0..this, whatever bytes from outside say: far from
+ * the ends of int64, so that no difference of two overflows. */
+#define RECORD_TIME_MAX (INT64_MAX / 4)
+
 /* Types of registers beyond enum value_type. */
 #define TYPE_REMOVED 0
 #define TYPE_END 7 /* value: [reason, new id or nil] */
@@ -91,5 +95,7 @@ struct regs {
 void regs_init(struct regs *r);
 void regs_release(struct regs *r);
 struct reg *regs_add(struct regs *r);
+/* Of attributes: the RECORD_USER_SESSIONS with the highest stamps. */
+void regs_keep_newest(struct regs *r);
 
 #endif

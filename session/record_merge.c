@@ -114,7 +114,7 @@ static int newer_first(const void *x, const void *y)
 
 /* The sessions of a user: the 1,000 newest logins stay. The newest of a union
  * are the newest of the newest of its parts, so this too is a join. */
-static void keep_newest(struct regs *regs)
+void regs_keep_newest(struct regs *regs)
 {
     size_t fields = 0;
 
@@ -195,7 +195,7 @@ struct record *record_merge(struct record *a, struct record *b)
         regs_init(&out);
         merge_rows(&out, &ra, &rb);
         if (head.kind == RECORD_USER)
-            keep_newest(&out);
+            regs_keep_newest(&out);
         merged = record_build(&head, out.items, out.count);
         regs_release(&out);
     }
