@@ -4,5 +4,7 @@
  * of the const struct store_ops: store_NAME. */
 #include "config.h"
 
+STORE(failing)
 STORE(memory)
 STORE(sqlite)
+STORE(tracing)

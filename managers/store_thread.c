@@ -58,7 +58,8 @@ struct store {
     pthread_cond_t wake; /* on the monotonic clock */
     struct store_call *first, **last;
     struct expiry expiry;
-    struct err reason; /* why it is not usable */
+    struct err reason;     /* why it is not usable */
+    struct err get_reason; /* of the last get that failed, untold */
     bool idle, closing, ended;
     int64_t close_by; /* monotonic ms, when closing */
 
@@ -74,7 +75,8 @@ struct turn {
     struct store *store;
     struct store_call *held, **held_last;
     unsigned handed;
-    bool failed, wrote;
+    bool failed;    /* a put did */
+    bool well_last; /* the last put that was done or failed was done */
     struct err err;
 };
 
@@ -108,6 +110,29 @@ static void trouble_over(struct store *s, struct trouble *t)
                  t->over);
 }
 
+/* What made a get fail is told only where the check does not know better: one
+ * cause, one line. */
+static void store_get_failed(struct store *s, const struct err *err)
+{
+    pthread_mutex_lock(&s->lock);
+    s->get_reason = *err;
+    pthread_mutex_unlock(&s->lock);
+    atomic_store(&s->suspect, true);
+    pthread_cond_signal(&s->wake);
+}
+
+static void store_tell_get(struct store *s)
+{
+    struct err err;
+
+    pthread_mutex_lock(&s->lock);
+    err = s->get_reason;
+    s->get_reason.text[0] = '\0';
+    pthread_mutex_unlock(&s->lock);
+    if (err.text[0] && s->usable)
+        trouble_tell(s, &s->get, &err);
+}
+
 static enum rc store_check(struct store *s, struct err *err)
 {
     enum rc rc = RC_OK;
@@ -118,15 +143,15 @@ static enum rc store_check(struct store *s, struct err *err)
         rc = s->ops->check(s->base, err);
     s->next_check = mono_now() + STORE_CHECK_MS;
     if (rc == RC_OK) {
-        atomic_store(&s->usable, true);
         trouble_over(s, &s->check);
+        atomic_store(&s->usable, true);
         return rc;
     }
+    trouble_tell(s, &s->check, err); /* who is refused finds the line */
     pthread_mutex_lock(&s->lock);
     s->reason = *err;
     atomic_store(&s->usable, false);
     pthread_mutex_unlock(&s->lock);
-    trouble_tell(s, &s->check, err);
     return rc;
 }
 
@@ -227,17 +252,16 @@ static struct store_call *turn_next(struct store_batch *batch)
 
 static void turn_note(struct turn *t, const struct store_call *call, enum rc rc)
 {
-    if (!is_failure(rc)) {
-        if (!call->is_put)
-            trouble_over(t->store, &t->store->get);
-        return;
-    }
-    if (call->is_put) {
+    if (call->is_put && is_failure(rc)) {
         t->failed = true;
+        t->well_last = false;
         t->err = call->err;
+    } else if (call->is_put) {
+        t->well_last = t->well_last || rc == RC_OK;
+    } else if (is_failure(rc)) {
+        store_get_failed(t->store, &call->err);
     } else {
-        atomic_store(&t->store->suspect, true);
-        trouble_tell(t->store, &t->store->get, &call->err);
+        trouble_over(t->store, &t->store->get);
     }
 }
 
@@ -268,8 +292,6 @@ static void turn_settle(struct store_batch *batch, enum rc rc,
     assert(rc == RC_OK || err);
     t->held = NULL;
     t->held_last = &t->held;
-    if (rc == RC_OK && call)
-        t->wrote = true;
     for (; call; call = next) {
         next = call->next;
         call->next = NULL;
@@ -297,7 +319,7 @@ static void store_run(struct store *s)
     /* One cause, one line: the check's own where it knows more. */
     if (t.failed && store_check(s, &err) == RC_OK)
         trouble_tell(s, &s->put, &t.err);
-    else if (!t.failed && t.wrote)
+    if (t.well_last)
         trouble_over(s, &s->put);
 }
 
@@ -368,7 +390,7 @@ static bool store_wait(struct store *s, struct work *work)
     bool due = false, go_on;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->first && !s->expiry.due && !s->closing && !due) {
+    while (!s->first && !s->expiry.due && !s->closing && !s->suspect && !due) {
         s->idle = true;
         due = pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
         s->idle = false;
@@ -390,8 +412,10 @@ static void *store_main(void *arg)
     struct err err;
 
     while (store_wait(s, &work)) {
-        if (work.check)
+        if (work.check) {
             store_check(s, &err);
+            store_tell_get(s);
+        }
         if (!s->usable)
             store_refuse_all(s);
         else if (work.run)
@@ -544,8 +568,7 @@ static enum rc store_get_inline(struct store *s, struct store_call *call)
     s->ops->get(s->base, call);
     assert(call->rc != RC_PENDING);
     if (is_failure(call->rc)) {
-        atomic_store(&s->suspect, true);
-        trouble_tell(s, &s->get, &call->err);
+        store_get_failed(s, &call->err);
     } else {
         trouble_over(s, &s->get);
     }

@@ -4,10 +4,12 @@
 #include "tests/ask.h"
 
 #include "session/store_impl.h"
+#include "tests/unit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 static void shop_note(void *user, enum log_level level, const char *line)
@@ -61,6 +63,26 @@ unsigned shop_logged(struct shop *shop, const char *text)
         p += strcspn(p, "\n");
     pthread_mutex_unlock(&shop->lock);
     return n;
+}
+
+struct expected {
+    struct shop *shop;
+    const char *text;
+};
+
+static bool is_logged(void *user)
+{
+    struct expected *e = user;
+
+    return shop_logged(e->shop, e->text) > 0;
+}
+
+unsigned shop_logs(struct shop *shop, const char *text)
+{
+    struct expected e = {shop, text};
+
+    ask_until(is_logged, &e);
+    return shop_logged(shop, text);
 }
 
 struct store_stats shop_stats(struct shop *shop)
@@ -139,6 +161,57 @@ void ask_clear(struct ask *ask)
 {
     free(ask->call.found);
     ask->call.found = NULL;
+}
+
+enum rc shop_put(struct shop *shop, uint64_t number, uint64_t version)
+{
+    struct ask ask;
+    enum rc rc = ask_put(shop, &ask, number, version, "row", 3);
+
+    ask_clear(&ask);
+    return rc;
+}
+
+enum rc shop_get(struct shop *shop, uint64_t number)
+{
+    struct ask ask;
+    enum rc rc = ask_get(shop, &ask, number, 0);
+
+    ask_clear(&ask);
+    return rc;
+}
+
+/* One case runs at a time. */
+static char shelf_db[512], shelf_texts[8][600];
+
+void shelf_new(void)
+{
+    static unsigned number;
+
+    snprintf(shelf_db, sizeof shelf_db, "%s/%u", unit_tmpdir(), ++number);
+    mkdir(shelf_db, 0700);
+    snprintf(shelf_db, sizeof shelf_db, "%s/%u/rows.db", unit_tmpdir(), number);
+}
+
+void shelf_at(const char *path)
+{
+    snprintf(shelf_db, sizeof shelf_db, "%s", path);
+}
+
+char *shelf_path(const char *end)
+{
+    static unsigned next;
+    char *text = shelf_texts[next++ % 8];
+
+    snprintf(text, sizeof shelf_texts[0], "%s%s", shelf_db, end);
+    return text;
+}
+
+bool shelf_has(const char *end)
+{
+    struct stat st;
+
+    return lstat(shelf_path(end), &st) == 0;
 }
 
 static uint64_t ask_number(const struct ask *ask)

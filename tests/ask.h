@@ -39,6 +39,9 @@ enum rc shop_try(struct shop *shop, const struct store_ops *ops,
 void shop_close(struct shop *shop);
 /* How many logged lines contain the text. */
 unsigned shop_logged(struct shop *shop, const char *text);
+/* Waits until there is such a line; how many there are then. A line that tells
+ * of an answer may come after it. */
+unsigned shop_logs(struct shop *shop, const char *text);
 struct store_stats shop_stats(struct shop *shop);
 
 /* The id that a number stands for. */
@@ -52,9 +55,20 @@ enum rc ask_put_until(struct shop *shop, struct ask *ask, uint64_t number,
                       uint64_t version, const void *bytes, size_t len,
                       int64_t expiry);
 void ask_clear(struct ask *ask);
+/* The same where only the answer counts. What is put is "row". */
+enum rc shop_put(struct shop *shop, uint64_t number, uint64_t version);
+enum rc shop_get(struct shop *shop, uint64_t number);
 /* Adds one to the 64-bit number in the row, with as many retries as it takes.
  * Returns the answer that ended it. */
 enum rc ask_increment(struct shop *shop, uint64_t number);
+
+/* A directory for each case with room for a database, whose path is
+ * shelf_path(""). The text is good for eight calls. */
+void shelf_new(void);
+/* The same path for another process. */
+void shelf_at(const char *path);
+char *shelf_path(const char *end);
+bool shelf_has(const char *end);
 
 /* Asks `is_so` again and again, at most 20 s; returns what it said last. */
 bool ask_until(bool (*is_so)(void *user), void *user);

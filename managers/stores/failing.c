@@ -99,6 +99,7 @@ static void failing_delay(const struct failing *f)
 
 /* --- the batch ------------------------------------------------------------ */
 
+/* False: it was answered here, and is gone. */
 static bool failing_passes_put(struct failing_batch *b, struct store_call *call)
 {
     enum rc rc = RC_UNAVAILABLE;
@@ -117,11 +118,17 @@ static bool failing_passes_put(struct failing_batch *b, struct store_call *call)
     return false;
 }
 
-static bool failing_passes_get(struct failing *f, struct store_call *call)
+static bool failing_picks_get(struct failing *f)
 {
-    if (!f->faults->down && !faults_take(&f->faults->fail_gets))
+    return f->faults->down || faults_take(&f->faults->fail_gets);
+}
+
+static bool failing_passes_get(struct failing_batch *b, struct store_call *call)
+{
+    if (!failing_picks_get(b->store))
         return true;
-    call->rc = failing_say(f, RC_UNAVAILABLE, &call->err);
+    store_batch_answer(b->outer, call,
+                       failing_say(b->store, RC_UNAVAILABLE, &call->err));
     return false;
 }
 
@@ -129,16 +136,14 @@ static struct store_call *failing_next(struct store_batch *batch)
 {
     struct failing_batch *b = (struct failing_batch *)batch;
     struct store_call *call;
+    bool passes;
 
-    while ((call = store_batch_next(b->outer))) {
-        if (call->is_put && failing_passes_put(b, call))
-            return call;
-        if (!call->is_put && failing_passes_get(b->store, call))
-            return call;
-        if (!call->is_put)
-            store_batch_answer(b->outer, call, call->rc);
-    }
-    return NULL;
+    do {
+        call = store_batch_next(b->outer);
+        passes = !call || (call->is_put ? failing_passes_put(b, call)
+                                        : failing_passes_get(b, call));
+    } while (!passes);
+    return call;
 }
 
 /* The call is on its way back; returns whether it was doubtful. */
@@ -215,7 +220,9 @@ static void failing_get(struct store_base *base, struct store_call *call)
     struct failing *f = (struct failing *)base;
 
     failing_delay(f);
-    if (failing_passes_get(f, call))
+    if (failing_picks_get(f))
+        call->rc = failing_say(f, RC_UNAVAILABLE, &call->err);
+    else
         wrapper_get(base, call);
 }
 

@@ -41,6 +41,7 @@ void gate_init(struct gate *g, struct log *log, const char *path,
 
 void gate_release(struct gate *g)
 {
+    g->is_mine = false;
     gate_leave(g);
     if (g->lock_fd >= 0)
         close(g->lock_fd);
@@ -87,10 +88,25 @@ static bool gate_marks_home(const struct gate *g, struct gate_mark *now)
     return memcmp(now, g->marks, sizeof g->marks) == 0;
 }
 
+static enum rc gate_away(const struct gate *g, struct gate_mark now,
+                         struct err *err)
+{
+    const char *other = now.ino ? " and another file put there" : "";
+    struct stat st;
+
+    if (fstat(g->file_fd, &st) == 0 && st.st_nlink == 0)
+        return err_set(err, RC_UNAVAILABLE,
+                       "%s was deleted%s: restart every instance that used it",
+                       g->path, other);
+    return err_set(err, RC_UNAVAILABLE,
+                   "%s was moved away%s: move it back, with the files that "
+                   "belong to it, and it works again by itself",
+                   g->path, other);
+}
+
 enum gate_place gate_look(const struct gate *g, struct err *err)
 {
     struct gate_mark now[GATE_FILES];
-    struct stat st;
 
     if (gate_marks_home(g, now))
         return GATE_HOME;
@@ -99,15 +115,7 @@ enum gate_place gate_look(const struct gate *g, struct err *err)
                 g->path);
         return GATE_LOOSE;
     }
-    if (fstat(g->file_fd, &st) == 0 && st.st_nlink == 0)
-        err_set(err, RC_UNAVAILABLE,
-                "%s was deleted%s: restart every instance that used it",
-                g->path, now[0].ino ? " and another file put there" : "");
-    else
-        err_set(err, RC_UNAVAILABLE,
-                "%s was moved away%s: move it back, with the files that "
-                "belong to it, and it works again by itself",
-                g->path, now[0].ino ? " and another file put there" : "");
+    gate_away(g, now[0], err);
     return GATE_AWAY;
 }
 
@@ -310,7 +318,8 @@ static enum rc gate_grasp(struct gate *g, bool *is_new, struct err *err)
 {
     struct stat st;
 
-    g->file_fd = open(g->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (g->file_fd < 0)
+        g->file_fd = open(g->path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     if (g->file_fd < 0 || fstat(g->file_fd, &st))
         return gate_errno("open", g->path, err);
     if (!S_ISREG(st.st_mode))
@@ -322,30 +331,37 @@ static enum rc gate_grasp(struct gate *g, bool *is_new, struct err *err)
     return RC_OK;
 }
 
-enum rc gate_enter(struct gate *g, bool *is_new, struct err *err)
+static enum rc gate_find_file(struct gate *g, bool *is_new, struct err *err)
 {
-    enum rc rc = gate_take_presence(g, err);
+    struct gate_mark now = mark_at(g->path);
+    enum rc rc = RC_OK;
 
-    if (rc != RC_OK)
-        return rc;
-    if (!mark_at(g->path).ino)
+    if (g->is_mine && !mark_same(now, g->marks[0]))
+        return gate_away(g, now, err);
+    if (!now.ino)
         rc = gate_make_file(g, err);
     if (rc == RC_OK)
         rc = gate_grasp(g, is_new, err);
     if (rc != RC_OK)
-        goto failed;
+        return rc;
     gate_marks_now(g, g->marks);
-    if (g->presence == GATE_BESIDE && !record_is(g->lock_fd, g->marks)) {
-        rc = err_set(err, RC_UNAVAILABLE,
-                     "other instances have another file open than the one at "
-                     "%s: put theirs back, or restart every instance that "
-                     "used it",
-                     g->path);
-        goto failed;
-    }
+    if (g->presence == GATE_BESIDE && !record_is(g->lock_fd, g->marks))
+        return err_set(err, RC_UNAVAILABLE,
+                       "other instances have another file open than the one "
+                       "at %s: put theirs back, or restart every instance "
+                       "that used it",
+                       g->path);
     return RC_OK;
-failed:
-    gate_leave(g);
+}
+
+enum rc gate_enter(struct gate *g, bool *is_new, struct err *err)
+{
+    enum rc rc = gate_take_presence(g, err);
+
+    if (rc == RC_OK)
+        rc = gate_find_file(g, is_new, err);
+    if (rc != RC_OK)
+        gate_leave(g);
     return rc;
 }
 
@@ -366,6 +382,7 @@ enum rc gate_record(struct gate *g, struct err *err)
                        "was opened",
                        g->path);
     memcpy(g->marks, now, sizeof now);
+    g->is_mine = true;
     if (g->presence == GATE_BESIDE)
         return RC_OK;
     if (!record_write(g->lock_fd, now) ||
@@ -377,9 +394,10 @@ enum rc gate_record(struct gate *g, struct err *err)
 
 void gate_leave(struct gate *g)
 {
-    if (g->file_fd >= 0)
+    if (g->file_fd >= 0 && !g->is_mine) {
         close(g->file_fd);
-    g->file_fd = -1;
+        g->file_fd = -1;
+    }
     if (g->presence != GATE_OUTSIDE)
         lock_byte(g->lock_fd, BYTE_PRESENT, F_UNLCK);
     g->presence = GATE_OUTSIDE;

@@ -15,9 +15,11 @@
  *         4. Who enters beside others finds exactly the recorded files at
  *            their places, or does not enter. So all who are present have the
  *            same files open, also while some of them were moved or deleted.
- *         5. One who is present keeps a reference to the inode of PATH, so
- *            its number is given to no other file, and "the file at PATH is
- *            mine" is a comparison of numbers.
+ *         5. Who once had PATH open keeps a reference to its inode until
+ *            gate_release, so its number is given to no other file, and "the
+ *            file at PATH is mine" is a comparison of numbers. Such a one
+ *            enters with that file again or not at all: in the life of a
+ *            process there is one file.
  *         6. The lock file is never removed by us. When somebody else removes
  *            it, those present make it anew at their next look. Until then
  *            two turns may be held at once: what guards the data beneath must
@@ -52,7 +54,8 @@ struct gate {
     char *path, *lock_path;
     const char *const *companions; /* suffixes: {"-wal", "-shm", NULL} */
     int lock_fd;                   /* -1: not open */
-    int file_fd;                   /* O_PATH of PATH while present, else -1 */
+    int file_fd;                   /* O_PATH of PATH, or -1 */
+    bool is_mine;                  /* file_fd was once recorded */
     struct gate_mark lock_mark, marks[GATE_FILES];
     enum gate_presence presence;
 };

@@ -1,0 +1,695 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The SQLite store among people who move, delete and fill, and among other
+ * processes. Called with --child it is one of those.
+ * Timeout: 300 s */
+#include "config.h"
+
+#include "managers/stores/gate.h"
+#include "tests/ask.h"
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct sqlite_options options(void)
+{
+    return (struct sqlite_options){.path = shelf_path("")};
+}
+
+static bool is_refusing(void *shop)
+{
+    return shop_get(shop, 1) == RC_UNAVAILABLE;
+}
+
+static bool is_serving(void *shop)
+{
+    return shop_get(shop, 1) != RC_UNAVAILABLE;
+}
+
+/* Row 1 is there, so this asks and changes nothing. */
+static bool is_writable(void *shop)
+{
+    return shop_put(shop, 1, 0) == RC_CONFLICT;
+}
+
+/* Waits until the store refuses and says how long that took. */
+static int64_t ms_until_refusing(struct shop *shop)
+{
+    int64_t start = instant_read().mono;
+
+    CU_ASSERT(ask_until(is_refusing, shop));
+    return instant_read().mono - start;
+}
+
+/* --- child processes ------------------------------------------------------ */
+
+struct child {
+    pid_t pid;
+    FILE *out; /* what it prints */
+    int in;    /* closed to make it end */
+};
+
+static struct child child_start(const char *mode)
+{
+    int in[2], out[2];
+    struct child c = {0};
+
+    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
+        abort();
+    c.pid = fork();
+    if (c.pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        execl("/proc/self/exe", "d_sqlite", "--child", mode, shelf_path(""),
+              (char *)NULL);
+        _exit(126);
+    }
+    close(in[0]);
+    close(out[1]);
+    c.in = in[1];
+    c.out = fdopen(out[0], "r");
+    return c;
+}
+
+static void child_expect(struct child *c, const char *line)
+{
+    char found[256] = "";
+
+    if (!fgets(found, sizeof found, c->out))
+        snprintf(found, sizeof found, "(nothing)\n");
+    found[strcspn(found, "\n")] = '\0';
+    CHECK_STR(found, line);
+}
+
+static int child_end(struct child *c, int sig)
+{
+    int status = 0;
+
+    if (sig)
+        kill(c->pid, sig);
+    close(c->in);
+    waitpid(c->pid, &status, 0);
+    fclose(c->out);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* Until our parent closes the pipe. */
+static void child_wait(void)
+{
+    char c;
+
+    while (read(0, &c, 1) < 0 && errno == EINTR)
+        ;
+}
+
+static void child_open(struct shop *shop)
+{
+    struct sqlite_options o = options();
+    static struct sqlite_options kept;
+
+    kept = o;
+    shop_open(shop, &store_sqlite, &kept, NULL);
+}
+
+/* Has the file open. */
+static int child_hold(void)
+{
+    struct shop shop;
+
+    child_open(&shop);
+    puts(shop_put(&shop, 500, 0) == RC_OK ? "open" : "not open");
+    child_wait();
+    shop_close(&shop);
+    return 0;
+}
+
+/* Has the writer's turn, and keeps it. */
+static int child_turn(void)
+{
+    struct err err = {""};
+    struct gate gate;
+
+    gate_init(&gate, NULL, shelf_path(""), NULL);
+    puts(gate_lock(&gate, 1000, &err) == RC_OK ? "turn" : err.text);
+    child_wait();
+    return 0;
+}
+
+/* Writes rows and says each version that was acknowledged. */
+static int child_acks(void)
+{
+    struct shop shop;
+    struct ask ask;
+
+    child_open(&shop);
+    for (uint64_t i = 0; i < 2000; i++) {
+        if (ask_put(&shop, &ask, i, 0, "row", 3) != RC_OK)
+            return 1;
+        printf("%llu %llu\n", (unsigned long long)i,
+               (unsigned long long)ask.call.new_version);
+    }
+    child_wait();
+    return 0;
+}
+
+/* 500 increments over four rows that all share. */
+static int child_increments(void)
+{
+    struct shop shop;
+
+    child_open(&shop);
+    puts("open");
+    for (uint64_t i = 0; i < 500; i++) {
+        enum rc rc = ask_increment(&shop, i % 4);
+        if (rc != RC_OK) {
+            printf("%s\n%s", rc_name(rc), shop.lines);
+            return 1;
+        }
+    }
+    shop_close(&shop);
+    puts("done");
+    return 0;
+}
+
+#define MUST(what)                                                             \
+    do {                                                                       \
+        if (!(what)) {                                                         \
+            printf("line %d: %s\n", __LINE__, #what);                          \
+            return 1;                                                          \
+        }                                                                      \
+    } while (0)
+
+/* Puts rows of 1 KiB until one is refused; returns how many were done. */
+static uint64_t fill(struct shop *shop, uint64_t from, enum rc *rc)
+{
+    char bytes[1024];
+    struct ask ask;
+
+    memset(bytes, 'x', sizeof bytes);
+    while ((*rc = ask_put(shop, &ask, from, 0, bytes, sizeof bytes)) == RC_OK)
+        from++;
+    ask_clear(&ask);
+    return from;
+}
+
+static int full_disk(void)
+{
+    static char zeros[256 * 1024];
+    struct shop shop;
+    uint64_t done;
+    enum rc rc;
+    int fd = open(shelf_path(".filler"), O_WRONLY | O_CREAT, 0600);
+
+    MUST(write(fd, zeros, sizeof zeros) == sizeof zeros);
+    close(fd);
+    child_open(&shop);
+    done = fill(&shop, 0, &rc);
+    MUST(rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN);
+    MUST(done > 10);
+    MUST(shop_get(&shop, 0) == RC_OK); /* reading needs no room */
+    for (uint64_t i = 100000; i < 100010; i++) {
+        MUST(fill(&shop, i * 1000, &rc) < i * 1000 + 10);
+        MUST(rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN);
+    }
+    MUST(shop_logs(&shop, "make room") >= 1);
+    MUST(shop_logged(&shop, "WARN") < 10);
+    unlink(shelf_path(".filler"));
+    MUST(shop_put(&shop, 1, 0) == RC_CONFLICT);
+    MUST(shop_put(&shop, 99999, 0) == RC_OK);
+    MUST(shop_logs(&shop, "can be written again") >= 1);
+    for (uint64_t i = 0; i < done; i++)
+        MUST(shop_get(&shop, i) == RC_OK);
+    shop_close(&shop);
+    puts("done");
+    return 0;
+}
+
+/* A disk of 1 MiB of its own: a mount that ends with this process. */
+static int child_full(void)
+{
+    char dir[512];
+
+    snprintf(dir, sizeof dir, "%s", shelf_path(""));
+    *strrchr(dir, '/') = '\0';
+    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWNS | CLONE_NEWUSER)) {
+        puts("no mount namespace");
+        return 77;
+    }
+    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+    if (mount("tmpfs", dir, "tmpfs", 0, "size=1m")) {
+        puts("no mount");
+        return 77;
+    }
+    return full_disk();
+}
+
+static int child_main(const char *mode, const char *where)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    shelf_at(where);
+    if (strcmp(mode, "hold") == 0)
+        return child_hold();
+    if (strcmp(mode, "turn") == 0)
+        return child_turn();
+    if (strcmp(mode, "acks") == 0)
+        return child_acks();
+    if (strcmp(mode, "increments") == 0)
+        return child_increments();
+    if (strcmp(mode, "full") == 0)
+        return child_full();
+    return 2;
+}
+
+/* --- moved and deleted ---------------------------------------------------- */
+
+static void moved_away_and_back(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+    struct ask ask;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(ask_put(&shop, &ask, 1, 0, "row", 3), RC_OK);
+    CHECK_INT(rename(shelf_path(""), shelf_path(".away")), 0);
+    /* Noticed by the very next write, and soon by reads. */
+    CHECK_INT(shop_put(&shop, 1, ask.call.new_version), RC_UNAVAILABLE);
+    CU_ASSERT(ms_until_refusing(&shop) < 1000);
+    CHECK_INT(shop_put(&shop, 2, 0), RC_UNAVAILABLE);
+    CHECK_INT(shop_logs(&shop, "move it back"), 1);
+    CHECK_INT(shop_logged(&shop, "WARN"), 1);
+    CU_ASSERT_FALSE(shelf_has(""));
+    CHECK_INT(rename(shelf_path(".away"), shelf_path("")), 0);
+    CU_ASSERT(ask_until(is_serving, &shop));
+    CHECK_INT(shop_put(&shop, 1, ask.call.new_version), RC_OK);
+    CHECK_INT(shop_get(&shop, 2), RC_ABSENT);
+    shop_close(&shop);
+}
+
+/* A put whose completion keeps the store's thread, within its transaction. */
+struct plug {
+    struct store_call call; /* first */
+    sem_t reached, go;
+};
+
+static void plug_done(struct store_call *call)
+{
+    struct plug *p = (struct plug *)call;
+
+    sem_post(&p->reached);
+    while (sem_wait(&p->go))
+        ;
+}
+
+static atomic_uint answers;
+
+static void count_answer(struct store_call *call)
+{
+    (void)call;
+    answers++;
+}
+
+static bool two_answers(void *user)
+{
+    (void)user;
+    return answers == 2;
+}
+
+/* Two puts of one row in one transaction, which is then rolled back: the
+ * second must not have been shown what the first wrote. */
+static void what_is_rolled_back_was_shown_to_nobody(void)
+{
+    struct sqlite_options o = options();
+    struct store_call puts[2];
+    struct plug plug = {.call = {.done = plug_done, .version = 1}};
+    struct shop shop;
+    struct ask ask;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(ask_put(&shop, &ask, 1, 0, "row", 3), RC_OK);
+    sem_init(&plug.reached, 0, 0);
+    sem_init(&plug.go, 0, 0);
+    CHECK_INT_FATAL(store_put(shop.store, &plug.call), RC_PENDING);
+    while (sem_wait(&plug.reached))
+        ;
+    answers = 0;
+    for (int i = 0; i < 2; i++) {
+        puts[i] = (struct store_call){.done = count_answer,
+                                      .version = ask.call.new_version,
+                                      .bytes = "new",
+                                      .len = 3};
+        ask_id(puts[i].id, 1);
+        CHECK_INT(store_put(shop.store, &puts[i]), RC_PENDING);
+    }
+    rename(shelf_path(""), shelf_path(".away"));
+    sem_post(&plug.go);
+    CU_ASSERT(ask_until(two_answers, NULL));
+    CHECK_INT(puts[0].rc, RC_UNAVAILABLE);
+    CHECK_INT(puts[1].rc, RC_UNAVAILABLE);
+    rename(shelf_path(".away"), shelf_path(""));
+    CU_ASSERT(ask_until(is_writable, &shop));
+    CHECK_INT(ask_get(&shop, &ask, 1, ask.call.new_version), RC_OK);
+    CU_ASSERT(ask.call.unchanged);
+    shop_close(&shop);
+}
+
+static void noticed_without_a_write(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    CHECK_INT(rename(shelf_path(""), shelf_path(".away")), 0);
+    CU_ASSERT(ms_until_refusing(&shop) < 1000);
+    shop_close(&shop);
+    CU_ASSERT_FALSE(shelf_has(""));
+}
+
+static void moved_with_all_that_belongs_to_it(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    rename(shelf_path(""), shelf_path(".away"));
+    rename(shelf_path("-wal"), shelf_path(".away-wal"));
+    rename(shelf_path("-shm"), shelf_path(".away-shm"));
+    CU_ASSERT(ms_until_refusing(&shop) < 1000);
+    rename(shelf_path(".away-shm"), shelf_path("-shm"));
+    rename(shelf_path(".away-wal"), shelf_path("-wal"));
+    rename(shelf_path(".away"), shelf_path(""));
+    CU_ASSERT(ask_until(is_writable, &shop));
+    CHECK_INT(shop_get(&shop, 1), RC_OK);
+    CHECK_INT(shop_put(&shop, 2, 0), RC_OK);
+    shop_close(&shop);
+}
+
+/* While it puts right what belongs to the file, the file itself goes. */
+static void moved_while_it_opens_anew(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    unlink(shelf_path("-wal"));
+    CHECK_INT(shop_put(&shop, 2, 0), RC_UNAVAILABLE);
+    rename(shelf_path(""), shelf_path(".away"));
+    CHECK_INT(shop_logs(&shop, "move it back"), 1);
+    CU_ASSERT_FALSE(shelf_has(""));
+    rename(shelf_path(".away"), shelf_path(""));
+    CU_ASSERT(ask_until(is_writable, &shop));
+    shop_close(&shop);
+}
+
+static void deleted_until_every_instance_is_restarted(void)
+{
+    struct sqlite_options o = options();
+    struct shop old, fresh;
+
+    shop_open(&old, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&old, 1, 0), RC_OK);
+    CHECK_INT(unlink(shelf_path("")), 0);
+    CHECK_INT(shop_put(&old, 2, 0), RC_UNAVAILABLE);
+    CU_ASSERT(ms_until_refusing(&old) < 1000);
+    CHECK_INT(shop_logs(&old, "restart every instance"), 1);
+    /* The first that is restarted waits for the rest. */
+    shop_open(&fresh, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&fresh, 1, 0), RC_UNAVAILABLE);
+    CHECK_INT(shop_logs(&fresh, "other instances still hold it"), 1);
+    CU_ASSERT_FALSE(shelf_has(""));
+    shop_close(&old);
+    CU_ASSERT(ask_until(is_serving, &fresh));
+    CHECK_INT(shop_get(&fresh, 1), RC_ABSENT);
+    CHECK_INT(shop_put(&fresh, 1, 0), RC_OK);
+    shop_close(&fresh);
+}
+
+static void replaced_by_another(void)
+{
+    struct sqlite_options o = options(), other = options();
+    struct shop shop, late;
+
+    other.path = shelf_path(".other");
+    shop_open(&shop, &store_sqlite, &other, NULL);
+    shop_close(&shop);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    CHECK_INT(rename(other.path, shelf_path("")), 0);
+    CHECK_INT(shop_put(&shop, 2, 0), RC_UNAVAILABLE);
+    CU_ASSERT(ms_until_refusing(&shop) < 1000);
+    CHECK_INT(shop_logs(&shop, "another file put there"), 1);
+    shop_open(&late, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&late, 1, 0), RC_UNAVAILABLE);
+    CHECK_INT(shop_logs(&late, "have another file open"), 1);
+    shop_close(&shop);
+    CU_ASSERT(ask_until(is_serving, &late));
+    shop_close(&late);
+}
+
+static void no_new_file_while_a_process_holds_the_old(void)
+{
+    struct sqlite_options o = options();
+    struct child child = child_start("hold");
+    struct shop shop;
+
+    child_expect(&child, "open");
+    CHECK_INT(unlink(shelf_path("")), 0);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_UNAVAILABLE);
+    CU_ASSERT_FALSE(shelf_has(""));
+    child_end(&child, SIGKILL);
+    CU_ASSERT(ask_until(is_serving, &shop));
+    CU_ASSERT(shelf_has(""));
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    shop_close(&shop);
+}
+
+static bool lock_is_there(void *user)
+{
+    (void)user;
+    return shelf_has(".lock");
+}
+
+static void the_lock_file_comes_back(void)
+{
+    struct sqlite_options o = options();
+    struct child child = child_start("hold");
+    struct shop shop, late;
+
+    child_expect(&child, "open");
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(unlink(shelf_path(".lock")), 0);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    CU_ASSERT(ask_until(lock_is_there, NULL));
+    /* Who joins now finds those who were there before. */
+    CHECK_INT(unlink(shelf_path("")), 0);
+    shop_open(&late, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&late, 1, 0), RC_UNAVAILABLE);
+    CU_ASSERT_FALSE(shelf_has(""));
+    shop_close(&late);
+    shop_close(&shop);
+    child_end(&child, 0);
+}
+
+static void remove_and_go_on(const char *end)
+{
+    struct sqlite_options o = options();
+    struct child child = child_start("hold");
+    struct shop shop, beside;
+
+    child_expect(&child, "open");
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    shop_open(&beside, &store_sqlite, &o, NULL);
+    for (uint64_t i = 1; i < 100; i++)
+        CHECK_INT(shop_put(i % 2 ? &shop : &beside, i, 0), RC_OK);
+    CHECK_INT(unlink(shelf_path(end)), 0);
+    CHECK_INT(shop_put(&shop, 200, 0), RC_UNAVAILABLE);
+    CU_ASSERT_FATAL(ask_until(is_writable, &shop));
+    CU_ASSERT_FATAL(ask_until(is_writable, &beside));
+    CHECK_INT(shop_put(&shop, 201, 0), RC_OK);
+    CHECK_INT(shop_put(&beside, 202, 0), RC_OK);
+    for (uint64_t i = 1; i < 100; i++)
+        CHECK_INT(shop_get(&beside, i), RC_OK);
+    CHECK_INT(shop_get(&beside, 200), RC_ABSENT);
+    CHECK_INT(shop_get(&beside, 201), RC_OK);
+    CHECK_INT(shop_get(&shop, 202), RC_OK);
+    CHECK_INT(shop_get(&shop, 500), RC_OK); /* the child's */
+    shop_close(&shop);
+    shop_close(&beside);
+    CHECK_INT(child_end(&child, 0), 0);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    for (uint64_t i = 1; i < 100; i++)
+        CHECK_INT(shop_get(&shop, i), RC_OK);
+    shop_close(&shop);
+}
+
+static void the_log_is_removed(void)
+{
+    remove_and_go_on("-wal");
+}
+
+static void the_index_is_removed(void)
+{
+    remove_and_go_on("-shm");
+}
+
+static void everything_is_removed(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    unlink(shelf_path("-wal"));
+    unlink(shelf_path("-shm"));
+    unlink(shelf_path(".lock"));
+    unlink(shelf_path(""));
+    CHECK_INT(shop_put(&shop, 2, 0), RC_UNAVAILABLE);
+    CU_ASSERT(ms_until_refusing(&shop) < 1000);
+    CHECK_INT(shop_logs(&shop, "restart every instance"), 1);
+    shop_close(&shop);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    shop_close(&shop);
+}
+
+/* --- among processes ------------------------------------------------------ */
+
+static void a_full_disk(void)
+{
+    struct child child = child_start("full");
+    char line[512] = "";
+    int status;
+
+    if (!fgets(line, sizeof line, child.out))
+        snprintf(line, sizeof line, "(nothing)\n");
+    line[strcspn(line, "\n")] = '\0';
+    status = child_end(&child, 0);
+    if (status == 77)
+        SKIP("%s", line);
+    CHECK_STR(line, "done");
+    CHECK_INT(status, 0);
+}
+
+static void a_stopped_neighbour_is_not_waited_for(void)
+{
+    struct sqlite_options o = options();
+    struct child child;
+    struct shop shop;
+    int64_t start;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    child = child_start("turn");
+    child_expect(&child, "turn");
+    start = instant_read().mono;
+    CHECK_INT(shop_put(&shop, 2, 0), RC_UNAVAILABLE);
+    CU_ASSERT(instant_read().mono - start < 2500);
+    CHECK_INT(shop_logs(&shop, "too long"), 1);
+    CHECK_INT(shop_get(&shop, 1), RC_OK);
+    child_end(&child, SIGKILL);
+    CHECK_INT(shop_put(&shop, 2, 0), RC_OK);
+    shop_close(&shop);
+}
+
+static void what_was_acknowledged_survives_kill(void)
+{
+    static uint64_t versions[2000];
+    struct sqlite_options o = options();
+    struct child child = child_start("acks");
+    unsigned long long number, version;
+    unsigned count = 0;
+    struct shop shop;
+
+    while (fscanf(child.out, "%llu %llu\n", &number, &version) == 2) {
+        CU_ASSERT_FATAL(number < 2000);
+        versions[number] = version;
+        if (++count == 700)
+            kill(child.pid, SIGKILL);
+    }
+    child_end(&child, SIGKILL);
+    CU_ASSERT(count >= 700);
+    CU_ASSERT(count < 2000);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    for (uint64_t i = 0; i < count; i++) {
+        struct ask ask;
+        CHECK_INT(ask_get(&shop, &ask, i, versions[i]), RC_OK);
+        CU_ASSERT(ask.call.unchanged);
+        ask_clear(&ask);
+    }
+    shop_close(&shop);
+}
+
+static uint64_t row_number(struct shop *shop, uint64_t row)
+{
+    struct ask ask;
+    uint64_t n = 0;
+
+    CHECK_INT(ask_get(shop, &ask, row, 0), RC_OK);
+    if (ask.call.found_len == sizeof n)
+        memcpy(&n, ask.call.found, sizeof n);
+    ask_clear(&ask);
+    return n;
+}
+
+static void eight_processes_never_see_busy(void)
+{
+    enum { PROCESSES = 8 };
+    struct sqlite_options o = options();
+    struct child child[PROCESSES];
+    int64_t start = instant_read().mono;
+    struct shop shop;
+
+    for (int i = 0; i < PROCESSES; i++)
+        child[i] = child_start("increments");
+    for (int i = 0; i < PROCESSES; i++) {
+        child_expect(&child[i], "open");
+        child_expect(&child[i], "done");
+        CHECK_INT(child_end(&child[i], 0), 0);
+    }
+    printf("8 processes, 4000 increments on 4 rows: %lld ms\n",
+           (long long)(instant_read().mono - start));
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    for (uint64_t row = 0; row < 4; row++)
+        CHECK_INT(row_number(&shop, row), PROCESSES * 125);
+    shop_close(&shop);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct unit_case cases[] = {
+        CASE(moved_away_and_back),
+        CASE(what_is_rolled_back_was_shown_to_nobody),
+        CASE(noticed_without_a_write),
+        CASE(moved_with_all_that_belongs_to_it),
+        CASE(moved_while_it_opens_anew),
+        CASE(deleted_until_every_instance_is_restarted),
+        CASE(replaced_by_another),
+        CASE(no_new_file_while_a_process_holds_the_old),
+        CASE(the_lock_file_comes_back),
+        CASE(the_log_is_removed),
+        CASE(the_index_is_removed),
+        CASE(everything_is_removed),
+        CASE(a_full_disk),
+        CASE(a_stopped_neighbour_is_not_waited_for),
+        CASE(what_was_acknowledged_survives_kill),
+        CASE(eight_processes_never_see_busy),
+    };
+
+    if (argc == 4 && strcmp(argv[1], "--child") == 0)
+        return child_main(argv[2], argv[3]);
+    return unit_run("sqlite", shelf_new, NULL, cases,
+                    sizeof cases / sizeof *cases, argc, argv);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which files the SQLite store opens, makes, and leaves alone. */
+#include "config.h"
+
+#include "tests/ask.h"
+#include "tests/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+static struct sqlite_options options(void)
+{
+    return (struct sqlite_options){.path = shelf_path("")};
+}
+
+static void file_write(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static bool is_serving(void *shop)
+{
+    return shop_get(shop, 1) != RC_UNAVAILABLE;
+}
+
+static void it_makes_directories_and_files_for_us_alone(void)
+{
+    struct sqlite_options o = options();
+    char deep[600];
+    struct shop shop;
+    struct stat st;
+
+    snprintf(deep, sizeof deep, "%s.d/a/rows.db", shelf_path(""));
+    o.path = deep;
+    umask(0);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    umask(022);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    CHECK_INT(stat(deep, &st), 0);
+    CHECK_INT(st.st_mode & 0777, 0600);
+    snprintf(deep, sizeof deep, "%s.d/a/rows.db-wal", shelf_path(""));
+    CHECK_INT(stat(deep, &st), 0);
+    CHECK_INT(st.st_mode & 0777, 0600);
+    snprintf(deep, sizeof deep, "%s.d/a/rows.db.lock", shelf_path(""));
+    CHECK_INT(stat(deep, &st), 0);
+    CHECK_INT(st.st_mode & 0777, 0600);
+    snprintf(deep, sizeof deep, "%s.d", shelf_path(""));
+    CHECK_INT(stat(deep, &st), 0);
+    CHECK_INT(st.st_mode & 0777, 0700);
+    shop_close(&shop);
+}
+
+static void rows_outlive_the_store(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    o.synchronous = SQLITE_SYNC_FULL;
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    shop_close(&shop);
+    CU_ASSERT_FALSE(shelf_has("-wal")); /* one file, whole */
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_get(&shop, 1), RC_OK);
+    shop_close(&shop);
+}
+
+static void run_sql(const char *sql)
+{
+    sqlite3 *db = NULL;
+
+    CHECK_INT(sqlite3_open(shelf_path(""), &db), SQLITE_OK);
+    CHECK_INT(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void refused(const char *because)
+{
+    struct sqlite_options o = options();
+    struct err err = {""};
+    struct stat was, is;
+    struct shop shop;
+
+    CHECK_INT(stat(shelf_path(""), &was), 0);
+    CHECK_INT(shop_try(&shop, &store_sqlite, &o, NULL, &err), RC_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, because));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, shelf_path("")));
+    CHECK_INT(stat(shelf_path(""), &is), 0);
+    CHECK_INT(is.st_size, was.st_size);
+    CHECK_INT(is.st_mtim.tv_sec, was.st_mtim.tv_sec);
+    CHECK_INT(is.st_mtim.tv_nsec, was.st_mtim.tv_nsec);
+    CU_ASSERT_FALSE(shelf_has("-wal"));
+    CU_ASSERT_FALSE(shelf_has("-shm"));
+}
+
+static void a_text_is_refused(void)
+{
+    file_write(shelf_path(""), "dear diary\n");
+    refused("is not a session file");
+}
+
+static void the_database_of_others_is_refused(void)
+{
+    run_sql("CREATE TABLE other (x)");
+    refused("is not a session file");
+}
+
+static void a_newer_format_is_refused(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    shop_close(&shop);
+    run_sql("PRAGMA journal_mode = DELETE; PRAGMA user_version = 2");
+    refused("newer");
+}
+
+static void an_empty_file_is_a_beginning(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+
+    file_write(shelf_path(""), "");
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    shop_close(&shop);
+}
+
+static void without_a_path_it_is_refused(void)
+{
+    struct sqlite_options o = {0};
+    struct err err = {""};
+    struct shop shop;
+
+    CHECK_INT(shop_try(&shop, &store_sqlite, &o, NULL, &err), RC_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "path"));
+}
+
+/* An open that is refused, and then is not. */
+static void in_the_way(void (*clear)(const char *), const char *because)
+{
+    struct sqlite_options o = options();
+    struct ask ask;
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(ask_get(&shop, &ask, 1, 0), RC_UNAVAILABLE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ask.call.err.text, because));
+    CHECK_INT(shop_put(&shop, 1, 0), RC_UNAVAILABLE);
+    CHECK_INT(shop_logs(&shop, because), 1);
+    CU_ASSERT_FALSE(shop_stats(&shop).available);
+    clear(shelf_path(""));
+    CU_ASSERT(ask_until(is_serving, &shop));
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    CHECK_INT(shop_logs(&shop, "can be used"), 1);
+    CU_ASSERT(shop_stats(&shop).available);
+    shop_close(&shop);
+}
+
+static void remove_it(const char *name)
+{
+    CHECK_INT(remove(name), 0);
+}
+
+static void a_directory_in_the_way(void)
+{
+    mkdir(shelf_path(""), 0700);
+    in_the_way(remove_it, "not a plain file");
+}
+
+static void a_symbolic_link_in_the_way(void)
+{
+    CHECK_INT(symlink(shelf_path(".elsewhere"), shelf_path("")), 0);
+    in_the_way(remove_it, "not a plain file");
+    CU_ASSERT_FALSE(shelf_has(".elsewhere"));
+}
+
+UNIT_MAIN_AROUND("sqlite_open", shelf_new, NULL,
+                 CASE(it_makes_directories_and_files_for_us_alone),
+                 CASE(rows_outlive_the_store), CASE(a_text_is_refused),
+                 CASE(the_database_of_others_is_refused),
+                 CASE(a_newer_format_is_refused),
+                 CASE(an_empty_file_is_a_beginning),
+                 CASE(without_a_path_it_is_refused),
+                 CASE(a_directory_in_the_way), CASE(a_symbolic_link_in_the_way))
