@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "container/serverxml_reader.h"
+
+#include "session/buf.h"
+
+#include <string.h>
+
+#define IGNORED(attribute, why)                                                \
+    {.name = attribute, .kind = OPTION_IGNORED, .help = why}
+#define IN_JAVA "it makes sense in Java only"
+
+static const struct {
+    const char *name, *meanwhile;
+} managers_later[] = {
+    {"DeltaManager", READER_CLUSTER_LATER},
+    {"BackupManager", READER_CLUSTER_LATER},
+}, stores_later[] = {
+    {"FileStore", "use SQLiteStore"},
+    {"RedisStore", "use SQLiteStore"},
+    {"MemcachedStore", "use SQLiteStore"},
+};
+
+static const struct manager_kind *manager_kind_find(const struct kinds *kinds,
+                                                    const char *name)
+{
+    for (size_t i = 0; i < kinds->manager_count; i++)
+        if (strcmp(kinds->managers[i].name, name) == 0)
+            return &kinds->managers[i];
+    return NULL;
+}
+
+static const struct store_kind *store_kind_find(const struct kinds *kinds,
+                                                const char *name)
+{
+    for (size_t i = 0; i < kinds->store_count; i++)
+        if (strcmp(kinds->stores[i].name, name) == 0)
+            return &kinds->stores[i];
+    return NULL;
+}
+
+static enum rc manager_unknown(struct reader *r, const struct xml_element *e,
+                               const char *name)
+{
+    const struct kinds *kinds = &r->input->kinds;
+    struct buf names;
+    enum rc rc;
+
+    for (size_t i = 0; i < sizeof managers_later / sizeof managers_later[0];
+         i++)
+        if (strcmp(managers_later[i].name, name) == 0)
+            return reader_later(r, e, name, managers_later[i].meanwhile);
+    buf_init(&names, 256);
+    for (size_t i = 0; i < kinds->manager_count; i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", kinds->managers[i].name);
+    rc = reader_error(r, e, RC_INVALID,
+                      "unknown <Manager className=\"%.64s\">: there are %s",
+                      name, buf_str(&names));
+    buf_release(&names);
+    return rc;
+}
+
+static enum rc store_unknown(struct reader *r, const struct xml_element *e,
+                             const char *name)
+{
+    const struct kinds *kinds = &r->input->kinds;
+    struct buf names;
+    enum rc rc;
+
+    for (size_t i = 0; i < sizeof stores_later / sizeof stores_later[0]; i++)
+        if (strcmp(stores_later[i].name, name) == 0)
+            return reader_later(r, e, name, stores_later[i].meanwhile);
+    if (strcmp(name, "DataSourceStore") == 0 || strcmp(name, "JDBCStore") == 0)
+        return reader_error(r, e, RC_INVALID,
+                            "%s needs Java's JDBC: use SQLiteStore", name);
+    buf_init(&names, 256);
+    for (size_t i = 0; i < kinds->store_count; i++)
+        buf_addf(&names, "%s%s", i ? ", " : "", kinds->stores[i].name);
+    rc = reader_error(r, e, RC_INVALID,
+                      "unknown <Store className=\"%.64s\">: there are %s",
+                      name, buf_str(&names));
+    buf_release(&names);
+    return rc;
+}
+
+/* A store knows no folder of its own; a relative path is below the state's. */
+static enum rc place_store(struct reader *r, struct store_config *store)
+{
+    const char *path = reader_get(store->at, "path");
+    const struct option *o = option_find(store->kind->options, "path");
+
+    if (!path || path[0] == '/' || !o || o->kind != OPTION_STRING)
+        return RC_OK;
+    return option_set(o, store->options, "path",
+                      reader_path(r, r->config->state_dir, path), r->err);
+}
+
+static enum rc read_store(struct reader *r, const struct xml_element *e,
+                          void *parent)
+{
+    struct manager_config *manager = parent;
+    const char *name = reader_class(e, NULL);
+    const struct store_kind *kind;
+    struct store_config *store;
+    enum rc rc;
+
+    if (manager->store)
+        return reader_error(r, e, RC_INVALID,
+                            "a second <Store>: a Manager has one; remove it");
+    if (!manager->kind->needs_store)
+        return reader_error(r, e, RC_INVALID,
+                            "%s keeps nothing in a store: remove <Store>, or "
+                            "use className=\"PersistentManager\"",
+                            manager->kind->name);
+    if (!name)
+        return reader_error(r, e, RC_INVALID,
+                            "<Store> without className: add "
+                            "className=\"SQLiteStore\"");
+    kind = store_kind_find(&r->input->kinds, name);
+    if (!kind)
+        return store_unknown(r, e, name);
+    store = reader_alloc(r, sizeof *store);
+    store->kind = kind;
+    store->at = e;
+    store->options = reader_options(r, kind->options, kind->options_size);
+    manager->store = store;
+    rc = reader_attributes(
+        r, e, &(struct option_target){kind->options, store->options}, 1);
+    return rc == RC_OK ? place_store(r, store) : rc;
+}
+
+static const struct option id_generator_options[] = {
+    {.name = "sessionIdLength",
+     .kind = OPTION_LATER,
+     .preset = "16",
+     .help = "an id is 16 random bytes, written as 32 digits; leave it out"},
+    IGNORED("jvmRoute", "the Engine's jvmRoute is the route"),
+    IGNORED("secureRandomClass", IN_JAVA),
+    IGNORED("secureRandomAlgorithm", IN_JAVA),
+    IGNORED("secureRandomProvider", IN_JAVA),
+    {.name = NULL},
+};
+
+static enum rc read_id_generator(struct reader *r, const struct xml_element *e,
+                                 void *parent)
+{
+    const char *name = reader_class(e, "StandardSessionIdGenerator");
+
+    (void)parent;
+    if (strcmp(name, "StandardSessionIdGenerator") != 0)
+        return reader_error(r, e, RC_INVALID,
+                            "unknown <SessionIdGenerator className=\"%.64s\">"
+                            ": there is StandardSessionIdGenerator",
+                            name);
+    return reader_attributes(
+        r, e, &(struct option_target){id_generator_options, NULL}, 1);
+}
+
+/* Of every Manager, after what its own tables know. */
+static const struct option manager_rest[] = {
+    {.name = "backups", .kind = OPTION_LATER, .help = READER_CLUSTER_LATER},
+    {.name = "minCopies",
+     .kind = OPTION_LATER,
+     .preset = "0",
+     .help = READER_CLUSTER_LATER},
+    {.name = "minReplicas",
+     .kind = OPTION_LATER,
+     .preset = "0",
+     .help = READER_CLUSTER_LATER},
+    {.name = "replication",
+     .kind = OPTION_LATER,
+     .help = READER_CLUSTER_LATER},
+    {.name = "persistAuthentication",
+     .kind = OPTION_LATER,
+     .preset = "false",
+     .help = "who is logged in is part of the session; leave it out"},
+    {.name = "sessionAttributeNameFilter",
+     .kind = OPTION_LATER,
+     .help = "every attribute is kept; leave it out"},
+    {.name = "sessionAttributeValueClassNameFilter",
+     .kind = OPTION_LATER,
+     .help = "every attribute is kept; leave it out"},
+    IGNORED("notifyBindingListenerOnUnchangedValue", IN_JAVA),
+    IGNORED("processExpiresFrequency", "sessions end to the second"),
+    IGNORED("secureRandomAlgorithm", IN_JAVA),
+    IGNORED("secureRandomClass", IN_JAVA),
+    IGNORED("secureRandomProvider", IN_JAVA),
+    IGNORED("sessionActivityCheck", "a request keeps what it began with"),
+    IGNORED("sessionLastAccessAtStart", "a request counts when it begins"),
+    IGNORED("warnOnSessionAttributeFilterFailure", "there is no filter"),
+    {.name = NULL},
+};
+
+static const struct element_rule manager_rules[] = {
+    {.name = "Store", .read = read_store},
+    {.name = "SessionIdGenerator", .read = read_id_generator},
+    {.name = NULL},
+};
+
+enum rc reader_manager(struct reader *r, const struct xml_element *e,
+                       void *parent)
+{
+    struct config_level *level = parent;
+    const char *name = reader_class(e, "StandardManager");
+    struct manager_config *m;
+    enum rc rc;
+
+    if (xml_child(e->parent, "Manager", NULL) != e)
+        return reader_error(r, e, RC_INVALID,
+                            "a second <Manager> in <%s>: keep one of them",
+                            e->parent->name);
+    m = reader_alloc(r, sizeof *m);
+    m->at = e;
+    m->kind = manager_kind_find(&r->input->kinds, name);
+    if (!m->kind)
+        return manager_unknown(r, e, name);
+    reader_option_defaults(r, manager_option_table, &m->common);
+    m->options = reader_options(r, m->kind->options, m->kind->options_size);
+    m->max_inactive_is_set = reader_get(e, "maxInactive") != NULL;
+    rc = reader_attributes(r, e,
+                           (const struct option_target[]){
+                               {manager_option_table, &m->common},
+                               {m->kind->options, m->options},
+                               {manager_rest, NULL}},
+                           3);
+    if (rc == RC_OK)
+        rc = reader_children(r, e, manager_rules, m);
+    if (rc != RC_OK)
+        return rc;
+    if (m->kind->needs_store && !m->store)
+        return reader_error(r, e, RC_INVALID,
+                            "%s without a store: put <Store "
+                            "className=\"SQLiteStore\" .../> into it",
+                            name);
+    level->manager = m;
+    return RC_OK;
+}
+
+enum rc reader_default_manager(struct reader *r, struct config_level *level)
+{
+    struct manager_config *m = reader_alloc(r, sizeof *m);
+
+    m->kind = manager_kind_find(&r->input->kinds, "StandardManager");
+    if (!m->kind)
+        return err_set(r->err, RC_UNSUPPORTED,
+                       "%s: this build has no StandardManager: build it "
+                       "anew, or name a <Manager>",
+                       r->config->file);
+    reader_option_defaults(r, manager_option_table, &m->common);
+    m->options = reader_options(r, m->kind->options, m->kind->options_size);
+    level->manager = m;
+    return RC_OK;
+}
