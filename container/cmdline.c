@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "container/cmdline.h"
+
+#include "container/launcher.h"
+#include "container/properties.h"
+#include "session/buf.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char usage[] =
+    "usage: margay run     [-c FILE] [-D NAME=VALUE]...\n"
+    "       margay cluster [-c FILE] [-D NAME=VALUE]... [-n N] [-p PORT]\n"
+    "                      [--manager NAME] [--balancer none]\n"
+    "       margay check   [-c FILE] [-D NAME=VALUE]...\n"
+    "       margay balancer haproxy|nginx|httpd [-n N] [-p PORT]\n"
+    "       margay --version | --help\n";
+
+static const char help[] =
+    "\n"
+    "  run       one instance in the foreground; SIGTERM ends it in order\n"
+    "  cluster   N instances (3) on PORT (8081), PORT+1, ... named node1 ...\n"
+    "  check     reads the configuration and says what it understood\n"
+    "  balancer  comes with a later version\n"
+    "\n"
+    "  -c FILE         server.xml to read (%s/server.xml)\n"
+    "  -D NAME=VALUE   the value of ${NAME} in it, for example port=8081\n"
+    "  --manager NAME  NAME.xml beside server.xml: standard, sqlite\n"
+    "\n"
+    "Exit status: 0 in order, 1 refused to start, 2 wrong usage.\n";
+
+int64_t command_clock_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* ---- where things are ---- */
+
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+/* Beside the executable, else where `make install` put it. folder: that of the
+ * executable. */
+static void find_place(char out[PATH_MAX], const char *folder,
+                       const char *beside, const char *probe,
+                       const char *installed)
+{
+    char path[PATH_MAX + 64], resolved[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/../%s/%s", folder, beside, probe);
+    if (exists(path)) {
+        snprintf(path, sizeof path, "%s/../%s", folder, beside);
+        if (realpath(path, resolved))
+            installed = resolved;
+    }
+    snprintf(out, PATH_MAX, "%s", installed);
+}
+
+/* A value of the environment that is there and not empty. */
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static void find_state(char out[PATH_MAX])
+{
+    const char *place;
+
+    if ((place = environment("STATE_DIRECTORY"))) /* systemd: a:b:c */
+        snprintf(out, PATH_MAX, "%.*s", (int)strcspn(place, ":"), place);
+    else if ((place = environment("XDG_STATE_HOME")))
+        snprintf(out, PATH_MAX, "%s/margay", place);
+    else if ((place = environment("HOME")))
+        snprintf(out, PATH_MAX, "%s/.local/state/margay", place);
+    else
+        snprintf(out, PATH_MAX, "/var/lib/margay");
+}
+
+static void find_places(struct command *c)
+{
+    ssize_t len = readlink("/proc/self/exe", c->executable, PATH_MAX - 1);
+    char folder[PATH_MAX];
+    char *slash;
+
+    c->executable[len > 0 ? len : 0] = '\0';
+    snprintf(folder, sizeof folder, "%s", c->executable);
+    slash = strrchr(folder, '/');
+    if (slash)
+        *slash = '\0';
+    find_place(c->conf, folder, "etc/margay", "server.xml", MARGAY_SYSCONFDIR);
+    find_place(c->webapps, folder, "share/margay/webapps", "",
+               MARGAY_DATADIR "/webapps");
+    find_state(c->state);
+}
+
+/* ---- options ---- */
+
+static int balancer_later(const char *kind)
+{
+    static const char *const known[] = {"haproxy", "nginx", "httpd"};
+
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(kind, known[i]) != 0)
+            continue;
+        fprintf(stderr,
+                "margay: a balancer's configuration comes with a later "
+                "version: point %s at the instances, sticky by the part of "
+                "JSESSIONID behind the dot, and let it ask /health\n",
+                kind);
+        return STATUS_REFUSED;
+    }
+    fprintf(stderr, "margay: unknown balancer \"%s\": there are haproxy, nginx "
+                    "and httpd\n",
+            kind);
+    return STATUS_USAGE;
+}
+
+static int wrong(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+static int wrong(const char *format, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "margay: ");
+    va_start(ap, format);
+    vfprintf(stderr, format, ap);
+    va_end(ap);
+    fprintf(stderr, "\n%s", usage);
+    return STATUS_USAGE;
+}
+
+/* Nothing is left to do after it. */
+static int say_help(struct command *c)
+{
+    fputs(usage, stdout);
+    printf(help, c->conf);
+    c->verb = COMMAND_NONE;
+    return STATUS_OK;
+}
+
+static bool read_number(const char *text, long min, long max, unsigned *out)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+
+    if (end == text || *end || n < min || n > max)
+        return false;
+    *out = (unsigned)n;
+    return true;
+}
+
+static int define(struct command *c, const char *definition)
+{
+    bool own = strncmp(definition, "port=", 5) == 0 ||
+               strncmp(definition, "node=", 5) == 0;
+    struct err err = {""};
+
+    if (own && c->verb == COMMAND_CLUSTER)
+        return wrong("-D %s: cluster gives each instance its own; use -p",
+                     definition);
+    if (properties_define(c->properties, definition, &err) != RC_OK)
+        return wrong("%s", err.text);
+    return STATUS_OK;
+}
+
+static int take_option(struct command *c, int option, const char *argument)
+{
+    bool many = c->verb == COMMAND_CLUSTER;
+    bool ports = many || c->verb == COMMAND_BALANCER;
+
+    switch (option) {
+    case 'c':
+        free(c->file);
+        c->file = mem_strdup(argument);
+        return STATUS_OK;
+    case 'D':
+        return define(c, argument);
+    case 'n':
+        if (ports && read_number(argument, 1, LAUNCHER_MAX, &c->count))
+            return STATUS_OK;
+        return wrong("-n %s: cluster and balancer take 1 to 64", argument);
+    case 'p':
+        if (ports && read_number(argument, 1, 65535, &c->port))
+            return STATUS_OK;
+        return wrong("-p %s: cluster and balancer take 1 to 65535", argument);
+    case 'm':
+        c->manager = argument;
+        return many ? STATUS_OK : wrong("--manager %s is for cluster",
+                                        argument);
+    case 'b':
+        c->balancer = argument;
+        return many ? STATUS_OK : wrong("--balancer %s is for cluster",
+                                        argument);
+    case 'h':
+        return say_help(c);
+    default:
+        return wrong("wrong option, or one without its value");
+    }
+}
+
+static int read_options(struct command *c, int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"manager", required_argument, NULL, 'm'},
+        {"balancer", required_argument, NULL, 'b'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int option, status = STATUS_OK;
+
+    opterr = 0;
+    while (status == STATUS_OK &&
+           c->verb != COMMAND_NONE &&
+           (option = getopt_long(argc, argv, "c:D:n:p:h", options, NULL)) != -1)
+        status = take_option(c, option, optarg);
+    return status;
+}
+
+/* --manager NAME is NAME.xml beside the file that would be read. */
+static int choose_manager(struct command *c)
+{
+    int folder = (int)(strrchr(c->file, '/') ? strrchr(c->file, '/') - c->file
+                                             : 0);
+    char path[PATH_MAX + 64];
+
+    snprintf(path, sizeof path, "%.*s/%s.xml", folder ? folder : 1,
+             folder ? c->file : ".", c->manager);
+    if (strchr(c->manager, '/') || !exists(path)) {
+        fprintf(stderr,
+                "margay: --manager %s: there is no %s: this version has "
+                "standard and sqlite\n",
+                c->manager, path);
+        return STATUS_REFUSED;
+    }
+    free(c->file);
+    c->file = mem_strdup(path);
+    return STATUS_OK;
+}
+
+static int choose_file(struct command *c)
+{
+    char path[PATH_MAX + 64];
+
+    if (!c->file) {
+        snprintf(path, sizeof path, "%s/server.xml", c->conf);
+        c->file = mem_strdup(path);
+    }
+    return c->manager ? choose_manager(c) : STATUS_OK;
+}
+
+static int do_balancer(int argc, char **argv)
+{
+    if (optind + 1 != argc)
+        return wrong("balancer takes one of haproxy, nginx, httpd");
+    return balancer_later(argv[optind]);
+}
+
+static int read_rest(struct command *c, int argc, char **argv)
+{
+    int status = read_options(c, argc, argv);
+
+    if (status != STATUS_OK || c->verb == COMMAND_NONE)
+        return status;
+    if (c->verb == COMMAND_BALANCER)
+        return do_balancer(argc, argv);
+    if (optind != argc)
+        return wrong("what is \"%s\"?", argv[optind]);
+    if (c->balancer && strcmp(c->balancer, "none") != 0)
+        return balancer_later(c->balancer);
+    if (c->port + c->count > 65536)
+        return wrong("-p and -n go beyond port 65535");
+    return choose_file(c);
+}
+
+static enum command_verb verb_of(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum command_verb verb;
+    } verbs[] = {
+        {"run", COMMAND_RUN},
+        {"check", COMMAND_CHECK},
+        {"cluster", COMMAND_CLUSTER},
+        {"balancer", COMMAND_BALANCER},
+    };
+
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(verbs[i].word, word) == 0)
+            return verbs[i].verb;
+    return COMMAND_NONE;
+}
+
+int command_read(struct command *c, int argc, char **argv)
+{
+    *c = (struct command){
+        .count = 3, .port = 8081, .begun_us = command_clock_us()};
+    find_places(c);
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+        printf("margay %s\n", PACKAGE_VERSION);
+        return STATUS_OK;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return say_help(c);
+    if (argc < 2)
+        return wrong("a command is missing");
+    c->verb = verb_of(argv[1]);
+    if (c->verb == COMMAND_NONE)
+        return wrong("what is \"%s\"?", argv[1]);
+    c->properties = properties_new();
+    return read_rest(c, argc - 1, argv + 1);
+}
+
+void command_release(struct command *c)
+{
+    if (c->properties)
+        properties_free(&c->properties);
+    free(c->file);
+}

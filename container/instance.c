@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "container/instance.h"
+
+#include "container/connector.h"
+#include "container/executor.h"
+#include "container/metrics.h"
+#include "container/properties.h"
+#include "container/realm.h"
+#include "container/serverxml.h"
+#include "container/valve.h"
+#include "session/buf.h"
+#include "session/id.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <uv.h>
+
+#define CONNECTOR_TICK_MS 50
+#define MANAGER_TICK_MS 1000
+
+struct instance_loop {
+    uv_loop_t uv;
+    uv_async_t wake; /* instance_request_stop */
+    uv_timer_t fast, slow, drain;
+    uv_signal_t term, interrupt;
+    bool stopping;
+    instance_ready_fn *ready; /* NULL: told, or nobody */
+    void *user;
+};
+
+/* ---- built ---- */
+
+static enum rc build_contexts(struct instance *in, struct err *err)
+{
+    const struct server_config *config = in->config;
+
+    in->contexts = mem_zero((config->context_count + 1) * sizeof(void *));
+    for (size_t i = 0; i < config->context_count; i++) {
+        enum rc rc = context_new(in, config->contexts[i], &in->contexts[i],
+                                 err);
+        if (rc != RC_OK)
+            return rc;
+        in->context_count++;
+    }
+    in->mapper = mapper_new(in->contexts, in->context_count);
+    return RC_OK;
+}
+
+static enum rc build_realm(struct instance *in, struct err *err)
+{
+    const struct server_config *config = in->config;
+    struct err why = {""};
+    enum rc rc;
+
+    if (!config->has_realm)
+        return RC_OK;
+    rc = realm_new(&config->realm, properties_lookup, config->properties,
+                   &config->notes, &in->realm, &why);
+    if (rc == RC_OK)
+        return RC_OK;
+    /* A mistake in the file of users has its own place. */
+    if (rc == RC_INVALID && strncmp(why.text, "adminPassword", 13) != 0)
+        return err_set(err, rc, "%s", why.text);
+    return xml_error(config->realm_at, rc, err, "%s", why.text);
+}
+
+static void on_wake(uv_async_t *handle);
+
+static void build_loop(struct instance *in)
+{
+    struct instance_loop *loop = mem_zero(sizeof *loop);
+    int failed = uv_loop_init(&loop->uv);
+
+    failed |= uv_async_init(&loop->uv, &loop->wake, on_wake);
+    failed |= uv_timer_init(&loop->uv, &loop->fast);
+    failed |= uv_timer_init(&loop->uv, &loop->slow);
+    failed |= uv_timer_init(&loop->uv, &loop->drain);
+    failed |= uv_signal_init(&loop->uv, &loop->term);
+    failed |= uv_signal_init(&loop->uv, &loop->interrupt);
+    if (failed) /* no descriptor is left: nothing else would work either */
+        abort();
+    loop->uv.data = in;
+    in->loop = loop;
+}
+
+enum rc instance_new(const struct server_config *config,
+                     struct instance **out, struct err *err)
+{
+    struct instance *in = mem_zero(sizeof *in);
+    enum rc rc;
+
+    assert(strlen(config->node) < sizeof in->node);
+    in->config = config;
+    log_init(&in->log, config->node);
+    snprintf(in->node, sizeof in->node, "%s", config->node);
+    in->node_number = id_mint_node();
+    atomic_init(&in->state, INSTANCE_STARTING);
+    build_loop(in);
+    rc = metrics_new(config->metrics_allow, &in->metrics, err);
+    if (rc == RC_OK)
+        rc = build_realm(in, err);
+    if (rc == RC_OK)
+        rc = build_contexts(in, err);
+    if (rc != RC_OK) {
+        instance_free(&in);
+        return rc;
+    }
+    *out = in;
+    return RC_OK;
+}
+
+/* ---- started ---- */
+
+static enum rc start_valves(struct instance *in, struct err *err)
+{
+    const struct valve_configs *all = &in->config->valves;
+    const struct valve_env env = {.log = &in->log,
+                                  .state_dir = in->config->state_dir};
+
+    in->valves = mem_zero((all->count + 1) * sizeof *in->valves);
+    for (size_t i = 0; i < all->count; i++) {
+        struct err why = {""};
+        enum rc rc = valve_new(all->items[i].kind, all->items[i].options, &env,
+                               &in->valves[i], &why);
+        if (rc != RC_OK)
+            return xml_error(all->items[i].at, rc, err, "%s", why.text);
+        in->valve_count++;
+    }
+    return RC_OK;
+}
+
+static void start_executor(struct instance *in)
+{
+    const struct server_config *config = in->config;
+    struct executor_options preset;
+
+    if (config->executor_count > 0) {
+        in->executor = executor_new(&config->executors[0]->options, &in->log);
+        return;
+    }
+    option_defaults(executor_option_table, &preset);
+    in->executor = executor_new(&preset, &in->log);
+    option_release(executor_option_table, &preset);
+}
+
+static enum rc start_contexts(struct instance *in, struct err *err)
+{
+    for (size_t i = 0; i < in->context_count; i++) {
+        enum rc rc = context_start(in->contexts[i], instant_read(), err);
+        if (rc != RC_OK)
+            return rc;
+    }
+    return RC_OK;
+}
+
+static enum rc start_connectors(struct instance *in, struct err *err)
+{
+    const struct server_config *config = in->config;
+
+    in->connectors = mem_zero(config->connector_count * sizeof(void *));
+    for (size_t i = 0; i < config->connector_count; i++) {
+        const struct connector_config *c = config->connectors[i];
+        struct err why = {""};
+        enum rc rc = connector_new(in, &c->options, &in->connectors[i], &why);
+        if (rc == RC_OK) {
+            in->connector_count++;
+            rc = connector_start(in->connectors[i], &why);
+        }
+        if (rc != RC_OK)
+            return xml_error(c->at, rc, err, "%s", why.text);
+    }
+    return RC_OK;
+}
+
+enum rc instance_start(struct instance *in, struct err *err)
+{
+    enum rc rc = start_valves(in, err);
+
+    if (rc == RC_OK) {
+        start_executor(in);
+        rc = start_contexts(in, err);
+    }
+    /* Ready before the first request can ask. */
+    if (rc == RC_OK) {
+        atomic_store(&in->state, INSTANCE_READY);
+        rc = start_connectors(in, err);
+    }
+    if (rc != RC_OK)
+        atomic_store(&in->state, INSTANCE_STOPPED);
+    return rc;
+}
+
+enum instance_state instance_health(const struct instance *in)
+{
+    int state = atomic_load(&((struct instance *)in)->state);
+
+    if (state != INSTANCE_READY)
+        return (enum instance_state)state;
+    for (size_t i = 0; i < in->context_count; i++)
+        if (in->contexts[i]->manager &&
+            !manager_ready(in->contexts[i]->manager))
+            return INSTANCE_STARTING;
+    return INSTANCE_READY;
+}
+
+const char *instance_url(const struct instance *in, char *out, size_t size)
+{
+    const char *address = NULL;
+    unsigned port = 0;
+
+    if (in->config->connector_count > 0)
+        address = in->config->connectors[0]->options.address;
+    if (in->connector_count > 0)
+        port = connector_port(in->connectors[0]);
+    if (!address)
+        address = "127.0.0.1";
+    snprintf(out, size, strchr(address, ':') ? "http://[%s]:%u/"
+                                             : "http://%s:%u/",
+             address, port);
+    return out;
+}
+
+/* ---- run ---- */
+
+static void on_drained(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+static void stop_wanted(struct instance *in)
+{
+    struct instance_loop *loop = in->loop;
+    bool again = loop->stopping;
+
+    loop->stopping = true;
+    if (again || in->config->drain == 0) {
+        uv_stop(&loop->uv);
+        return;
+    }
+    atomic_store(&in->state, INSTANCE_DRAINING);
+    log_line(&in->log, LOG_INFO, "server",
+             "draining for %" PRId64 " s; another signal skips that",
+             in->config->drain);
+    uv_timer_start(&loop->drain, on_drained,
+                   (uint64_t)in->config->drain * 1000, 0);
+}
+
+static void on_wake(uv_async_t *handle)
+{
+    stop_wanted(handle->loop->data);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    (void)number;
+    stop_wanted(handle->loop->data);
+}
+
+static void tell_ready(struct instance *in)
+{
+    struct instance_loop *loop = in->loop;
+    instance_ready_fn *ready = loop->ready;
+
+    if (!ready || instance_health(in) != INSTANCE_READY)
+        return;
+    loop->ready = NULL;
+    ready(in, loop->user);
+}
+
+static void on_fast(uv_timer_t *timer)
+{
+    struct instance *in = timer->loop->data;
+    struct instant now = instant_read();
+
+    for (size_t i = 0; i < in->connector_count; i++)
+        connector_tick(in->connectors[i], now);
+    tell_ready(in);
+}
+
+static void on_slow(uv_timer_t *timer)
+{
+    struct instance *in = timer->loop->data;
+    struct instant now = instant_read();
+
+    for (size_t i = 0; i < in->valve_count; i++)
+        valve_tick(in->valves[i], now);
+    for (size_t i = 0; i < in->context_count; i++) {
+        struct context *c = in->contexts[i];
+        if (c->manager)
+            manager_tick(c->manager, now);
+        for (size_t k = 0; k < c->valve_count; k++)
+            valve_tick(c->valves[k], now);
+    }
+}
+
+void instance_on_ready(struct instance *in, instance_ready_fn *ready,
+                       void *user)
+{
+    in->loop->ready = ready;
+    in->loop->user = user;
+}
+
+void instance_request_stop(struct instance *in)
+{
+    uv_async_send(&in->loop->wake);
+}
+
+/* ---- stopped ---- */
+
+static int left_ms(int64_t deadline)
+{
+    int64_t left = deadline - instant_read().mono;
+    return left > 0 ? (int)left : 0;
+}
+
+static void stop_requests(struct instance *in, int64_t deadline)
+{
+    unsigned unanswered = 0;
+
+    for (size_t i = 0; i < in->connector_count; i++)
+        connector_close(in->connectors[i]);
+    for (size_t i = 0; i < in->connector_count; i++)
+        unanswered += connector_stop(in->connectors[i], left_ms(deadline));
+    if (unanswered > 0)
+        log_line(&in->log, LOG_WARN, "server",
+                 "%u requests were not answered in time: raise stopTimeout if "
+                 "they may take longer",
+                 unanswered);
+    in->stuck = !executor_stop(in->executor, left_ms(deadline));
+    if (in->stuck)
+        log_line(&in->log, LOG_WARN, "server",
+                 "a servlet still runs after stopTimeout: it ends with the "
+                 "process");
+}
+
+/* What still runs may use its application: that one only saves its sessions. */
+static void stop_contexts(struct instance *in, int64_t deadline)
+{
+    for (size_t i = in->context_count; i-- > 0;) {
+        struct context *c = in->contexts[i];
+        if (!in->stuck)
+            context_stop(c, instant_read(), left_ms(deadline));
+        else if (c->manager)
+            manager_stop(c->manager, instant_read(), left_ms(deadline));
+    }
+}
+
+static void stop(struct instance *in)
+{
+    int64_t deadline =
+        instant_read().mono + in->config->stop_timeout * 1000;
+
+    atomic_store(&in->state, INSTANCE_DRAINING);
+    stop_requests(in, deadline);
+    stop_contexts(in, deadline);
+    atomic_store(&in->state, INSTANCE_STOPPED);
+}
+
+int instance_run(struct instance *in, bool signals)
+{
+    struct instance_loop *loop = in->loop;
+
+    uv_timer_start(&loop->fast, on_fast, 0, CONNECTOR_TICK_MS);
+    uv_timer_start(&loop->slow, on_slow, MANAGER_TICK_MS, MANAGER_TICK_MS);
+    if (signals) {
+        uv_signal_start(&loop->term, on_signal, SIGTERM);
+        uv_signal_start(&loop->interrupt, on_signal, SIGINT);
+    }
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    stop(in);
+    return 0;
+}
+
+static void close_handle(uv_handle_t *handle, void *user)
+{
+    (void)user;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void loop_free(struct instance_loop **loop)
+{
+    if (!*loop)
+        return;
+    uv_walk(&(*loop)->uv, close_handle, NULL);
+    uv_run(&(*loop)->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&(*loop)->uv);
+    free(*loop);
+    *loop = NULL;
+}
+
+void instance_free(struct instance **instance)
+{
+    struct instance *in = *instance;
+
+    if (!in)
+        return;
+    atomic_store(&in->state, INSTANCE_STOPPED);
+    while (in->connector_count > 0)
+        connector_free(&in->connectors[--in->connector_count]);
+    free(in->connectors);
+    executor_free(&in->executor);
+    mapper_free(&in->mapper);
+    while (in->context_count > 0)
+        context_free(&in->contexts[--in->context_count]);
+    free(in->contexts);
+    while (in->valve_count > 0)
+        valve_free(&in->valves[--in->valve_count]);
+    free(in->valves);
+    realm_free(&in->realm);
+    metrics_free(&in->metrics);
+    loop_free(&in->loop);
+    free(in);
+    *instance = NULL;
+}

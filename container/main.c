@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * main.c: the command line, and the one place that sees every room. */
+#include "config.h"
+
+#include "container/cmdline.h"
+#include "container/instance.h"
+#include "container/launcher.h"
+#include "container/properties.h"
+#include "container/serverxml.h"
+#include "managers/managers.h"
+#include "session/buf.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Everything that has been read. */
+struct loaded {
+    struct manager_kind *managers;
+    struct store_kind *stores;
+    struct server_config *config;
+    struct instance *instance;
+};
+
+/* ---- the state folder ---- */
+
+/* mkdir -p; what is made is for this user alone: sessions are secrets. */
+static enum rc make_folder(const char *path, struct err *err)
+{
+    char part[PATH_MAX];
+
+    snprintf(part, sizeof part, "%s", path);
+    for (char *c = part + 1;; c++) {
+        char end = *c;
+        if (end != '/' && end != '\0')
+            continue;
+        *c = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return err_set(err, RC_UNAVAILABLE,
+                           "the state folder %s cannot be made: %s: set -D "
+                           "store.path=FILE, or XDG_STATE_HOME",
+                           path, strerror(errno));
+        if (end == '\0')
+            return RC_OK;
+        *c = end;
+    }
+}
+
+/* ---- reading ---- */
+
+static void print_warning(void *user, const char *line)
+{
+    (void)user;
+    fprintf(stderr, "warning: %s\n", line);
+}
+
+static int refuse(const struct err *err)
+{
+    fprintf(stderr, "%s\n", err->text);
+    return STATUS_REFUSED;
+}
+
+static struct kinds list_kinds(struct loaded *l)
+{
+    struct kinds kinds = {0};
+    const struct manager_ops *m;
+    const struct store_ops *s;
+
+    for (size_t i = 0; (m = managers_at(i)); i++) {
+        struct kind_facts f = managers_facts(m);
+        l->managers = mem_resize(l->managers, (i + 1) * sizeof *l->managers);
+        l->managers[i] = (struct manager_kind){
+            f.name, f.summary, m, f.options, f.options_size, f.needs_store};
+        kinds.manager_count = i + 1;
+    }
+    for (size_t i = 0; (s = stores_at(i)); i++) {
+        struct kind_facts f = stores_facts(s);
+        l->stores = mem_resize(l->stores, (i + 1) * sizeof *l->stores);
+        l->stores[i] = (struct store_kind){f.name, f.summary, s, f.options,
+                                           f.options_size};
+        kinds.store_count = i + 1;
+    }
+    kinds.managers = l->managers;
+    kinds.stores = l->stores;
+    return kinds;
+}
+
+static void offer_properties(struct command *c)
+{
+    char path[PATH_MAX + 16];
+
+    snprintf(path, sizeof path, "%s/sessions.db", c->state);
+    properties_offer(c->properties, "store.path", path);
+    properties_offer(c->properties, "webapps", c->webapps);
+}
+
+static void warn_of_unused(const struct command *c)
+{
+    const char *name;
+
+    for (size_t i = 0; (name = properties_name(c->properties, i)); i++)
+        if (!properties_known(c->properties, name))
+            fprintf(stderr,
+                    "warning: -D %s: no file asks for ${%s}: look whether its "
+                    "name is right\n",
+                    name, name);
+}
+
+static void unload(struct loaded *l)
+{
+    instance_free(&l->instance);
+    server_config_free(&l->config);
+    free(l->managers);
+    free(l->stores);
+}
+
+/* Reads server.xml and what it names; opens nothing. */
+static enum rc load(struct command *c, struct loaded *l, notes_fn *warn,
+                    struct err *err)
+{
+    struct config_input input = {
+        .file = c->file,
+        .properties = c->properties,
+        .notes = {.warn = warn},
+        .state_dir = c->state,
+        .webapps = access(c->webapps, F_OK) == 0 ? c->webapps : NULL,
+    };
+    enum rc rc;
+
+    input.kinds = list_kinds(l);
+    offer_properties(c);
+    rc = server_config_read(&input, &l->config, err);
+    if (rc == RC_OK)
+        rc = instance_new(l->config, &l->instance, err);
+    return rc;
+}
+
+/* ---- run ---- */
+
+static bool needs_state(const struct command *c,
+                        const struct server_config *config)
+{
+    return config->valves.count > 0 ||
+           (properties_asked(c->properties, "store.path") &&
+            !properties_is_set(c->properties, "store.path"));
+}
+
+static const char *shown_name(const struct instance *in)
+{
+    return in->node[0] ? in->node : in->config->engine_name;
+}
+
+static void print_ready(struct instance *in, void *user)
+{
+    const struct command *c = user;
+    char url[128];
+
+    fprintf(stderr, "margay: %s ready on %s in %" PRId64 " ms\n",
+            shown_name(in), instance_url(in, url, sizeof url),
+            (command_clock_us() - c->begun_us + 500) / 1000);
+}
+
+static int run(struct command *c)
+{
+    struct loaded l = {0};
+    struct err err = {""};
+    enum rc rc = load(c, &l, print_warning, &err);
+    int status = STATUS_REFUSED;
+
+    if (rc == RC_OK) {
+        warn_of_unused(c);
+        if (needs_state(c, l.config))
+            rc = make_folder(c->state, &err);
+    }
+    if (rc == RC_OK)
+        rc = instance_start(l.instance, &err);
+    if (rc == RC_OK) {
+        instance_on_ready(l.instance, print_ready, c);
+        status = instance_run(l.instance, true);
+        /* Freeing would wait for what still runs. */
+        if (l.instance->stuck)
+            _exit(status);
+    } else {
+        refuse(&err);
+    }
+    unload(&l);
+    return status;
+}
+
+/* ---- check ---- */
+
+static void print_manager(const struct manager_config *m,
+                          const struct manager_options *o)
+{
+    printf("%s: %s", m->kind->name, m->kind->summary);
+    if (m->store)
+        printf("; %s: %s", m->store->kind->name, m->store->kind->summary);
+    printf("; idle %" PRId64 " s", o->max_inactive);
+    if (o->max_lifetime > 0)
+        printf(", at most %" PRId64 " s", o->max_lifetime);
+    printf("\n");
+}
+
+static void print_understood(const struct command *c, const struct loaded *l)
+{
+    const struct server_config *config = l->config;
+
+    printf("%s: understood\n", config->file);
+    printf("node         %s\n", shown_name(l->instance));
+    for (size_t i = 0; i < config->connector_count; i++) {
+        const struct connector_options *o = &config->connectors[i]->options;
+        printf("connector    http://%s:%" PRId64 "/\n",
+               o->address ? o->address : "127.0.0.1", o->port);
+    }
+    for (size_t i = 0; i < l->instance->context_count; i++) {
+        const struct context *x = l->instance->contexts[i];
+        printf("application  %-8s %s, %zu servlets\n",
+               x->path[0] ? x->path : "/", x->doc_base, x->servlet_count);
+        printf("  sessions   ");
+        print_manager(x->config->level.manager, &x->manager_options);
+    }
+    if (properties_asked(c->properties, "store.path"))
+        printf("store.path   %s\n",
+               properties_get(c->properties, "store.path"));
+    printf("stop         drain %" PRId64 " s, then at most %" PRId64 " s\n",
+           config->drain, config->stop_timeout);
+}
+
+static int check(struct command *c)
+{
+    struct loaded l = {0};
+    struct err err = {""};
+    int status = STATUS_OK;
+
+    if (load(c, &l, print_warning, &err) == RC_OK) {
+        warn_of_unused(c);
+        print_understood(c, &l);
+    } else {
+        status = refuse(&err);
+    }
+    unload(&l);
+    return status;
+}
+
+/* ---- cluster ---- */
+
+static void no_warning(void *user, const char *line)
+{
+    (void)user, (void)line;
+}
+
+/* Every instance says its own warnings; an error is said once, here. Sets what
+ * the file is to hand on. */
+static int cluster_check(struct command *c)
+{
+    struct loaded l = {0};
+    struct err err = {""};
+    int status = STATUS_OK;
+    enum rc rc;
+
+    if (!properties_is_set(c->properties, "drain"))
+        properties_set(c->properties, "drain", "3");
+    properties_set(c->properties, "port", "0");
+    properties_set(c->properties, "node", "node1");
+    rc = load(c, &l, no_warning, &err);
+    if (rc == RC_OK && (!properties_asked(c->properties, "port") ||
+                        !properties_asked(c->properties, "node")))
+        rc = err_set(&err, RC_INVALID,
+                     "%s: uses no ${port} or no ${node}: without them the "
+                     "instances cannot differ",
+                     c->file);
+    if (rc != RC_OK)
+        status = refuse(&err);
+    unload(&l);
+    return status;
+}
+
+static char *definition_of(const struct command *c, const char *name)
+{
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    buf_addf(&text, "%s=%s", name, properties_get(c->properties, name));
+    return buf_take(&text, NULL);
+}
+
+static int cluster(struct command *c)
+{
+    struct launcher_options o = {.executable = c->executable,
+                                 .file = c->file,
+                                 .count = c->count,
+                                 .first_port = c->port};
+    char **definitions = NULL;
+    const char *name;
+    int status = cluster_check(c);
+
+    if (status != STATUS_OK)
+        return status;
+    for (size_t i = 0; (name = properties_name(c->properties, i)); i++) {
+        bool own = !strcmp(name, "port") || !strcmp(name, "node");
+        /* The drain that nobody asked for is no misspelling. */
+        if (own || (!strcmp(name, "drain") &&
+                    !properties_asked(c->properties, name)))
+            continue;
+        definitions = mem_resize(definitions, (o.definition_count + 1) *
+                                                  sizeof *definitions);
+        definitions[o.definition_count++] = definition_of(c, name);
+    }
+    o.definitions = (const char *const *)definitions;
+    status = launcher_run(&o);
+    for (size_t i = 0; i < o.definition_count; i++)
+        free(definitions[i]);
+    free(definitions);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct command c;
+    int status;
+
+    signal(SIGPIPE, SIG_IGN);
+    status = command_read(&c, argc, argv);
+    if (status == STATUS_OK) {
+        if (c.verb == COMMAND_RUN)
+            status = run(&c);
+        else if (c.verb == COMMAND_CHECK)
+            status = check(&c);
+        else if (c.verb == COMMAND_CLUSTER)
+            status = cluster(&c);
+    }
+    command_release(&c);
+    return status;
+}
