@@ -10,6 +10,7 @@
 #include "container/realm.h"
 #include "container/serverxml.h"
 #include "container/valve.h"
+#include "container/watchdog.h"
 #include "session/buf.h"
 #include "session/id.h"
 
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <uv.h>
 
@@ -33,6 +35,7 @@ struct instance_loop {
     bool stopping;
     instance_ready_fn *ready; /* NULL: told, or nobody */
     void *user;
+    atomic_bool saving; /* at the stop: somebody saves the sessions */
 };
 
 /* ---- built ---- */
@@ -352,15 +355,36 @@ static void stop_contexts(struct instance *in, int64_t deadline)
     }
 }
 
-static void stop(struct instance *in)
+/* A thread never comes back out of an application: the process ends, and the
+ * sessions are saved all the same, unless that is what hangs. */
+static void give_up(void *user)
 {
-    int64_t deadline =
-        instant_read().mono + in->config->stop_timeout * 1000;
+    struct instance *in = user;
+
+    log_line(&in->log, LOG_ERROR, "server",
+             "the stop hangs after stopTimeout: look for a servlet that does "
+             "not return; the process ends now");
+    if (!atomic_exchange(&in->loop->saving, true))
+        for (size_t i = in->context_count; i-- > 0;)
+            if (in->contexts[i]->manager)
+                manager_stop(in->contexts[i]->manager, instant_read(), 500);
+    _exit(0);
+}
+
+/* A tenth of the time is kept for saving the sessions. */
+static void stop(struct instance *in, bool own_process)
+{
+    int64_t within_ms = in->config->stop_timeout * 1000;
+    int64_t deadline = instant_read().mono + within_ms;
+    struct watchdog *dog =
+        own_process ? watchdog_new(within_ms, give_up, in) : NULL;
 
     atomic_store(&in->state, INSTANCE_DRAINING);
-    stop_requests(in, deadline);
-    stop_contexts(in, deadline);
+    stop_requests(in, deadline - within_ms / 10);
+    if (!atomic_exchange(&in->loop->saving, true))
+        stop_contexts(in, deadline);
     atomic_store(&in->state, INSTANCE_STOPPED);
+    watchdog_free(&dog);
 }
 
 int instance_run(struct instance *in, bool signals)
@@ -374,7 +398,7 @@ int instance_run(struct instance *in, bool signals)
         uv_signal_start(&loop->interrupt, on_signal, SIGINT);
     }
     uv_run(&loop->uv, UV_RUN_DEFAULT);
-    stop(in);
+    stop(in, signals);
     return 0;
 }
 

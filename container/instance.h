@@ -66,8 +66,9 @@ void instance_on_ready(struct instance *in, instance_ready_fn *ready,
  * instance_request_stop, then stops in order: DRAINING for `drain` seconds;
  * the ports close; requests are answered; the Executor ends; the applications
  * stop and their sessions are saved. What comes after `drain` takes at most
- * stopTimeout. A second stop skips the rest of `drain`. Returns the exit
- * status. */
+ * stopTimeout; with signals the process is this instance's alone, and it exits
+ * then with 0 even where a servlet hangs (said in the log). A second stop skips
+ * the rest of `drain`. Returns the exit status. */
 int instance_run(struct instance *in, bool signals);
 void instance_request_stop(struct instance *in);
 /* Whatever state it is in; nothing is waited for. */
