@@ -157,7 +157,8 @@ static void stream_read(struct launcher *l, struct child *c, struct stream *s)
 static char **child_arguments(const struct launcher_options *o, unsigned index,
                               const char *name)
 {
-    char **argv = mem_zero((o->definition_count + 4) * 2 * sizeof *argv);
+    /* program, run, -c FILE, -D of each, -D port, -D node, and the NULL */
+    char **argv = mem_zero((9 + 2 * o->definition_count) * sizeof *argv);
     size_t n = 0;
     char text[64];
 
