@@ -56,8 +56,9 @@ void persistent_encode(struct pack_writer *w, const struct record *record,
     pack_bin(w, record->bytes, record->len);
 }
 
-bool persistent_decode(struct persistent *p, const void *bytes, size_t len,
-                       struct record **record, int64_t *access_wall)
+bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
+                       const void *bytes, size_t len, struct record **record,
+                       int64_t *access_wall)
 {
     struct pack_reader r = {bytes, (const uint8_t *)bytes + len};
     struct pack_token t;
@@ -68,8 +69,12 @@ bool persistent_decode(struct persistent *p, const void *bytes, size_t len,
         t.i < INT64_MAX / 4) {
         *access_wall = t.i;
         if (pack_read(&r, &t) && t.type == PACK_BIN &&
-            record_decode(t.p, t.len, record, &err) == RC_OK)
-            return true;
+            record_decode(t.p, t.len, record, &err) == RC_OK) {
+            if (id_equal(record_id(*record), id))
+                return true;
+            record_unref(record);
+            err_set(&err, RC_INVALID, "it is the record of another id");
+        }
     }
     log_line(p->base.env.log, LOG_ERROR, "manager",
              "a stored session of %s cannot be read: %s; it counts as absent",
@@ -125,7 +130,7 @@ struct entry *persistent_absorb(struct persistent *p,
             table_arm(stripe, entry, now.mono + p->base.keep_ended_ms);
         else
             manager_arm(&p->base, stripe, entry, now);
-    } else if (ended) {
+    } else if (ended || record_kind(record) != record_kind(entry->record)) {
         /* what is stored has happened, whatever we had in mind */
         table_replace(stripe, entry, record);
         entry->access = now.mono;
@@ -173,8 +178,8 @@ static enum rc found_row(struct find_call *fc)
     struct record *record;
     int64_t access;
 
-    bool ok = persistent_decode(p, call->found, call->found_len, &record,
-                                &access);
+    bool ok = persistent_decode(p, call->id, call->found, call->found_len,
+                                &record, &access);
     free(call->found);
     call->found = NULL;
     if (!ok)
@@ -246,10 +251,13 @@ static enum rc found_unavailable(struct find_call *fc)
 
 static enum rc find_answer(struct find_call *fc)
 {
+    struct persistent *p = fc->p;
+
     fc->op->reason = REASON_UNKNOWN;
-    if (fc->call.rc == RC_OK || fc->call.rc == RC_ABSENT)
-        if (atomic_load_explicit(&fc->p->outage_since, memory_order_relaxed))
-            atomic_store(&fc->p->outage_since, 0);
+    if ((fc->call.rc == RC_OK || fc->call.rc == RC_ABSENT) &&
+        atomic_load_explicit(&p->outage_since, memory_order_relaxed) &&
+        atomic_exchange(&p->outage_since, 0) && atomic_load(&p->unsaved))
+        persistent_flush_unsaved(p, fc->op->now);
     switch (fc->call.rc) {
     case RC_OK:
         return fc->call.unchanged ? found_unchanged(fc) : found_row(fc);
@@ -391,10 +399,10 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
     struct record_end end;
     int64_t access;
 
-    if (!persistent_decode(p, bytes, len, &record, &access))
+    if (!persistent_decode(p, id, bytes, len, &record, &access))
         return;
     bool told = record_ended(record, NULL) || record_idle_ended(record, NULL);
-    if (!told && id_equal(id, record_id(record)) &&
+    if (!told &&
         manager_liveness(&p->base, record, instant_mono_of(now, access), now,
                          &end) != RC_OK)
         manager_tell_end(&p->base, record, end.reason, now);
@@ -402,6 +410,42 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
 }
 
 static void secret_ask(struct persistent *p);
+
+struct store_look {
+    struct store_call call; /* first */
+    struct persistent *p;
+    struct instant now;
+};
+
+static void store_looked(struct store_look *look)
+{
+    if (look->call.rc == RC_OK || look->call.rc == RC_ABSENT) {
+        atomic_store(&look->p->outage_since, 0);
+        persistent_flush_unsaved(look->p, look->now);
+    }
+    free(look->call.found);
+    free(look);
+}
+
+static void look_done(struct store_call *call)
+{
+    store_looked((struct store_look *)call);
+}
+
+/* One question a second finds out whether the store is back. */
+static void look_for_store(struct persistent *p, struct instant now)
+{
+    struct store_look *look = mem_zero(sizeof *look);
+
+    look->p = p;
+    look->now = now;
+    look->call.done = look_done;
+    enum rc rc = store_get(p->base.store, &look->call);
+    if (rc != RC_PENDING) {
+        look->call.rc = rc;
+        store_looked(look);
+    }
+}
 
 static void persistent_tick(struct manager *m, struct instant now)
 {
@@ -414,7 +458,7 @@ static void persistent_tick(struct manager *m, struct instant now)
     if (!atomic_load(&m->secret_known))
         secret_ask(p);
     if (atomic_load(&p->unsaved) && !atomic_load(&p->flights))
-        persistent_flush_unsaved(p, now);
+        look_for_store(p, now);
 }
 
 /* ---- the secret of the users' keys, one per store and application ---- */
@@ -425,7 +469,7 @@ static bool secret_take(struct persistent *p)
 {
     struct record *record;
     int64_t access;
-    bool ok = persistent_decode(p, p->secret_call.found,
+    bool ok = persistent_decode(p, p->secret_call.id, p->secret_call.found,
                                 p->secret_call.found_len, &record, &access);
 
     if (!ok)

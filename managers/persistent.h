@@ -61,9 +61,11 @@ static inline struct copy *copy_of(struct entry *e)
     return (struct copy *)e->extra;
 }
 
-/* A stored row: [last access (wall ms), record]. false: not one. */
-bool persistent_decode(struct persistent *p, const void *bytes, size_t len,
-                       struct record **record, int64_t *access_wall);
+/* A stored row of that id: [last access (wall ms), record]. false: it is not
+ * one; a log line said so. */
+bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
+                       const void *bytes, size_t len, struct record **record,
+                       int64_t *access_wall);
 void persistent_encode(struct pack_writer *w, const struct record *record,
                        int64_t access_wall);
 /* How long the store keeps the row of this record, wall ms. */

@@ -10,7 +10,7 @@
 
 #define UNCERTAIN_TRIES 3
 #define CONFLICT_TRIES 1000
-#define UNSAVED_AT_ONCE 256
+#define UNSAVED_AT_ONCE 4096
 
 /* A put under way, and those who wait for it. */
 struct flight {
@@ -24,6 +24,7 @@ struct flight {
     int64_t sent_access;           /* mono */
     struct pack_writer bytes;
     unsigned uncertain, conflicts;
+    bool catching_up; /* sends what was made while the store was away */
 };
 
 static void flight_done(struct store_call *call);
@@ -70,8 +71,22 @@ static struct flight *flight_new(struct persistent *p, struct entry *e,
     return f;
 }
 
+/* Whatever was applied by now is in what is sent: all ride. A retry that left
+ * some waiting would store their changes and might still tell them
+ * UNAVAILABLE. */
+static void flight_board(struct flight *f)
+{
+    struct manager_write **end = &f->riding;
+
+    while (*end)
+        end = &(*end)->next;
+    *end = f->waiting;
+    f->waiting = NULL;
+}
+
 static void flight_load(struct flight *f, struct entry *e)
 {
+    flight_board(f);
     pack_release(&f->bytes);
     pack_init(&f->bytes, e->record->len + 16);
     persistent_encode(&f->bytes, e->record,
@@ -179,9 +194,9 @@ static void land_ok(struct flight *f, struct entry *e, struct outcome *o)
         settle_rider(f, e, w);
     o->list = f->riding;
     o->rc = RC_OK;
-    f->riding = f->waiting;
-    f->waiting = NULL;
-    if (f->riding) {
+    f->riding = NULL;
+    f->uncertain = 0;
+    if (f->waiting) {
         record_unref(&f->base);
         f->base = f->sent;
         f->sent = NULL;
@@ -268,8 +283,8 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
     int64_t access;
 
     if (++f->conflicts > CONFLICT_TRIES ||
-        !persistent_decode(f->p, f->call.found, f->call.found_len, &other,
-                           &access)) {
+        !persistent_decode(f->p, f->call.id, f->call.found,
+                           f->call.found_len, &other, &access)) {
         take_all(f, o, RC_UNAVAILABLE);
         err_set(&o->err, RC_UNAVAILABLE, "the stored row cannot be merged");
         flight_land(f, e);
@@ -277,7 +292,8 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
     }
     free(f->call.found);
     f->call.found = NULL;
-    if (record_ended(other, NULL)) {
+    if (record_ended(other, NULL) ||
+        record_kind(other) != record_kind(e->record)) {
         land_ended(f, stripe, e, other, o);
         record_unref(&other);
         return;
@@ -399,10 +415,15 @@ static void flight_done(struct store_call *call)
         land_failed(f, stripe, e, &o);
     }
     table_unlock(stripe);
+    struct persistent *p = f->p;
+    bool more = f->catching_up && !o.send && call->rc == RC_OK;
+    struct instant now = f->now;
     if (o.send)
         flight_send(f);
     else
         flight_free(&f);
+    if (more && atomic_load(&p->unsaved) && !atomic_load(&p->flights))
+        persistent_flush_unsaved(p, now);
     answer_all(o.list, o.rc, &o.end, o.rc == RC_OK ? NULL : &o.err);
 }
 
@@ -425,7 +446,7 @@ static enum rc fetched(struct fetch *fetch)
     int64_t access;
     enum rc rc = call->rc;
 
-    if (rc == RC_OK && !persistent_decode(fetch->p, call->found,
+    if (rc == RC_OK && !persistent_decode(fetch->p, call->id, call->found,
                                           call->found_len, &record, &access))
         rc = RC_ABSENT;
     else if (rc == RC_OK) {
@@ -534,10 +555,12 @@ void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],
         flight_send(f);
 }
 
+/* ---- changes that only we have ---- */
+
 struct unsaved {
     struct persistent *p;
     struct instant now;
-    struct flight *flights[UNSAVED_AT_ONCE];
+    struct flight **flights;
     size_t count;
 };
 
@@ -549,6 +572,7 @@ static bool collect_unsaved(void *user, struct entry *e)
         struct flight *f =
             flight_new(u->p, e, record_ref(e->record), u->now);
         flight_load(f, e);
+        f->catching_up = true;
         u->flights[u->count++] = f;
     }
     return u->count < UNSAVED_AT_ONCE;
@@ -558,7 +582,9 @@ void persistent_flush_unsaved(struct persistent *p, struct instant now)
 {
     struct unsaved u = {.p = p, .now = now};
 
+    u.flights = mem_alloc(UNSAVED_AT_ONCE * sizeof *u.flights);
     table_each(p->base.table, collect_unsaved, &u);
     for (size_t i = 0; i < u.count; i++)
         flight_send(u.flights[i]);
+    free(u.flights);
 }

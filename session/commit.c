@@ -221,8 +221,8 @@ static void answer_rename_merge(struct commit_flow *flow)
     else if (w->rc == RC_ENDED || w->rc == RC_ABSENT)
         finish_ended(flow, w->rc == RC_ENDED ? w->ended.reason
                                              : REASON_UNKNOWN);
-    else
-        finish(flow, w->rc);
+    else /* the old id is over already */
+        finish(flow, w->rc == RC_UNAVAILABLE ? RC_UNCERTAIN : w->rc);
 }
 
 static void answer(struct commit_flow *flow)

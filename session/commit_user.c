@@ -101,8 +101,11 @@ void commit_user_prepare(struct commit_flow *flow)
     }
 }
 
+/* The session itself is written by now: a failure is not "nothing done". */
 static void finish_user(struct commit_flow *flow, enum rc rc)
 {
+    if (rc == RC_UNAVAILABLE)
+        rc = RC_UNCERTAIN;
     flow->rc = rc;
     flow->step = STEP_DONE;
     if (rc != RC_OK && rc != RC_ENDED)
@@ -232,7 +235,9 @@ void commit_user_answer(struct commit_flow *flow)
 
     switch (flow->step) {
     case STEP_USER_CHANGE:
-        if (rc == RC_ABSENT || rc == RC_ENDED)
+        /* unavailable: where each server goes on alone it makes one of its
+         * own, which is merged later; elsewhere that fails as well */
+        if (rc == RC_ABSENT || rc == RC_ENDED || rc == RC_UNAVAILABLE)
             flow->step = STEP_USER_CREATE;
         else if (rc == RC_OK)
             listed(flow);

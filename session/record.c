@@ -55,7 +55,8 @@ bool walk_bytes(struct walk *w, struct head *head, const uint8_t *bytes,
     w->r = (struct pack_reader){bytes, bytes + len};
     if (!walk_head(w, head))
         return false;
-    if (!read_type(&w->r, &t, PACK_BIN) || t.len % 8)
+    if (!read_type(&w->r, &t, PACK_BIN) || t.len % 8 ||
+        t.len / 8 > RECORD_NODES_MAX)
         return false;
     w->nodes = t.p;
     w->node_count = t.len / 8;

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * c_outage.c: docs/promises.md, what holds while a store fails and afterwards.
+ * The number in a name is the statement's. */
+#include "config.h"
+
+#include "tests/world.h"
+
+#include <sched.h>
+#include <string.h>
+
+/* ---- weather ---- */
+
+static void weather_down(struct world *w)
+{
+    atomic_store(&w->faults.down, true);
+}
+
+/* Everything works again, and each server has noticed: it has written. */
+static bool weather_clear(struct world *w)
+{
+    int64_t end = instant_read().mono + 20000;
+    atomic_store(&w->faults.percent, 0);
+    atomic_store(&w->faults.fail_puts, 0);
+    atomic_store(&w->faults.fail_gets, 0);
+    atomic_store(&w->faults.down, false);
+    for (unsigned i = 0; i < w->count; i++) {
+        uint8_t id[ID_SIZE];
+        do {
+            if (instant_read().mono > end)
+                return false;
+            if (world_create(w, i, id) == RC_OK)
+                world_look(w, i, id, NULL);
+            sched_yield();
+        } while (!world_stats(w, i).store_available);
+    }
+    /* What only one server has is sent some at a time. */
+    for (unsigned i = 0; i < w->count; i++)
+        while (world_stats(w, i).unsaved > 0) {
+            if (instant_read().mono > end)
+                return false;
+            world_tick(w);
+            sched_yield();
+        }
+    return true;
+}
+
+static void weather_fail_next_put(struct world *w, enum failing_how how)
+{
+    atomic_store(&w->faults.how, how);
+    atomic_store(&w->faults.fail_puts, 1);
+}
+
+/* ---- onStoreOutage="refuse" ---- */
+
+static void p30_an_outage_ends_nothing(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE], other[ID_SIZE], made_up[ID_SIZE] = {7};
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_put(w, 0, id, "k", "kept"), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    weather_down(w);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, id, NULL), RC_UNAVAILABLE);
+        CHECK_INT(world_look(w, i, made_up, NULL), RC_UNAVAILABLE);
+    }
+    CHECK_INT(world_create(w, 0, other), RC_UNAVAILABLE);
+    visit_set(&v, "k", "lost");
+    CHECK_INT(visit_commit(&v, w), RC_UNAVAILABLE);
+    visit_end(&v);
+
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CU_ASSERT(world_holds(w, i, id, "k", "kept"));
+        CHECK_INT(world_look(w, i, made_up, NULL), RC_ABSENT);
+    }
+    CHECK_INT(world_put(w, 1, id, "k", "again"), RC_OK);
+    CU_ASSERT(world_holds(w, 2, id, "k", "again"));
+}
+
+static void p30_a_long_outage_ends_nothing_early(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    weather_down(w);
+    for (int s = 0; s < 90; s++) {
+        world_pass(w, 1000);
+        world_tick(w);
+    }
+    CHECK_INT(world_look(w, 0, id, NULL), RC_UNAVAILABLE);
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+}
+
+static void p31_unavailable_did_nothing(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_hit(w, 0, id, "hits"), RC_OK);
+    weather_fail_next_put(w, FAILING_UNAVAILABLE);
+    CHECK_INT(world_hit(w, 0, id, "hits"), RC_UNAVAILABLE);
+    weather_fail_next_put(w, FAILING_UNAVAILABLE);
+    CHECK_INT(world_put(w, 1, id, "k", "v"), RC_UNAVAILABLE);
+    weather_fail_next_put(w, FAILING_UNAVAILABLE);
+    CHECK_INT(world_end(w, 2, id, REASON_LOGOUT), RC_UNAVAILABLE);
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_count(w, i, id, "hits"), 1);
+        CU_ASSERT(world_holds(w, i, id, "k", ""));
+    }
+    CHECK_INT(world_end(w, 2, id, REASON_LOGOUT), RC_OK);
+}
+
+static void p32_uncertain_counts_once(struct world *w)
+{
+    for (int how = FAILING_APPLIED; how <= FAILING_LOST; how++) {
+        uint8_t id[ID_SIZE];
+        CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+        int64_t least = 0, most = 0;
+        for (int n = 0; n < 5; n++) {
+            weather_fail_next_put(w, (enum failing_how)how);
+            enum rc rc = world_hit(w, 0, id, "hits");
+            CU_ASSERT(rc == RC_OK || rc == RC_UNCERTAIN);
+            least += rc == RC_OK || how == FAILING_APPLIED;
+            most++;
+            CHECK_INT(world_hit(w, 0, id, "hits"), RC_OK);
+            least++;
+            most++;
+        }
+        CU_ASSERT_FATAL(weather_clear(w));
+        int64_t hits = world_count(w, 1, id, "hits");
+        CU_ASSERT(hits >= least && hits <= most);
+        CHECK_INT(world_count(w, 0, id, "hits"), hits);
+        CHECK_INT(world_count(w, 2, id, "hits"), hits);
+    }
+}
+
+
+static void hit_in_bad_weather(struct worker *worker)
+{
+    for (unsigned n = 0; n < 100; n++)
+        worker->answers[world_hit(worker->w, worker->number + n, worker->with,
+                                  "hits")]++;
+}
+
+static void p33_nothing_acknowledged_is_lost(struct world *w)
+{
+    for (unsigned seed = 1; seed <= 3; seed++) {
+        uint8_t id[ID_SIZE];
+        struct worker sum;
+        CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+        atomic_store(&w->faults.seed, seed);
+        atomic_store(&w->faults.percent, 20);
+        world_parallel(w, 6, hit_in_bad_weather, id, &sum);
+        CU_ASSERT(atomic_load(&w->faults.injected) > 0);
+        CU_ASSERT_FATAL(weather_clear(w));
+        CHECK_INT(sum.answers[RC_OK] + sum.answers[RC_UNAVAILABLE] +
+                      sum.answers[RC_UNCERTAIN],
+                  600);
+        int64_t hits = world_count(w, 0, id, "hits");
+        CU_ASSERT(hits >= sum.answers[RC_OK]);
+        CU_ASSERT(hits <= sum.answers[RC_OK] + sum.answers[RC_UNCERTAIN]);
+        CHECK_INT(world_count(w, 1, id, "hits"), hits);
+        CHECK_INT(world_count(w, 2, id, "hits"), hits);
+    }
+}
+
+static void put_in_bad_weather(struct worker *worker)
+{
+    for (unsigned n = 0; n < 16; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "k%u", n);
+        if (world_put(worker->w, n, worker->with, name, name) == RC_OK)
+            worker->answers[n]++;
+    }
+}
+
+static void p33_no_acknowledged_attribute_is_lost(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    struct worker sum;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    atomic_store(&w->faults.seed, 42);
+    atomic_store(&w->faults.percent, 40);
+    world_parallel(w, 2, put_in_bad_weather, id, &sum);
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned n = 0; n < 16; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "k%u", n);
+        if (sum.answers[n] > 0)
+            for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+                CU_ASSERT(world_holds(w, i, id, name, name));
+    }
+}
+
+static void p34_a_failed_login_leaves_an_id_that_lives(struct world *w)
+{
+    unsigned failed = 0;
+    for (unsigned round = 0; round < 60; round++) {
+        uint8_t old[ID_SIZE], id[ID_SIZE];
+        CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+        atomic_store(&w->faults.seed, round);
+        atomic_store(&w->faults.percent, 40);
+        enum rc rc = world_login(w, round, old, "kim", id);
+        atomic_store(&w->faults.percent, 0);
+        failed += rc != RC_OK;
+        CU_ASSERT_FATAL(weather_clear(w));
+        if (rc == RC_OK)
+            CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
+        else if (rc == RC_UNAVAILABLE)
+            CHECK_INT(world_look(w, 1, old, NULL), RC_OK);
+        else
+            CHECK_INT(rc, RC_UNCERTAIN);
+    }
+    CU_ASSERT(failed > 0);
+}
+
+/* ---- onStoreOutage="local" ---- */
+
+static const struct setting local[] = {{"onStoreOutage", "local"},
+                                       {NULL, NULL}};
+
+static void p40_a_local_copy_serves_on(struct world *w)
+{
+    uint8_t id[ID_SIZE], made_up[ID_SIZE] = {7};
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_put(w, 0, id, "k", "before"), RC_OK);
+    weather_down(w);
+    CU_ASSERT(world_holds(w, 0, id, "k", "before"));
+    CHECK_INT(world_put(w, 0, id, "k", "meanwhile"), RC_OK);
+    CHECK_INT(world_hit(w, 0, id, "hits"), RC_OK);
+    CU_ASSERT(world_holds(w, 0, id, "k", "meanwhile"));
+    CU_ASSERT(world_stats(w, 0).unsaved > 0);
+
+    /* No copy: neither there nor not there. */
+    CHECK_INT(world_look(w, 1, id, NULL), RC_UNAVAILABLE);
+    CHECK_INT(world_look(w, 0, made_up, NULL), RC_UNAVAILABLE);
+
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CU_ASSERT(world_holds(w, i, id, "k", "meanwhile"));
+        CHECK_INT(world_count(w, i, id, "hits"), 1);
+    }
+}
+
+static void p41_changes_merge_when_the_store_returns(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);
+    weather_down(w);
+    static const char *const names[] = {"a", "b", "c"};
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_put(w, i, id, names[i], "there"), RC_OK);
+        for (unsigned n = 0; n <= i; n++)
+            CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);
+    }
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        for (unsigned n = 0; n < 3; n++)
+            CU_ASSERT(world_holds(w, i, id, names[n], "there"));
+        CHECK_INT(world_count(w, i, id, "hits"), 3 + 6);
+    }
+}
+
+static void p42_a_logout_meanwhile_is_final(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    enum reason reason;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+    weather_down(w);
+    CHECK_INT(world_put(w, 1, id, "k", "before"), RC_OK);
+    CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
+    CHECK_INT(world_look(w, 0, id, &reason), RC_ABSENT);
+    CHECK_INT(reason, REASON_LOGOUT);
+    world_pass(w, 1000);
+    CHECK_INT(world_put(w, 2, id, "k", "after"), RC_OK);
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, id, &reason), RC_ABSENT);
+        CHECK_INT(reason, REASON_LOGOUT);
+    }
+}
+
+static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
+{
+    uint8_t guest[ID_SIZE], id[ID_SIZE];
+    weather_down(w);
+    CHECK_INT_FATAL(world_create(w, 0, guest), RC_OK);
+    CHECK_INT(world_put(w, 0, guest, "cart", "full"), RC_OK);
+    CHECK_INT(world_look(w, 1, guest, NULL), RC_UNAVAILABLE);
+    memcpy(id, guest, ID_SIZE);
+    enum rc rc = world_login(w, 0, guest, "kim", id);
+    CU_ASSERT(rc == RC_OK || rc == RC_UNAVAILABLE);
+    CU_ASSERT(world_holds(w, 0, id, "cart", "full"));
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CU_ASSERT(world_holds(w, i, id, "cart", "full"));
+        if (rc == RC_OK)
+            CHECK_INT(world_look(w, i, guest, NULL), RC_ABSENT);
+    }
+}
+
+/* clang-format off */
+#define STATEMENTS(S)                                                          \
+    S(p30_an_outage_ends_nothing, NULL)                                        \
+    S(p30_a_long_outage_ends_nothing_early, NULL)                              \
+    S(p31_unavailable_did_nothing, NULL)                                       \
+    S(p32_uncertain_counts_once, NULL)                                         \
+    S(p33_nothing_acknowledged_is_lost, NULL)                                  \
+    S(p33_no_acknowledged_attribute_is_lost, NULL)                             \
+    S(p34_a_failed_login_leaves_an_id_that_lives, NULL)                        \
+    S(p40_a_local_copy_serves_on, local)                                       \
+    S(p41_changes_merge_when_the_store_returns, local)                         \
+    S(p42_a_logout_meanwhile_is_final, local)                                  \
+    S(p43_what_is_made_meanwhile_is_known_afterwards, local)
+/* clang-format on */
+
+#define ON_BOTH(name, settings)                                                \
+    STATEMENT_ON(name, settings, failing)                                      \
+    STATEMENT_ON(name, settings, failing_queued)
+#define CASES(name, settings)                                                  \
+    CASE(name##_on_failing), CASE(name##_on_failing_queued),
+
+STATEMENTS(ON_BOTH)
+UNIT_MAIN("outage", STATEMENTS(CASES))
