@@ -121,14 +121,14 @@ static int balancer_later(const char *kind)
                 kind);
         return STATUS_REFUSED;
     }
-    fprintf(stderr, "margay: unknown balancer \"%s\": there are haproxy, nginx "
-                    "and httpd\n",
+    fprintf(stderr,
+            "margay: unknown balancer \"%s\": there are haproxy, nginx "
+            "and httpd\n",
             kind);
     return STATUS_USAGE;
 }
 
-static int wrong(const char *format, ...)
-    __attribute__((format(printf, 1, 2)));
+static int wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static int wrong(const char *format, ...)
 {
@@ -198,12 +198,12 @@ static int take_option(struct command *c, int option, const char *argument)
         return wrong("-p %s: cluster and balancer take 1 to 65535", argument);
     case 'm':
         c->manager = argument;
-        return many ? STATUS_OK : wrong("--manager %s is for cluster",
-                                        argument);
+        return many ? STATUS_OK
+                    : wrong("--manager %s is for cluster", argument);
     case 'b':
         c->balancer = argument;
-        return many ? STATUS_OK : wrong("--balancer %s is for cluster",
-                                        argument);
+        return many ? STATUS_OK
+                    : wrong("--balancer %s is for cluster", argument);
     case 'h':
         return say_help(c);
     default:
@@ -222,8 +222,7 @@ static int read_options(struct command *c, int argc, char **argv)
     int option, status = STATUS_OK;
 
     opterr = 0;
-    while (status == STATUS_OK &&
-           c->verb != COMMAND_NONE &&
+    while (status == STATUS_OK && c->verb != COMMAND_NONE &&
            (option = getopt_long(argc, argv, "c:D:n:p:h", options, NULL)) != -1)
         status = take_option(c, option, optarg);
     return status;
@@ -232,8 +231,8 @@ static int read_options(struct command *c, int argc, char **argv)
 /* --manager NAME is NAME.xml beside the file that would be read. */
 static int choose_manager(struct command *c)
 {
-    int folder = (int)(strrchr(c->file, '/') ? strrchr(c->file, '/') - c->file
-                                             : 0);
+    int folder =
+        (int)(strrchr(c->file, '/') ? strrchr(c->file, '/') - c->file : 0);
     char path[PATH_MAX + 64];
 
     snprintf(path, sizeof path, "%.*s/%s.xml", folder ? folder : 1,

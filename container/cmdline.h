@@ -32,7 +32,7 @@ enum command_verb {
 
 struct command {
     enum command_verb verb;
-    char *file; /* server.xml */
+    char *file;                    /* server.xml */
     unsigned count, port;          /* -n, -p */
     struct properties *properties; /* -D */
     char executable[PATH_MAX];

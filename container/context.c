@@ -39,9 +39,9 @@ enum rc context_new(struct instance *instance,
     c->config = config;
     c->path = mem_strdup(config->path);
     c->doc_base = mem_strdup(config->doc_base);
-    c->display_name = mem_strdup(config->options.display_name
-                                     ? config->options.display_name
-                                     : config->path);
+    c->display_name =
+        mem_strdup(config->options.display_name ? config->options.display_name
+                                                : config->path);
     c->max_post_size = 2 << 20;
     rc = webxml_read(c, err);
     if (rc != RC_OK) {
@@ -378,8 +378,7 @@ void *servlet_context_state(const struct servlet_context *context)
     return context_of(context)->state;
 }
 
-void servlet_log(const struct servlet_context *context, const char *format,
-                 ...)
+void servlet_log(const struct servlet_context *context, const char *format, ...)
 {
     const struct context *c = context_of(context);
     char text[1024];

@@ -48,7 +48,8 @@ struct servlet_config {
     struct parameters params;
     bool async_supported; /* runs on the Executor's threads */
     int load_on_startup;
-    const struct servlet *servlet; /* from the .so, or built in (static files) */
+    const struct servlet
+        *servlet; /* from the .so, or built in (static files) */
     void *state;
     bool initialized;
 };
@@ -70,8 +71,8 @@ struct error_page {
 struct context {
     struct instance *instance;
     const struct context_config *config; /* borrowed */
-    char *path;    /* "" for ROOT, "/login" */
-    char *doc_base; /* absolute folder */
+    char *path;                          /* "" for ROOT, "/login" */
+    char *doc_base;                      /* absolute folder */
     char *display_name;
     struct parameters params; /* <context-param>, <Parameter> */
     struct servlet_config *servlets;
@@ -90,15 +91,15 @@ struct context {
     const struct servlet_context_listener **context_listeners;
     size_t context_listener_count;
     size_t context_listeners_told; /* how many heard of the start */
-    void **libraries; /* dlopen handles */
+    void **libraries;              /* dlopen handles */
     size_t library_count;
 
-    bool cookies;        /* Context cookies="true": cookie tracking */
-    bool url_tracking;   /* ;jsessionid= is understood and written */
+    bool cookies;      /* Context cookies="true": cookie tracking */
+    bool url_tracking; /* ;jsessionid= is understood and written */
     struct cookie_config session_cookie; /* name, path, flags; see cookie.h */
     char *session_cookie_name;           /* "JSESSIONID" */
     char *session_cookie_path, *session_cookie_domain;
-    char *session_parameter_name;        /* "jsessionid" */
+    char *session_parameter_name; /* "jsessionid" */
     enum cookie_bare cookies_without_equals;
     int64_t max_post_size;
 

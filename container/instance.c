@@ -46,8 +46,8 @@ static enum rc build_contexts(struct instance *in, struct err *err)
 
     in->contexts = mem_zero((config->context_count + 1) * sizeof(void *));
     for (size_t i = 0; i < config->context_count; i++) {
-        enum rc rc = context_new(in, config->contexts[i], &in->contexts[i],
-                                 err);
+        enum rc rc =
+            context_new(in, config->contexts[i], &in->contexts[i], err);
         if (rc != RC_OK)
             return rc;
         in->context_count++;
@@ -93,8 +93,8 @@ static void build_loop(struct instance *in)
     in->loop = loop;
 }
 
-enum rc instance_new(const struct server_config *config,
-                     struct instance **out, struct err *err)
+enum rc instance_new(const struct server_config *config, struct instance **out,
+                     struct err *err)
 {
     struct instance *in = mem_zero(sizeof *in);
     enum rc rc;
@@ -224,8 +224,8 @@ const char *instance_url(const struct instance *in, char *out, size_t size)
         port = connector_port(in->connectors[0]);
     if (!address)
         address = "127.0.0.1";
-    snprintf(out, size, strchr(address, ':') ? "http://[%s]:%u/"
-                                             : "http://%s:%u/",
+    snprintf(out, size,
+             strchr(address, ':') ? "http://[%s]:%u/" : "http://%s:%u/",
              address, port);
     return out;
 }
@@ -251,8 +251,8 @@ static void stop_wanted(struct instance *in)
     log_line(&in->log, LOG_INFO, "server",
              "draining for %" PRId64 " s; another signal skips that",
              in->config->drain);
-    uv_timer_start(&loop->drain, on_drained,
-                   (uint64_t)in->config->drain * 1000, 0);
+    uv_timer_start(&loop->drain, on_drained, (uint64_t)in->config->drain * 1000,
+                   0);
 }
 
 static void on_wake(uv_async_t *handle)

@@ -53,8 +53,8 @@ struct instance {
                    and would be waited for by instance_free */
 };
 
-enum rc instance_new(const struct server_config *config,
-                     struct instance **out, struct err *err);
+enum rc instance_new(const struct server_config *config, struct instance **out,
+                     struct err *err);
 /* Opens everything; when it returns RC_OK requests are answered. */
 enum rc instance_start(struct instance *in, struct err *err);
 /* `ready` is told once by the thread of instance_run, when /health first says

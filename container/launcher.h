@@ -20,8 +20,8 @@
 #define LAUNCHER_MAX 64 /* instances */
 
 struct launcher_options {
-    const char *executable; /* this program */
-    const char *file;       /* server.xml */
+    const char *executable;         /* this program */
+    const char *file;               /* server.xml */
     const char *const *definitions; /* NAME=VALUE for every instance */
     size_t definition_count;
     unsigned count;      /* 1..LAUNCHER_MAX */

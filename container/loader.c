@@ -29,9 +29,8 @@ static enum rc open_one(struct context *context, const char *path,
                        "%s: cannot be loaded: %s: build it for this machine "
                        "against <margay/servlet.h> of this version",
                        path, dlerror());
-    context->libraries =
-        mem_resize(context->libraries,
-                   (context->library_count + 1) * sizeof(void *));
+    context->libraries = mem_resize(
+        context->libraries, (context->library_count + 1) * sizeof(void *));
     context->libraries[context->library_count++] = handle;
     return RC_OK;
 }
@@ -117,8 +116,8 @@ enum rc loader_servlet(const struct context *context, const char *class_name,
 {
     const void *found;
     size_t size;
-    enum rc rc = find(context, class_name, "servlet", sizeof **out, &found,
-                      &size, err);
+    enum rc rc =
+        find(context, class_name, "servlet", sizeof **out, &found, &size, err);
 
     if (rc != RC_OK)
         return rc;

@@ -307,8 +307,8 @@ static int cluster(struct command *c)
     for (size_t i = 0; (name = properties_name(c->properties, i)); i++) {
         bool own = !strcmp(name, "port") || !strcmp(name, "node");
         /* The drain that nobody asked for is no misspelling. */
-        if (own || (!strcmp(name, "drain") &&
-                    !properties_asked(c->properties, name)))
+        if (own ||
+            (!strcmp(name, "drain") && !properties_asked(c->properties, name)))
             continue;
         definitions = mem_resize(definitions, (o.definition_count + 1) *
                                                   sizeof *definitions);

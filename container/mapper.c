@@ -42,8 +42,8 @@ static int by_length(const void *a, const void *b)
 static void rules_add(struct rules *rules, const char *text, size_t len,
                       const struct servlet_mapping *mapping)
 {
-    rules->items = mem_resize(rules->items,
-                              (rules->count + 1) * sizeof *rules->items);
+    rules->items =
+        mem_resize(rules->items, (rules->count + 1) * sizeof *rules->items);
     rules->items[rules->count++] =
         (struct rule){.text = text, .len = len, .mapping = mapping};
 }

@@ -16,8 +16,8 @@
 struct mapper; /* contexts by path */
 
 struct mapping {
-    struct context *context;         /* NULL: no application: 404 */
-    struct servlet_config *servlet;  /* NULL: none in this context: 404 */
+    struct context *context;        /* NULL: no application: 404 */
+    struct servlet_config *servlet; /* NULL: none in this context: 404 */
     enum session_wish wish;
     size_t context_len;      /* path[0..) is the context path */
     size_t servlet_path_len; /* behind it, the servlet path */

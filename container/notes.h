@@ -20,7 +20,6 @@ struct notes {
 
 /* at: where; NULL: no place. notes may be NULL. */
 void notes_warn(const struct notes *notes, const struct xml_element *at,
-                const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+                const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

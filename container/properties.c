@@ -9,8 +9,8 @@
 #include <string.h>
 
 struct property {
-    char *name, *value;   /* value: NULL unless it was set */
-    char *offered;        /* or NULL */
+    char *name, *value; /* value: NULL unless it was set */
+    char *offered;      /* or NULL */
     bool asked;
 };
 
@@ -81,8 +81,7 @@ void properties_set(struct properties *p, const char *name, const char *value)
     property->value = mem_strdup(value);
 }
 
-void properties_offer(struct properties *p, const char *name,
-                      const char *value)
+void properties_offer(struct properties *p, const char *name, const char *value)
 {
     struct property *property = find_or_add(p, name);
 

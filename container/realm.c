@@ -57,8 +57,7 @@ const struct option realm_option_table[] = {
     {.name = NULL},
 };
 
-static struct realm_user *user_find(const struct realm *realm,
-                                    const char *name)
+static struct realm_user *user_find(const struct realm *realm, const char *name)
 {
     for (size_t i = 0; i < realm->count; i++)
         if (strcmp(realm->users[i].name, name) == 0)
@@ -73,8 +72,8 @@ static void user_put(struct realm *realm, const char *name, const char *hash,
     struct realm_user *u = user_find(realm, name);
 
     if (!u) {
-        realm->users = mem_resize(realm->users, (realm->count + 1) *
-                                                    sizeof *realm->users);
+        realm->users =
+            mem_resize(realm->users, (realm->count + 1) * sizeof *realm->users);
         u = &realm->users[realm->count++];
         *u = (struct realm_user){.name = mem_strdup(name)};
     }
@@ -86,8 +85,8 @@ static void user_put(struct realm *realm, const char *name, const char *hash,
 
 static bool user_attribute_is_known(const char *name)
 {
-    static const char *const known[] = {"username", "name", "password",
-                                        "roles", "fullName"};
+    static const char *const known[] = {"username", "name", "password", "roles",
+                                        "fullName"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], name) == 0)
             return true;
@@ -114,12 +113,11 @@ static enum rc read_user(struct realm *realm, const struct xml_element *e,
                          name);
     for (size_t i = 0; i < e->attribute_count; i++)
         if (!user_attribute_is_known(e->attributes[i].name))
-            notes_warn(notes, e, "user %s: unknown attribute %s: ignored",
-                       name, e->attributes[i].name);
+            notes_warn(notes, e, "user %s: unknown attribute %s: ignored", name,
+                       e->attributes[i].name);
     if (user_find(realm, name))
         return xml_error(e, RC_INVALID, err,
-                         "user %s stands here twice: remove one of them",
-                         name);
+                         "user %s stands here twice: remove one of them", name);
     user_put(realm, name, hash, roles ? roles : "");
     return RC_OK;
 }
@@ -138,8 +136,9 @@ static enum rc read_users(struct realm *realm, const struct xml_element *root,
         if (strcmp(e->name, "user") == 0)
             rc = read_user(realm, e, notes, err);
         else if (strcmp(e->name, "group") == 0)
-            notes_warn(notes, e, "<group> is ignored: give each user its "
-                                 "roles");
+            notes_warn(notes, e,
+                       "<group> is ignored: give each user its "
+                       "roles");
         else if (strcmp(e->name, "role") != 0)
             rc = xml_error(e, RC_INVALID, err,
                            "unknown element <%s>: a list of users has <role> "
@@ -277,8 +276,8 @@ static bool same(const char *a, const char *b)
     unsigned char differ = a_len != b_len;
 
     for (size_t i = 0; i < len; i++)
-        differ |= (unsigned char)((i < a_len ? a[i] : 0) ^
-                                  (i < b_len ? b[i] : 0));
+        differ |=
+            (unsigned char)((i < a_len ? a[i] : 0) ^ (i < b_len ? b[i] : 0));
     return differ == 0;
 }
 

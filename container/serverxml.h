@@ -74,13 +74,13 @@ struct manager_config {
     const struct manager_kind *kind;
     struct manager_options common;
     void *options;
-    bool max_inactive_is_set; /* else web.xml's session-timeout decides */
-    struct store_config *store; /* NULL without one */
+    bool max_inactive_is_set;     /* else web.xml's session-timeout decides */
+    struct store_config *store;   /* NULL without one */
     const struct xml_element *at; /* NULL: nobody asked, the default */
 };
 
 struct cookie_processor_options {
-    int same_site;           /* enum cookie_same_site */
+    int same_site;              /* enum cookie_same_site */
     int cookies_without_equals; /* enum cookie_bare */
     bool partitioned;
 };
@@ -124,8 +124,8 @@ struct config_level {
 struct context_config {
     const struct server_config *server;
     struct context_options options;
-    char *path;     /* "" or "/name" */
-    char *doc_base; /* absolute */
+    char *path;                /* "" or "/name" */
+    char *doc_base;            /* absolute */
     struct config_level level; /* manager and cookie_processor never NULL */
     struct valve_configs valves;
     const struct xml_element *at; /* NULL: a folder without context.xml */
@@ -148,11 +148,11 @@ struct server_config {
     char *state_dir;               /* for what is written */
 
     int64_t drain, stop_timeout; /* seconds */
-    char *metrics_allow; /* metrics.h; NULL: loopback */
-    char *node;        /* jvmRoute; "" without one */
-    char *engine_name; /* "Catalina" */
-    char *host_name;   /* "localhost" */
-    char *app_base;    /* absolute */
+    char *metrics_allow;         /* metrics.h; NULL: loopback */
+    char *node;                  /* jvmRoute; "" without one */
+    char *engine_name;           /* "Catalina" */
+    char *host_name;             /* "localhost" */
+    char *app_base;              /* absolute */
     bool deploy_on_startup;
     bool has_realm;
     struct realm_options realm;

@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 
 #define IGNORED(attribute, why)                                                \
-    {.name = attribute, .kind = OPTION_IGNORED, .help = why}
+    {                                                                          \
+        .name = attribute, .kind = OPTION_IGNORED, .help = why                 \
+    }
 #define IN_JAVA "it makes sense in Java only"
 #define NAMING "there is no JNDI; <Parameter> hands a value to an application"
 
@@ -30,8 +32,8 @@ static const struct option cookie_processor_table[] = {
      .help = "Partitioned on every cookie"},
     {.name = "cookiesWithoutEquals",
      .kind = OPTION_CHOICE,
-     .offset = offsetof(struct cookie_processor_options,
-                        cookies_without_equals),
+     .offset =
+         offsetof(struct cookie_processor_options, cookies_without_equals),
      .preset = "ignore",
      .choices = "ignore|name",
      .help = "what a cookie without = is"},
@@ -88,10 +90,9 @@ enum rc reader_parameter(struct reader *r, const struct xml_element *e,
 {
     struct config_level *level = parent;
     struct parameter_configs *all = &level->params;
-    struct parameter_options *o =
-        reader_options(r, parameter_table, sizeof *o);
-    enum rc rc = reader_attributes(
-        r, e, &(struct option_target){parameter_table, o}, 1);
+    struct parameter_options *o = reader_options(r, parameter_table, sizeof *o);
+    enum rc rc =
+        reader_attributes(r, e, &(struct option_target){parameter_table, o}, 1);
 
     if (rc != RC_OK)
         return rc;
@@ -180,8 +181,8 @@ static const struct option context_table[] = {
     {.name = NULL},
 };
 
-static enum rc read_context_valve(struct reader *r,
-                                  const struct xml_element *e, void *parent)
+static enum rc read_context_valve(struct reader *r, const struct xml_element *e,
+                                  void *parent)
 {
     return reader_valve(r, e, &((struct context_config *)parent)->valves);
 }
@@ -195,19 +196,18 @@ static enum rc read_context_manager(struct reader *r,
 static enum rc read_context_cookies(struct reader *r,
                                     const struct xml_element *e, void *parent)
 {
-    return reader_cookie_processor(
-        r, e, &((struct context_config *)parent)->level);
+    return reader_cookie_processor(r, e,
+                                   &((struct context_config *)parent)->level);
 }
 
 static enum rc read_context_parameter(struct reader *r,
-                                      const struct xml_element *e,
-                                      void *parent)
+                                      const struct xml_element *e, void *parent)
 {
     return reader_parameter(r, e, &((struct context_config *)parent)->level);
 }
 
-static enum rc read_context_realm(struct reader *r,
-                                  const struct xml_element *e, void *parent)
+static enum rc read_context_realm(struct reader *r, const struct xml_element *e,
+                                  void *parent)
 {
     (void)parent;
     return reader_error(r, e, RC_INVALID,
@@ -232,8 +232,9 @@ static const struct element_rule context_rules[] = {
     {.name = "ResourceLink", .ignored = NAMING},
     {.name = "Resources", .ignored = IN_JAVA},
     {.name = "Transaction", .ignored = NAMING},
-    {.name = "WatchedResource", .ignored = "applications are loaded at the "
-                                           "start"},
+    {.name = "WatchedResource",
+     .ignored = "applications are loaded at the "
+                "start"},
     {.name = "WrapperLifecycle", .ignored = IN_JAVA},
     {.name = "WrapperListener", .ignored = IN_JAVA},
     {.name = NULL},

@@ -8,18 +8,22 @@
 #include <string.h>
 
 #define IGNORED(attribute, why)                                                \
-    {.name = attribute, .kind = OPTION_IGNORED, .help = why}
+    {                                                                          \
+        .name = attribute, .kind = OPTION_IGNORED, .help = why                 \
+    }
 #define IN_JAVA "it makes sense in Java only"
 
 static const struct {
     const char *name, *meanwhile;
-} managers_later[] = {
-    {"DeltaManager", READER_CLUSTER_LATER},
-    {"BackupManager", READER_CLUSTER_LATER},
-}, stores_later[] = {
-    {"FileStore", "use SQLiteStore"},
-    {"RedisStore", "use SQLiteStore"},
-    {"MemcachedStore", "use SQLiteStore"},
+} managers_later[] =
+    {
+        {"DeltaManager", READER_CLUSTER_LATER},
+        {"BackupManager", READER_CLUSTER_LATER},
+},
+  stores_later[] = {
+      {"FileStore", "use SQLiteStore"},
+      {"RedisStore", "use SQLiteStore"},
+      {"MemcachedStore", "use SQLiteStore"},
 };
 
 static const struct manager_kind *manager_kind_find(const struct kinds *kinds,
@@ -78,8 +82,8 @@ static enum rc store_unknown(struct reader *r, const struct xml_element *e,
     for (size_t i = 0; i < kinds->store_count; i++)
         buf_addf(&names, "%s%s", i ? ", " : "", kinds->stores[i].name);
     rc = reader_error(r, e, RC_INVALID,
-                      "unknown <Store className=\"%.64s\">: there are %s",
-                      name, buf_str(&names));
+                      "unknown <Store className=\"%.64s\">: there are %s", name,
+                      buf_str(&names));
     buf_release(&names);
     return rc;
 }
@@ -168,9 +172,7 @@ static const struct option manager_rest[] = {
      .kind = OPTION_LATER,
      .preset = "0",
      .help = READER_CLUSTER_LATER},
-    {.name = "replication",
-     .kind = OPTION_LATER,
-     .help = READER_CLUSTER_LATER},
+    {.name = "replication", .kind = OPTION_LATER, .help = READER_CLUSTER_LATER},
     {.name = "persistAuthentication",
      .kind = OPTION_LATER,
      .preset = "false",
@@ -218,12 +220,12 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
     reader_option_defaults(r, manager_option_table, &m->common);
     m->options = reader_options(r, m->kind->options, m->kind->options_size);
     m->max_inactive_is_set = reader_get(e, "maxInactive") != NULL;
-    rc = reader_attributes(r, e,
-                           (const struct option_target[]){
-                               {manager_option_table, &m->common},
-                               {m->kind->options, m->options},
-                               {manager_rest, NULL}},
-                           3);
+    rc = reader_attributes(
+        r, e,
+        (const struct option_target[]){{manager_option_table, &m->common},
+                                       {m->kind->options, m->options},
+                                       {manager_rest, NULL}},
+        3);
     if (rc == RC_OK)
         rc = reader_children(r, e, manager_rules, m);
     if (rc != RC_OK)

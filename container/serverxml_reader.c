@@ -14,9 +14,9 @@
 struct config_memory {
     struct config_memory *next;
     const struct option *table;
-    void *data;               /* the table's members */
+    void *data; /* the table's members */
     struct xml_document *doc;
-    void *bytes;              /* or NULL */
+    void *bytes; /* or NULL */
 };
 
 static struct config_memory *remember(struct reader *r)
@@ -88,8 +88,8 @@ void reader_release(struct server_config *config)
     }
 }
 
-enum rc reader_error(struct reader *r, const struct xml_element *e,
-                     enum rc rc, const char *format, ...)
+enum rc reader_error(struct reader *r, const struct xml_element *e, enum rc rc,
+                     const char *format, ...)
 {
     char text[480];
     va_list ap;

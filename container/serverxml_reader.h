@@ -41,8 +41,7 @@ char *reader_strdup(struct reader *r, const char *text);
 void *reader_grow(struct reader *r, const void *items, size_t count,
                   size_t size);
 /* Memory for a table's members, with their defaults. */
-void *reader_options(struct reader *r, const struct option *table,
-                     size_t size);
+void *reader_options(struct reader *r, const struct option *table, size_t size);
 /* The same in place. */
 void reader_option_defaults(struct reader *r, const struct option *table,
                             void *data);
@@ -50,8 +49,8 @@ void reader_option_defaults(struct reader *r, const struct option *table,
 void reader_keep(struct reader *r, struct xml_document *doc);
 void reader_release(struct server_config *config);
 
-enum rc reader_error(struct reader *r, const struct xml_element *e,
-                     enum rc rc, const char *format, ...)
+enum rc reader_error(struct reader *r, const struct xml_element *e, enum rc rc,
+                     const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* "<WHAT> comes with a later version: MEANWHILE". */
 enum rc reader_later(struct reader *r, const struct xml_element *e,
@@ -74,6 +73,11 @@ const char *reader_get(const struct xml_element *e, const char *name);
 /* Absolute paths stay; others are put behind the folder. */
 char *reader_path(struct reader *r, const char *folder, const char *path);
 
+/* serverxml_engine.c: */
+enum rc reader_engine(struct reader *r, const struct xml_element *e,
+                      void *parent);
+enum rc reader_listener(struct reader *r, const struct xml_element *e,
+                        void *parent);
 /* What stands in Engine, Host and Context. level: struct config_level.
  * serverxml_manager.c: */
 enum rc reader_manager(struct reader *r, const struct xml_element *e,

@@ -51,8 +51,8 @@ static enum rc valve_unknown(struct reader *r, const struct xml_element *e,
     for (size_t i = 0; valve_kinds[i]; i++)
         buf_addf(&names, "%s%s", i ? ", " : "", valve_kinds[i]->name);
     rc = reader_error(r, e, RC_INVALID,
-                      "unknown <Valve className=\"%.64s\">: there are %s",
-                      name, buf_str(&names));
+                      "unknown <Valve className=\"%.64s\">: there are %s", name,
+                      buf_str(&names));
     buf_release(&names);
     return rc;
 }

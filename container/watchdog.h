@@ -16,8 +16,7 @@ struct watchdog;
 typedef void watchdog_fn(void *user);
 
 /* NULL: no thread can be had; nobody watches then. */
-struct watchdog *watchdog_new(int64_t within_ms, watchdog_fn *bite,
-                              void *user);
+struct watchdog *watchdog_new(int64_t within_ms, watchdog_fn *bite, void *user);
 /* Waits for a bite that has begun. *w may be NULL. */
 void watchdog_free(struct watchdog **w);
 

@@ -37,8 +37,8 @@ enum rc webxml_children(struct webxml *w, const struct xml_element *e,
         else if (rule->read)
             rc = rule->read(w, c);
         else if (rule->refused)
-            rc = xml_error(c, RC_UNSUPPORTED, w->err,
-                           "<%s> is not offered: %s", c->name, rule->refused);
+            rc = xml_error(c, RC_UNSUPPORTED, w->err, "<%s> is not offered: %s",
+                           c->name, rule->refused);
         else if (rule->ignored[0])
             notes_warn(w->notes, c, "<%s> is ignored: %s", c->name,
                        rule->ignored);
@@ -63,9 +63,8 @@ enum rc webxml_bool(struct webxml *w, const struct xml_element *e, bool *out)
     *out = strcasecmp(e->text, "true") == 0;
     if (*out || strcasecmp(e->text, "false") == 0)
         return RC_OK;
-    return xml_error(e, RC_INVALID, w->err,
-                     "<%s>%.64s</%s>: say true or false", e->name, e->text,
-                     e->name);
+    return xml_error(e, RC_INVALID, w->err, "<%s>%.64s</%s>: say true or false",
+                     e->name, e->text, e->name);
 }
 
 enum rc webxml_int(struct webxml *w, const struct xml_element *e, int64_t min,
@@ -86,12 +85,8 @@ enum rc webxml_int(struct webxml *w, const struct xml_element *e, int64_t min,
     return RC_OK;
 }
 
-#define GROW(items, count)                                                     \
-    ((items) = mem_resize((items), ((count) + 1) * sizeof *(items)),           \
-     &(items)[(count)++])
-
-static void parameters_put(struct parameters *p, const char *name,
-                           const char *value)
+void webxml_parameter_put(struct parameters *p, const char *name,
+                          const char *value)
 {
     struct parameter *slot = NULL;
 
@@ -106,25 +101,23 @@ static void parameters_put(struct parameters *p, const char *name,
     slot->value = mem_strdup(value);
 }
 
-static enum rc read_param(struct webxml *w, const struct xml_element *e,
-                          struct parameters *params)
+enum rc webxml_param(struct webxml *w, const struct xml_element *e,
+                     struct parameters *params)
 {
     const char *name, *value = xml_child_text(e, "param-value");
     enum rc rc = webxml_text(w, e, "param-name", &name);
 
     if (rc == RC_OK)
-        parameters_put(params, name, value ? value : "");
+        webxml_parameter_put(params, name, value ? value : "");
     return rc;
 }
 
-static enum rc read_context_param(struct webxml *w,
-                                  const struct xml_element *e)
+static enum rc read_context_param(struct webxml *w, const struct xml_element *e)
 {
-    return read_param(w, e, &w->context->params);
+    return webxml_param(w, e, &w->context->params);
 }
 
-static enum rc read_display_name(struct webxml *w,
-                                 const struct xml_element *e)
+static enum rc read_display_name(struct webxml *w, const struct xml_element *e)
 {
     free(w->context->display_name);
     w->context->display_name = mem_strdup(e->text);
@@ -138,189 +131,13 @@ static enum rc read_listener(struct webxml *w, const struct xml_element *e)
     enum rc rc = webxml_text(w, e, "listener-class", &name);
 
     if (rc == RC_OK)
-        *GROW(c->listener_classes, c->listener_class_count) =
-            mem_strdup(name);
-    return rc;
-}
-
-/* ---- servlets ---- */
-
-static struct servlet_config *servlet_find(struct context *c,
-                                           const char *name)
-{
-    for (size_t i = 0; i < c->servlet_count; i++)
-        if (strcmp(c->servlets[i].name, name) == 0)
-            return &c->servlets[i];
-    return NULL;
-}
-
-static struct servlet_config *servlet_add(struct context *c, const char *name,
-                                          const char *class_name)
-{
-    struct servlet_config *s = GROW(c->servlets, c->servlet_count);
-
-    *s = (struct servlet_config){
-        .context = c,
-        .name = mem_strdup(name),
-        .class_name = mem_strdup(class_name),
-        .load_on_startup = -1,
-    };
-    return s;
-}
-
-/* Of the servlet that was added last. */
-static struct servlet_config *servlet_last(struct webxml *w)
-{
-    return &w->context->servlets[w->context->servlet_count - 1];
-}
-
-static enum rc read_init_param(struct webxml *w, const struct xml_element *e)
-{
-    return read_param(w, e, &servlet_last(w)->params);
-}
-
-static enum rc read_async(struct webxml *w, const struct xml_element *e)
-{
-    return webxml_bool(w, e, &servlet_last(w)->async_supported);
-}
-
-static enum rc read_load_on_startup(struct webxml *w,
-                                    const struct xml_element *e)
-{
-    int64_t n = 0; /* an empty element means: at the start, any time */
-    enum rc rc = RC_OK;
-
-    if (e->text[0])
-        rc = webxml_int(w, e, INT_MIN, INT_MAX, &n);
-    servlet_last(w)->load_on_startup = (int)n;
-    return rc;
-}
-
-static const struct webxml_rule servlet_rules[] = {
-    {.name = "servlet-name", .ignored = ""},
-    {.name = "servlet-class", .ignored = ""},
-    {.name = "init-param", .read = read_init_param},
-    {.name = "load-on-startup", .read = read_load_on_startup},
-    {.name = "async-supported", .read = read_async},
-    {.name = "description", .ignored = ""},
-    {.name = "display-name", .ignored = ""},
-    {.name = "icon", .ignored = ""},
-    {.name = "jsp-file", .refused = "there are no JSPs; name a servlet-class"},
-    {.name = "enabled", .refused = "remove the servlet and its mappings"},
-    {.name = "multipart-config", .ignored = "there are no multipart forms"},
-    {.name = "run-as", .ignored = IN_JAVA},
-    {.name = "security-role-ref", .ignored = IN_JAVA},
-    {.name = NULL},
-};
-
-static enum rc read_servlet(struct webxml *w, const struct xml_element *e)
-{
-    const char *name, *class_name = NULL;
-    enum rc rc = webxml_text(w, e, "servlet-name", &name);
-
-    if (rc == RC_OK && !xml_child(e, "jsp-file", NULL))
-        rc = webxml_text(w, e, "servlet-class", &class_name);
-    if (rc != RC_OK)
-        return rc;
-    if (servlet_find(w->context, name))
-        return xml_error(e, RC_INVALID, w->err,
-                         "a second servlet called %.64s: give it another name",
-                         name);
-    servlet_add(w->context, name, class_name ? class_name : "");
-    return webxml_children(w, e, servlet_rules);
-}
-
-static const struct servlet_mapping *mapping_find(const struct context *c,
-                                                  const char *pattern)
-{
-    for (size_t i = 0; i < c->mapping_count; i++)
-        if (strcmp(c->mappings[i].pattern, pattern) == 0)
-            return &c->mappings[i];
-    return NULL;
-}
-
-/* After the last servlet_add: mappings point into that array. */
-static void mapping_add(struct context *c, const char *pattern,
-                        struct servlet_config *s, enum session_wish wish)
-{
-    *GROW(c->mappings, c->mapping_count) =
-        (struct servlet_mapping){.pattern = mem_strdup(pattern),
-                                 .servlet = s,
-                                 .wish = wish};
-}
-
-static bool pattern_is_legal(const char *pattern)
-{
-    return pattern[0] == '\0' || pattern[0] == '/' ||
-           (strncmp(pattern, "*.", 2) == 0 && !strchr(pattern, '/'));
-}
-
-static enum rc read_wish(struct webxml *w, const struct xml_element *e,
-                         enum session_wish *wish)
-{
-    const char *text = xml_child_text(e, "session");
-
-    *wish = SESSION_WISH_WRITE;
-    if (!text || strcmp(text, "write") == 0)
-        return RC_OK;
-    if (strcmp(text, "read") == 0)
-        *wish = SESSION_WISH_READ;
-    else if (strcmp(text, "none") == 0)
-        *wish = SESSION_WISH_NONE;
-    else
-        return xml_error(e, RC_INVALID, w->err,
-                         "<session>%.64s</session>: say none, read or write",
-                         text);
-    return RC_OK;
-}
-
-static enum rc read_pattern(struct webxml *w, const struct xml_element *e,
-                            struct servlet_config *s, enum session_wish wish)
-{
-    if (!pattern_is_legal(e->text))
-        return xml_error(e, RC_INVALID, w->err,
-                         "<url-pattern>%.64s</url-pattern>: it begins with / "
-                         "or *.",
-                         e->text);
-    if (mapping_find(w->context, e->text))
-        return xml_error(e, RC_INVALID, w->err,
-                         "<url-pattern>%.64s</url-pattern> leads to two "
-                         "servlets: keep one of them",
-                         e->text);
-    mapping_add(w->context, e->text, s, wish);
-    return RC_OK;
-}
-
-static enum rc read_mapping(struct webxml *w, const struct xml_element *e)
-{
-    const struct xml_element *p = NULL;
-    struct servlet_config *s;
-    enum session_wish wish;
-    const char *name;
-    enum rc rc = webxml_text(w, e, "servlet-name", &name);
-
-    if (rc == RC_OK)
-        rc = read_wish(w, e, &wish);
-    if (rc != RC_OK)
-        return rc;
-    s = servlet_find(w->context, name);
-    if (!s)
-        return xml_error(e, RC_INVALID, w->err,
-                         "there is no <servlet> called %.64s: add it, or "
-                         "correct the name",
-                         name);
-    if (!xml_child(e, "url-pattern", NULL))
-        return xml_error(e, RC_INVALID, w->err,
-                         "<servlet-mapping> without <url-pattern>: add it");
-    while (rc == RC_OK && (p = xml_child(e, "url-pattern", p)))
-        rc = read_pattern(w, p, s, wish);
+        *GROW(c->listener_classes, c->listener_class_count) = mem_strdup(name);
     return rc;
 }
 
 /* ---- pages ---- */
 
-static enum rc read_welcome_files(struct webxml *w,
-                                  const struct xml_element *e)
+static enum rc read_welcome_files(struct webxml *w, const struct xml_element *e)
 {
     struct context *c = w->context;
 
@@ -346,16 +163,16 @@ static enum rc read_error_page(struct webxml *w, const struct xml_element *e)
     enum rc rc = webxml_text(w, e, "location", &location);
 
     if (rc == RC_OK && location[0] != '/')
-        rc = xml_error(e, RC_INVALID, w->err,
-                       "<location>%.64s</location>: it begins with /",
-                       location);
+        rc =
+            xml_error(e, RC_INVALID, w->err,
+                      "<location>%.64s</location>: it begins with /", location);
     if (rc == RC_OK && code)
         rc = webxml_int(w, code, 400, 599, &status);
     if (rc != RC_OK)
         return rc;
     if (xml_child(e, "exception-type", NULL)) {
-        notes_warn(w->notes, e, "<error-page> of an exception is ignored: "
-                                IN_JAVA);
+        notes_warn(w->notes, e,
+                   "<error-page> of an exception is ignored: " IN_JAVA);
         return RC_OK;
     }
     *GROW(c->error_pages, c->error_page_count) = (struct error_page){
@@ -372,7 +189,7 @@ static enum rc read_error_page(struct webxml *w, const struct xml_element *e)
 
 /* Servlets come before what names them, wherever they stand. */
 static const struct webxml_rule first_rules[] = {
-    {.name = "servlet", .read = read_servlet},
+    {.name = "servlet", .read = webxml_servlet},
     {.name = "display-name", .read = read_display_name},
     {.name = "context-param", .read = read_context_param},
     {.name = "listener", .read = read_listener},
@@ -431,10 +248,10 @@ static enum rc read_root(struct webxml *w, const struct xml_element *root)
     rc = webxml_children(w, root, first_rules);
     if (rc != RC_OK)
         return rc;
-    if (!servlet_find(w->context, "default"))
-        servlet_add(w->context, "default", "DefaultServlet");
+    if (!webxml_servlet_find(w->context, "default"))
+        webxml_servlet_add(w->context, "default", "DefaultServlet");
     while (rc == RC_OK && (m = xml_child(root, "servlet-mapping", m)))
-        rc = read_mapping(w, m);
+        rc = webxml_mapping(w, m);
     return rc;
 }
 
@@ -443,23 +260,24 @@ static void add_defaults(struct context *c)
 {
     const struct parameter_configs *params = &c->config->level.params;
 
-    if (!servlet_find(c, "default"))
-        servlet_add(c, "default", "DefaultServlet");
+    if (!webxml_servlet_find(c, "default"))
+        webxml_servlet_add(c, "default", "DefaultServlet");
     for (size_t i = 0; i < c->servlet_count; i++)
         if (strcmp(c->servlets[i].class_name, "DefaultServlet") == 0 ||
             strcmp(c->servlets[i].class_name,
                    "org.apache.catalina.servlets.DefaultServlet") == 0)
             c->servlets[i].servlet = &static_files_servlet;
-    if (!mapping_find(c, "/"))
-        mapping_add(c, "/", servlet_find(c, "default"), SESSION_WISH_NONE);
+    if (!webxml_mapping_find(c, "/"))
+        webxml_mapping_add(c, "/", webxml_servlet_find(c, "default"),
+                           SESSION_WISH_NONE);
     if (c->welcome_file_count == 0)
         *GROW(c->welcome_files, c->welcome_file_count) =
             mem_strdup("index.html");
     for (size_t i = 0; i < params->count; i++)
         if (!params->items[i].override ||
             !parameters_get(&c->params, params->items[i].name))
-            parameters_put(&c->params, params->items[i].name,
-                           params->items[i].value);
+            webxml_parameter_put(&c->params, params->items[i].name,
+                                 params->items[i].value);
 }
 
 enum rc webxml_read(struct context *context, struct err *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * webxml_reader.h: what webxml.c and webxml_session.c share.
+ * webxml_reader.h: what the files that read web.xml share.
  *
  * What    The web.xml that is being read, and the session's part of it.
  * Errors  As webxml.h.
@@ -44,6 +44,31 @@ enum rc webxml_bool(struct webxml *w, const struct xml_element *e, bool *out);
 enum rc webxml_int(struct webxml *w, const struct xml_element *e, int64_t min,
                    int64_t max, int64_t *out);
 
+/* A place behind the last item of a malloc'ed array. */
+#define GROW(items, count)                                                     \
+    ((items) = mem_resize((items), ((count) + 1) * sizeof *(items)),           \
+     &(items)[(count)++])
+
+/* webxml.c: sets it, or replaces its value. */
+void webxml_parameter_put(struct parameters *p, const char *name,
+                          const char *value);
+/* <context-param>, <init-param> */
+enum rc webxml_param(struct webxml *w, const struct xml_element *e,
+                     struct parameters *params);
+
+/* webxml_servlet.c. Mappings point into the array of servlets: all of these
+ * come first. */
+enum rc webxml_servlet(struct webxml *w, const struct xml_element *e);
+enum rc webxml_mapping(struct webxml *w, const struct xml_element *e);
+struct servlet_config *webxml_servlet_find(struct context *c, const char *name);
+struct servlet_config *webxml_servlet_add(struct context *c, const char *name,
+                                          const char *class_name);
+const struct servlet_mapping *webxml_mapping_find(const struct context *c,
+                                                  const char *pattern);
+void webxml_mapping_add(struct context *c, const char *pattern,
+                        struct servlet_config *s, enum session_wish wish);
+
+/* webxml_session.c */
 enum rc webxml_session_config(struct webxml *w, const struct xml_element *e);
 /* After all has been read: the session cookie and the limits. */
 enum rc webxml_session_apply(struct webxml *w);

@@ -41,8 +41,7 @@ static enum rc read_mode(struct webxml *w, const struct xml_element *e)
     return RC_OK;
 }
 
-static enum rc read_cookie_config(struct webxml *w,
-                                  const struct xml_element *e)
+static enum rc read_cookie_config(struct webxml *w, const struct xml_element *e)
 {
     if (w->session.cookie_config)
         return xml_error(e, RC_INVALID, w->err,
@@ -112,8 +111,8 @@ static enum rc read_http_only(struct webxml *w, const struct xml_element *e)
 static enum rc read_attribute(struct webxml *w, const struct xml_element *e)
 {
     struct cookie_config *cookie = &w->context->session_cookie;
-    struct cookie_attribute *all = (struct cookie_attribute *)
-                                       cookie->attributes;
+    struct cookie_attribute *all =
+        (struct cookie_attribute *)cookie->attributes;
     const char *name, *value = xml_child_text(e, "attribute-value");
     enum rc rc = webxml_text(w, e, "attribute-name", &name);
 
@@ -212,8 +211,7 @@ static enum rc apply_cookie(struct webxml *w)
     if (c->config->at)
         return xml_error(c->config->at, rc, w->err, "session cookie: %s",
                          err.text);
-    return err_set(w->err, rc, "%s: session cookie: %s", c->doc_base,
-                   err.text);
+    return err_set(w->err, rc, "%s: session cookie: %s", c->doc_base, err.text);
 }
 
 enum rc webxml_session_apply(struct webxml *w)

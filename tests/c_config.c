@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define CLUSTER                                                                \
-    "comes with a later version: use <Manager className=\"PersistentManager\">" \
+    "comes with a later version: use <Manager "                                \
+    "className=\"PersistentManager\">"                                         \
     " with a <Store className=\"SQLiteStore\"> in it"
 
 /* Lines: 1 Server, 2 Connector, 3 Engine, 4 Host, 5 the first of `host`. */
@@ -91,20 +92,21 @@ static void tomcats_own_file(void)
     CHECK_INT(scratch_read_text(&site, like_tomcats), RC_OK);
     CHECK_STR(scratch_error(&site), "");
     CHECK_INT(site.warning_count, 14);
-    CU_ASSERT(scratch_warned(&site, "server.xml:1: <Server port> is ignored: "
-                                 "there is no shutdown port: end the process "
-                                 "with SIGTERM"));
     CU_ASSERT(scratch_warned(&site,
-                          "server.xml:2: VersionLoggerListener is ignored: "
-                          "its work is done without it, or needs Java"));
+                             "server.xml:1: <Server port> is ignored: "
+                             "there is no shutdown port: end the process "
+                             "with SIGTERM"));
+    CU_ASSERT(scratch_warned(&site,
+                             "server.xml:2: VersionLoggerListener is ignored: "
+                             "its work is done without it, or needs Java"));
     CU_ASSERT(scratch_warned(&site, "server.xml:7: <GlobalNamingResources> is "
-                                 "ignored: there is no JNDI"));
+                                    "ignored: there is no JNDI"));
     CU_ASSERT(scratch_warned(
         &site, "server.xml:13: <Connector> without address listens on "
                "127.0.0.1 only: say address=\"0.0.0.0\" to be reached from "
                "elsewhere"));
     CU_ASSERT(scratch_warned(&site, "server.xml:20: <Host unpackWARs> is "
-                                 "ignored: applications are folders"));
+                                    "ignored: applications are folders"));
     CHECK_INT_FATAL(site.config->valves.count, 1);
     CHECK_STR(site.config->valves.items[0].kind->name, "AccessLogValve");
     CHECK_INT(site.config->connectors[0]->options.port, 8080);
@@ -123,10 +125,8 @@ static void properties_and_defaults(void)
     properties_offer(site.properties, "webapps", webapps);
     CHECK_INT_FATAL(properties_define(site.properties, "port=8081", NULL),
                     RC_OK);
-    CHECK_INT_FATAL(properties_define(site.properties, "drain=3", NULL),
-                    RC_OK);
-    CHECK_INT_FATAL(properties_define(site.properties, "drain=4", NULL),
-                    RC_OK);
+    CHECK_INT_FATAL(properties_define(site.properties, "drain=3", NULL), RC_OK);
+    CHECK_INT_FATAL(properties_define(site.properties, "drain=4", NULL), RC_OK);
     CHECK_INT_FATAL(properties_define(site.properties, "prot=1", NULL), RC_OK);
     CHECK_INT_FATAL(scratch_read_text(&site, text), RC_OK);
     CHECK_INT(site.config->connectors[0]->options.port, 8081);
@@ -141,11 +141,11 @@ static void properties_and_defaults(void)
 
 static void an_empty_value_is_none(void)
 {
-    CHECK_INT_FATAL(
-        scratch_read_text(&site, SERVER("", "",
-                                     "<Manager maxInactive='' maxLifetime=''/>"
-                                     "<Realm className='NullRealm'/>")),
-        RC_OK);
+    CHECK_INT_FATAL(scratch_read_text(
+                        &site, SERVER("", "",
+                                      "<Manager maxInactive='' maxLifetime=''/>"
+                                      "<Realm className='NullRealm'/>")),
+                    RC_OK);
     CHECK_INT(site.config->level.manager->max_inactive_is_set, false);
     CHECK_INT(site.config->level.manager->common.max_lifetime, 0);
     CHECK_INT(site.warning_count, 0);
@@ -186,12 +186,12 @@ static void a_store_is_below_the_state_folder(void)
     const struct store_config *store;
     char wanted[PATH_MAX + 32];
 
-    CHECK_INT_FATAL(
-        scratch_read_text(&site, SERVER("", "",
-                                     "<Manager className='PersistentManager'>"
-                                     "<Store className='SQLiteStore' "
-                                     "path='x.db'/></Manager>")),
-        RC_OK);
+    CHECK_INT_FATAL(scratch_read_text(
+                        &site, SERVER("", "",
+                                      "<Manager className='PersistentManager'>"
+                                      "<Store className='SQLiteStore' "
+                                      "path='x.db'/></Manager>")),
+                    RC_OK);
     store = site.config->level.manager->store;
     snprintf(wanted, sizeof wanted, "%s/state/x.db", site.folder);
     CHECK_STR(*(char **)((char *)store->options +
@@ -207,28 +207,29 @@ static void folders_are_applications(void)
     scratch_mkdir(&site, "other");
     scratch_write(&site, "webapps/old.war", "zip");
     scratch_write(&site, "webapps/tea/META-INF/context.xml",
-               "<Context sessionCookieName='TEA' reloadable='true'>\n"
-               "<Parameter name='sort' value='green'/></Context>");
+                  "<Context sessionCookieName='TEA' reloadable='true'>\n"
+                  "<Parameter name='sort' value='green'/></Context>");
     CHECK_INT_FATAL(
-        scratch_read_text(&site, SERVER("", "",
-                                     "<Context path='/x' docBase='../other'/>")),
+        scratch_read_text(
+            &site, SERVER("", "", "<Context path='/x' docBase='../other'/>")),
         RC_OK);
     CHECK_INT(site.config->context_count, 4);
     CU_ASSERT_PTR_NOT_NULL(server_config_context(site.config, ""));
     CU_ASSERT_PTR_NOT_NULL(server_config_context(site.config, "/shop/cart"));
     CU_ASSERT_PTR_NOT_NULL(server_config_context(site.config, "/x"));
     CU_ASSERT_PTR_NOT_NULL_FATAL(server_config_context(site.config, "/tea"));
-    CHECK_STR(server_config_context(site.config, "/tea")
-                  ->options.session_cookie_name,
-              "TEA");
+    CHECK_STR(
+        server_config_context(site.config, "/tea")->options.session_cookie_name,
+        "TEA");
     CHECK_INT(server_config_context(site.config, "/tea")->level.params.count,
               1);
     CHECK_INT(site.warning_count, 2);
     CU_ASSERT(scratch_warned(&site, "webapps/tea/META-INF/context.xml:1: "
-                                 "<Context reloadable> is ignored: "
-                                 "applications are loaded at the start"));
-    CU_ASSERT(scratch_warned(&site, "webapps/old.war is not deployed: unpack it "
-                                 "into a folder"));
+                                    "<Context reloadable> is ignored: "
+                                    "applications are loaded at the start"));
+    CU_ASSERT(scratch_warned(&site,
+                             "webapps/old.war is not deployed: unpack it "
+                             "into a folder"));
 }
 
 static void cookies_and_realm(void)
@@ -263,8 +264,7 @@ static void an_app_base_of_nobody(void)
     scratch_write(&site, "etc/server.xml", SERVER("", "", ""));
     snprintf(file, sizeof file, "%s/etc/server.xml", site.folder);
     input.file = file;
-    CHECK_INT_FATAL(server_config_read(&input, &site.config, &site.err),
-                    RC_OK);
+    CHECK_INT_FATAL(server_config_read(&input, &site.config, &site.err), RC_OK);
     CHECK_STR(site.config->app_base, site.folder);
 }
 
@@ -272,17 +272,18 @@ static void an_app_base_of_nobody(void)
 
 static void unknown_attributes_warn(void)
 {
-    CHECK_INT_FATAL(scratch_read_text(&site, SERVER("prot='1'", "",
-                                                 "<Manager maxInactiv='3'/>")),
-                    RC_OK);
+    CHECK_INT_FATAL(
+        scratch_read_text(&site,
+                          SERVER("prot='1'", "", "<Manager maxInactiv='3'/>")),
+        RC_OK);
     CHECK_INT(site.warning_count, 2);
     CU_ASSERT(scratch_warned(&site,
-                          "server.xml:2: <Connector> has no attribute prot: "
-                          "it is ignored, look whether its name is right"));
+                             "server.xml:2: <Connector> has no attribute prot: "
+                             "it is ignored, look whether its name is right"));
     CU_ASSERT(scratch_warned(&site,
-                          "server.xml:5: <Manager> has no attribute "
-                          "maxInactiv: it is ignored, look whether its name "
-                          "is right"));
+                             "server.xml:5: <Manager> has no attribute "
+                             "maxInactiv: it is ignored, look whether its name "
+                             "is right"));
 }
 
 static void what_needs_java_warns_once(void)
@@ -297,11 +298,12 @@ static void what_needs_java_warns_once(void)
                    "<Realm className='JNDIRealm' connectionURL='ldap://x'/>")),
         RC_OK);
     CHECK_INT(site.warning_count, 3);
-    CU_ASSERT(scratch_warned(&site, "server.xml:5: ErrorReportValve is ignored: "
-                                 "error pages are made without it"));
     CU_ASSERT(scratch_warned(&site,
-                          "server.xml:6: <Manager secureRandomAlgorithm> is "
-                          "ignored: it makes sense in Java only"));
+                             "server.xml:5: ErrorReportValve is ignored: "
+                             "error pages are made without it"));
+    CU_ASSERT(scratch_warned(&site,
+                             "server.xml:6: <Manager secureRandomAlgorithm> is "
+                             "ignored: it makes sense in Java only"));
 }
 
 /* ---- errors ---- */
@@ -372,7 +374,8 @@ static void what_is_wrong(void)
         {SERVER("", "", "<Manager className='PersistentManager'/>"),
          "server.xml:5: PersistentManager without a store: put <Store "
          "className=\"SQLiteStore\" .../> into it"},
-        {SERVER("", "", "<Manager>\n<Store className='SQLiteStore'/></Manager>"),
+        {SERVER("", "",
+                "<Manager>\n<Store className='SQLiteStore'/></Manager>"),
          "server.xml:6: StandardManager keeps nothing in a store: remove "
          "<Store>, or use className=\"PersistentManager\""},
         {SERVER("", "",
@@ -397,22 +400,22 @@ static void what_is_wrong(void)
         {SERVER("", "", "<Realm className='MyRealm'/>"),
          "server.xml:5: unknown <Realm className=\"MyRealm\">: use "
          "MemoryRealm"},
-        {SERVER("", "", "<Manager>"),
-         NULL},
+        {SERVER("", "", "<Manager>"), NULL},
     };
     /* The last one is expat's to word. */
     check_bad(all, sizeof all / sizeof all[0] - 1);
-    CU_ASSERT(scratch_read_text(&site, all[sizeof all / sizeof all[0] - 1].text) !=
-              RC_OK);
+    CU_ASSERT(scratch_read_text(
+                  &site, all[sizeof all / sizeof all[0] - 1].text) != RC_OK);
     CU_ASSERT(strncmp(scratch_error(&site), "server.xml:", 11) == 0);
 }
 
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
-        {SERVER("", "<Cluster className="
-                    "'org.apache.catalina.ha.tcp.SimpleTcpCluster'>"
-                    "<Channel/></Cluster>",
+        {SERVER("",
+                "<Cluster className="
+                "'org.apache.catalina.ha.tcp.SimpleTcpCluster'>"
+                "<Channel/></Cluster>",
                 ""),
          "server.xml:3: <Cluster> " CLUSTER},
         {SERVER("", "", "<Cluster/>"), "server.xml:5: <Cluster> " CLUSTER},
@@ -441,22 +444,23 @@ static void what_comes_later_is_one_error(void)
     /* The rest of these sentences stands in option tables. */
     CU_ASSERT(scratch_read_text(&site, SERVER("SSLEnabled='true'", "", "")) ==
               RC_UNSUPPORTED);
-    CU_ASSERT(strncmp(scratch_error(&site), "server.xml:2: <Connector> SSLEnabled",
-                      36) == 0);
+    CU_ASSERT(strncmp(scratch_error(&site),
+                      "server.xml:2: <Connector> SSLEnabled", 36) == 0);
     CHECK_INT(scratch_read_text(&site, SERVER("SSLEnabled='false'", "", "")),
               RC_OK);
     CU_ASSERT(scratch_read_text(&site,
-                             SERVER("", "",
-                                    "<Manager className='PersistentManager' "
-                                    "maxIdleSwap='5'/>")) == RC_UNSUPPORTED);
-    CU_ASSERT(strncmp(scratch_error(&site), "server.xml:5: <Manager> maxIdleSwap",
-                      35) == 0);
+                                SERVER("", "",
+                                       "<Manager className='PersistentManager' "
+                                       "maxIdleSwap='5'/>")) == RC_UNSUPPORTED);
+    CU_ASSERT(strncmp(scratch_error(&site),
+                      "server.xml:5: <Manager> maxIdleSwap", 35) == 0);
 }
 
 static void properties_that_come_later(void)
 {
-    static const char *const all[] = {"cluster.key=ab", "cluster.members=",
-                                      "replication=one", "store.url=redis://h"};
+    static const char *const all[] = {"cluster.key=ab",
+                                      "cluster.members=", "replication=one",
+                                      "store.url=redis://h"};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         struct properties *p = properties_new();
@@ -475,7 +479,7 @@ static void files_that_are_not_there(void)
     CHECK_INT(scratch_read(&site), RC_ABSENT);
     CU_ASSERT(strncmp(scratch_error(&site), "server.xml", 10) == 0);
     scratch_write(&site, "server.xml",
-               SERVER("", "", "<Context path='/gone'/>"));
+                  SERVER("", "", "<Context path='/gone'/>"));
     CHECK_INT(scratch_read(&site), RC_INVALID);
     CU_ASSERT(strncmp(scratch_error(&site), "server.xml:5: docBase ", 22) == 0);
 }

@@ -49,8 +49,8 @@ static void check(struct context **contexts, size_t count,
         mapper_map(m, row->path, &found);
         if (found.context != row->context)
             unit_check_str(found.context ? found.context->path : NULL,
-                           row->context ? row->context->path : NULL,
-                           row->path, __FILE__, __LINE__, false);
+                           row->context ? row->context->path : NULL, row->path,
+                           __FILE__, __LINE__, false);
         unit_check_int(found.servlet ? found.servlet - servlets : -1,
                        row->servlet, row->path, __FILE__, __LINE__, false);
         unit_check_int((int64_t)found.servlet_path_len,
@@ -68,23 +68,23 @@ static void check(struct context **contexts, size_t count,
 static void inside_a_context(void)
 {
     static const struct row rows[] = {
-        {"/shop/", &shop, 1, 0},               /* "" is the root alone */
-        {"/shop/x", &shop, 0, 2},              /* default */
+        {"/shop/", &shop, 1, 0},  /* "" is the root alone */
+        {"/shop/x", &shop, 0, 2}, /* default */
         {"/shop/x/y", &shop, 0, 4},
-        {"/shop/x.html", &shop, 2, 7},         /* extension */
+        {"/shop/x.html", &shop, 2, 7}, /* extension */
         {"/shop/x/y.html", &shop, 2, 9},
-        {"/shop/x.html/y", &shop, 0, 9},       /* of the last segment only */
+        {"/shop/x.html/y", &shop, 0, 9}, /* of the last segment only */
         {"/shop/.html", &shop, 2, 6},
         {"/shop/x.htm", &shop, 0, 6},
         {"/shop/x.xhtml", &shop, 0, 8},
-        {"/shop/a", &shop, 3, 2},              /* prefix, without its slash */
+        {"/shop/a", &shop, 3, 2}, /* prefix, without its slash */
         {"/shop/a/", &shop, 3, 2},
         {"/shop/a/x", &shop, 3, 2},
         {"/shop/ax", &shop, 0, 3},
-        {"/shop/a/x.html", &shop, 3, 2},       /* prefix before extension */
-        {"/shop/a/b", &shop, 4, 4},            /* the longest prefix */
+        {"/shop/a/x.html", &shop, 3, 2}, /* prefix before extension */
+        {"/shop/a/b", &shop, 4, 4},      /* the longest prefix */
         {"/shop/a/b/x", &shop, 4, 4},
-        {"/shop/a/b/c", &shop, 5, 6},          /* exact first */
+        {"/shop/a/b/c", &shop, 5, 6}, /* exact first */
         {"/shop/a/b/c/", &shop, 4, 4},
         {"/shop/a/list.html", &shop, 6, 12},
     };

@@ -14,7 +14,8 @@
 
 /* Of "margay". */
 #define YESCRYPT                                                               \
-    "$y$j9T$/WbnzfOapwT6hdc7UQE8r/$hfrNoZtGcVAfsk3km3PIU7bSObum4GN.kLuhIuXslf6"
+    "$y$j9T$/WbnzfOapwT6hdc7UQE8r/"                                            \
+    "$hfrNoZtGcVAfsk3km3PIU7bSObum4GN.kLuhIuXslf6"
 
 static struct scratch site;
 static struct realm *realm;
@@ -38,8 +39,8 @@ static void after(void)
 
 static void set(const char *name, const char *value)
 {
-    CHECK_INT_FATAL(
-        option_set(realm_option_table, &options, name, value, &err), RC_OK);
+    CHECK_INT_FATAL(option_set(realm_option_table, &options, name, value, &err),
+                    RC_OK);
 }
 
 static enum rc read_users(const char *text)
@@ -88,8 +89,7 @@ static void nobody(void)
 {
     CHECK_INT(realm_authenticate(NULL, "kim", "margay"), false);
     CHECK_INT(realm_has_role(NULL, "kim", "user"), false);
-    CHECK_INT_FATAL(realm_new(&options, NULL, NULL, NULL, &realm, &err),
-                    RC_OK);
+    CHECK_INT_FATAL(realm_new(&options, NULL, NULL, NULL, &realm, &err), RC_OK);
     CHECK_INT(realm_count(realm), 0);
     CHECK_INT(realm_authenticate(realm, "admin", ""), false);
 }
@@ -109,8 +109,7 @@ static void a_very_long_password(void)
 static void admin_by_password(void)
 {
     set("adminPassword", "sesame");
-    CHECK_INT_FATAL(realm_new(&options, NULL, NULL, NULL, &realm, &err),
-                    RC_OK);
+    CHECK_INT_FATAL(realm_new(&options, NULL, NULL, NULL, &realm, &err), RC_OK);
     CHECK_INT(realm_count(realm), 1);
     CHECK_INT(realm_authenticate(realm, "admin", "sesame"), true);
     CHECK_INT(realm_authenticate(realm, "admin", "sesam"), false);
@@ -124,13 +123,11 @@ static void admin_by_file(void)
     scratch_write(&site, "secret", "open sesame\r\nmore\n");
     snprintf(file, sizeof file, "%s/secret", site.folder);
     set("adminPasswordFile", file);
-    CHECK_INT_FATAL(realm_new(&options, NULL, NULL, NULL, &realm, &err),
-                    RC_OK);
+    CHECK_INT_FATAL(realm_new(&options, NULL, NULL, NULL, &realm, &err), RC_OK);
     CHECK_INT(realm_authenticate(realm, "admin", "open sesame"), true);
     realm_free(&realm);
     scratch_write(&site, "secret", "\n");
-    CHECK_INT(realm_new(&options, NULL, NULL, NULL, &realm, &err),
-              RC_INVALID);
+    CHECK_INT(realm_new(&options, NULL, NULL, NULL, &realm, &err), RC_INVALID);
     set("adminPasswordFile", "/nowhere/at/all");
     CHECK_INT(realm_new(&options, NULL, NULL, NULL, &realm, &err),
               RC_UNAVAILABLE);
@@ -165,8 +162,7 @@ static void what_is_wrong(void)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         enum rc rc = read_users(all[i].text);
         if (!all[i].error) { /* a setting without a hash opens to nobody */
-            CU_ASSERT(rc != RC_OK ||
-                      !realm_authenticate(realm, "kim", ""));
+            CU_ASSERT(rc != RC_OK || !realm_authenticate(realm, "kim", ""));
             continue;
         }
         CHECK_INT(rc, RC_INVALID);
@@ -184,8 +180,8 @@ static int64_t microseconds(const char *user)
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
         realm_authenticate(realm, user, "wrong");
         clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
-        int64_t us = (b.tv_sec - a.tv_sec) * 1000000 +
-                     (b.tv_nsec - a.tv_nsec) / 1000;
+        int64_t us =
+            (b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000;
         best = us < best ? us : best;
     }
     return best;

@@ -77,24 +77,23 @@ static void a_bare_folder(void)
 
 static void servlets_and_mappings(void)
 {
-    read_good("",
-              "<display-name>An x</display-name>"
-              "<servlet-mapping><servlet-name>b</servlet-name>"
-              "<url-pattern>/b</url-pattern><url-pattern>*.b</url-pattern>"
-              "<session>read</session></servlet-mapping>"
-              "<servlet><servlet-name>a</servlet-name>"
-              "<servlet-class>a_class</servlet-class>"
-              "<init-param><param-name>k</param-name>"
-              "<param-value>v</param-value></init-param>"
-              "<load-on-startup>3</load-on-startup></servlet>"
-              "<servlet><servlet-name>b</servlet-name>"
-              "<servlet-class>b_class</servlet-class>"
-              "<async-supported>true</async-supported></servlet>"
-              "<servlet-mapping><servlet-name>a</servlet-name>"
-              "<url-pattern></url-pattern></servlet-mapping>"
-              "<servlet-mapping><servlet-name>default</servlet-name>"
-              "<url-pattern>/files/*</url-pattern>"
-              "<session>none</session></servlet-mapping>");
+    read_good("", "<display-name>An x</display-name>"
+                  "<servlet-mapping><servlet-name>b</servlet-name>"
+                  "<url-pattern>/b</url-pattern><url-pattern>*.b</url-pattern>"
+                  "<session>read</session></servlet-mapping>"
+                  "<servlet><servlet-name>a</servlet-name>"
+                  "<servlet-class>a_class</servlet-class>"
+                  "<init-param><param-name>k</param-name>"
+                  "<param-value>v</param-value></init-param>"
+                  "<load-on-startup>3</load-on-startup></servlet>"
+                  "<servlet><servlet-name>b</servlet-name>"
+                  "<servlet-class>b_class</servlet-class>"
+                  "<async-supported>true</async-supported></servlet>"
+                  "<servlet-mapping><servlet-name>a</servlet-name>"
+                  "<url-pattern></url-pattern></servlet-mapping>"
+                  "<servlet-mapping><servlet-name>default</servlet-name>"
+                  "<url-pattern>/files/*</url-pattern>"
+                  "<session>none</session></servlet-mapping>");
     CHECK_STR(context->display_name, "An x");
     CHECK_INT_FATAL(context->servlet_count, 3);
     CHECK_STR(context->servlets[0].class_name, "a_class");
@@ -134,15 +133,14 @@ static void parameters(void)
 
 static void listeners_and_pages(void)
 {
-    read_good("",
-              "<listener><listener-class>one</listener-class></listener>"
-              "<listener><listener-class>two</listener-class></listener>"
-              "<welcome-file-list><welcome-file>home</welcome-file>"
-              "<welcome-file>index.html</welcome-file></welcome-file-list>"
-              "<error-page><error-code>404</error-code>"
-              "<location>/404.html</location></error-page>"
-              "<error-page><location>/any.html</location></error-page>"
-              "<distributable/>");
+    read_good("", "<listener><listener-class>one</listener-class></listener>"
+                  "<listener><listener-class>two</listener-class></listener>"
+                  "<welcome-file-list><welcome-file>home</welcome-file>"
+                  "<welcome-file>index.html</welcome-file></welcome-file-list>"
+                  "<error-page><error-code>404</error-code>"
+                  "<location>/404.html</location></error-page>"
+                  "<error-page><location>/any.html</location></error-page>"
+                  "<distributable/>");
     CHECK_INT_FATAL(context->listener_class_count, 2);
     CHECK_STR(context->listener_classes[1], "two");
     CHECK_INT_FATAL(context->welcome_file_count, 2);
@@ -188,7 +186,8 @@ static void tracking_modes(void)
 }
 
 #define COOKIE(inner)                                                          \
-    "<session-config><cookie-config>" inner "</cookie-config></session-config>"
+    "<session-config><cookie-config>" inner "</cookie-config></"               \
+                                            "session-config>"
 
 static void the_cookie_of_web_xml(void)
 {
@@ -245,9 +244,9 @@ static void check_cookie_path(const char *folder, const char *expected)
     scratch_mkdir(&site, path);
     snprintf(path, sizeof path, SERVER, "");
     CHECK_INT_FATAL(scratch_read_text(&site, path), RC_OK);
-    CHECK_INT_FATAL(context_new(NULL, site.config->contexts[0], &context,
-                                &site.err),
-                    RC_OK);
+    CHECK_INT_FATAL(
+        context_new(NULL, site.config->contexts[0], &context, &site.err),
+        RC_OK);
     CHECK_STR(context->session_cookie.path, expected);
 }
 
@@ -341,13 +340,13 @@ static void what_needs_java_warns_once(void)
     read_good("", "\n<env-entry><env-entry-name>x</env-entry-name></env-entry>"
                   "\n<mime-mapping><extension>x</extension></mime-mapping>");
     CHECK_INT(site.warning_count, 2);
+    CU_ASSERT(scratch_warned(
+        &site, "webapps/x/WEB-INF/web.xml:2: <env-entry> is "
+               "ignored: there is no JNDI; <context-param> hands a "
+               "value over"));
     CU_ASSERT(scratch_warned(&site,
-                          "webapps/x/WEB-INF/web.xml:2: <env-entry> is "
-                          "ignored: there is no JNDI; <context-param> hands a "
-                          "value over"));
-    CU_ASSERT(scratch_warned(&site,
-                          "webapps/x/WEB-INF/web.xml:3: <mime-mapping> is "
-                          "ignored: the built-in types are used"));
+                             "webapps/x/WEB-INF/web.xml:3: <mime-mapping> is "
+                             "ignored: the built-in types are used"));
 }
 
 UNIT_MAIN_AROUND("webxml", before, after, CASE(a_bare_folder),

@@ -169,10 +169,9 @@ static unsigned free_ports(unsigned count)
          first += count) {
         unsigned n = 0;
         while (n < count) {
-            struct sockaddr_in at = {
-                .sin_family = AF_INET,
-                .sin_port = htons((uint16_t)(first + n)),
-                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+            struct sockaddr_in at = {.sin_family = AF_INET,
+                                     .sin_port = htons((uint16_t)(first + n)),
+                                     .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
             int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
             bool is_free = bind(s, (struct sockaddr *)&at, sizeof at) == 0;
             close(s);
@@ -222,8 +221,8 @@ static void wrong_usage(void)
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         start(all[i]);
-        unit_check_int(finish(), 2, all[i][0] ? all[i][0] : "nothing",
-                       __FILE__, __LINE__, false);
+        unit_check_int(finish(), 2, all[i][0] ? all[i][0] : "nothing", __FILE__,
+                       __LINE__, false);
         CU_ASSERT(strncmp(said(), "margay: ", 8) == 0);
     }
 }
@@ -353,8 +352,8 @@ static void ready_at_once(void)
 {
     int64_t best = INT64_MAX;
 
-    if (getenv("MARGAY_TEST_SLOWNESS") || (getenv("SANITIZE") &&
-                                           *getenv("SANITIZE")))
+    if (getenv("MARGAY_TEST_SLOWNESS") ||
+        (getenv("SANITIZE") && *getenv("SANITIZE")))
         SKIP("sanitizers slow it down");
     for (int i = 0; i < 5; i++) {
         int64_t begun = now_ms(), took;
@@ -434,9 +433,8 @@ static void a_cluster_starts_whole_or_not(void)
     CHECK_INT_FATAL(listen(s, 1), 0);
     snprintf(port, sizeof port, "%u", first);
     snprintf(store, sizeof store, "store.path=%s/sessions.db", home);
-    CHECK_INT(RUN("cluster", "-n", "2", "-p", port, "-D", store, "-D",
-                  "drain=0"),
-              1);
+    CHECK_INT(
+        RUN("cluster", "-n", "2", "-p", port, "-D", store, "-D", "drain=0"), 1);
     CU_ASSERT_PTR_NOT_NULL(strstr(said(), "node2 ended with status 1"));
     CU_ASSERT(!connects(first));
     close(s);
