@@ -333,8 +333,8 @@ static void stop_requests(struct instance *in, int64_t deadline)
         unanswered += connector_stop(in->connectors[i], left_ms(deadline));
     if (unanswered > 0)
         log_line(&in->log, LOG_WARN, "server",
-                 "%u requests were not answered in time: raise stopTimeout if "
-                 "they may take longer",
+                 "requests that were not answered in time: %u: raise "
+                 "stopTimeout if they may take longer",
                  unanswered);
     in->stuck = !executor_stop(in->executor, left_ms(deadline));
     if (in->stuck)

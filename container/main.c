@@ -222,7 +222,7 @@ static void print_understood(const struct command *c, const struct loaded *l)
     }
     for (size_t i = 0; i < l->instance->context_count; i++) {
         const struct context *x = l->instance->contexts[i];
-        printf("application  %-8s %s, %zu servlets\n",
+        printf("application  %-8s %s, servlets: %zu\n",
                x->path[0] ? x->path : "/", x->doc_base, x->servlet_count);
         printf("  sessions   ");
         print_manager(x->config->level.manager, &x->manager_options);
