@@ -19,10 +19,7 @@ static void flow_write(struct commit_flow *flow, enum write_kind kind,
 
     w->delta = NULL;
     manager_write_release(w);
-    memset(&w->kind, 0, sizeof *w - offsetof(struct manager_write, kind));
-    w->kind = kind;
-    w->now = flow->now;
-    memcpy(w->id, id, ID_SIZE);
+    manager_write_init(w, kind, id, flow->now);
     w->delta = delta;
 }
 
@@ -361,8 +358,15 @@ static void find_done(struct find_op *op)
 static struct commit_flow *flow_new(struct manager *m, struct session *s,
                                     struct instant now)
 {
-    struct commit_flow *flow = mem_zero(sizeof *flow);
+    struct commit_flow *flow = mem_alloc(sizeof *flow);
 
+    /* kilobytes of texts and room that most commits never look at */
+    memset((char *)flow + sizeof flow->w, 0,
+           offsetof(struct commit_flow, own) - sizeof flow->w);
+    manager_write_init(&flow->w, WRITE_CHANGE, s->id, now);
+    changes_init(&flow->own);
+    flow->find.record = NULL;
+    flow->err.text[0] = 0;
     flow->m = m;
     flow->s = s;
     flow->now = now;

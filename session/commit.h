@@ -47,11 +47,9 @@ struct user_session {
 
 struct commit_flow {
     struct manager_write w; /* first: w.done gets the flow back */
-    struct find_op find;    /* STEP_USER_LOOK */
     struct manager *m;
     struct commit_op *op; /* NULL: nobody waits (flush) */
     struct session *s;    /* NULL with flush */
-    struct changes own;   /* flush: the changes; user steps: the entry */
     const struct changes *changes;
     struct instant now;
     enum commit_step step;
@@ -66,6 +64,10 @@ struct commit_flow {
     /* the answer */
     enum rc rc;
     enum reason reason;
+
+    /* from here on: not cleared at the start */
+    struct changes own;  /* flush: the changes; user steps: the entry */
+    struct find_op find; /* STEP_USER_LOOK */
     struct err err;
 };
 

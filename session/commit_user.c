@@ -44,10 +44,7 @@ static void user_write(struct commit_flow *flow, enum write_kind kind,
 
     manager_write_release(w);
     record_unref(&flow->whole);
-    memset(&w->kind, 0, sizeof *w - offsetof(struct manager_write, kind));
-    w->kind = kind;
-    w->now = flow->now;
-    memcpy(w->id, id, ID_SIZE);
+    manager_write_init(w, kind, id, flow->now);
     w->changes = &flow->own;
 }
 

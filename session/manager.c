@@ -322,10 +322,10 @@ void manager_end_due(struct manager *m, const uint8_t id[ID_SIZE],
     flow->m = m;
     flow->reason = reason;
     flow->w.done = end_done;
-    flow->w.kind = reason == REASON_IDLE ? WRITE_IDLE_END : WRITE_END;
+    manager_write_init(&flow->w,
+                       reason == REASON_IDLE ? WRITE_IDLE_END : WRITE_END, id,
+                       now);
     flow->w.reason = reason;
-    flow->w.now = now;
-    memcpy(flow->w.id, id, ID_SIZE);
     enum rc rc = m->ops->write(m, &flow->w);
     if (rc != RC_PENDING) {
         flow->w.rc = rc;

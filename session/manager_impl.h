@@ -56,11 +56,15 @@ struct manager_write {
                               reference. NULL after IDLE_END: a later access
                               beat it meanwhile */
     struct record *after;  /* CHANGE OK: what stands there now; a reference */
-    struct err err;
 
     /* the manager's own while the write is under way */
     struct manager_write *next;
+
+    struct err err; /* last: it is not cleared between uses */
 };
+/* A write of that kind; everything else is empty. `done` stays. */
+void manager_write_init(struct manager_write *w, enum write_kind kind,
+                        const uint8_t id[ID_SIZE], struct instant now);
 /* Drops the references of the answer. */
 void manager_write_release(struct manager_write *w);
 

@@ -20,6 +20,18 @@ uint64_t manager_writer(const struct manager *m, const uint8_t id[ID_SIZE])
     return m->env.node_number ^ low;
 }
 
+void manager_write_init(struct manager_write *w, enum write_kind kind,
+                        const uint8_t id[ID_SIZE], struct instant now)
+{
+    memset(&w->kind, 0,
+           offsetof(struct manager_write, err) -
+               offsetof(struct manager_write, kind));
+    w->err.text[0] = 0;
+    w->kind = kind;
+    w->now = now;
+    memcpy(w->id, id, ID_SIZE);
+}
+
 void manager_write_release(struct manager_write *w)
 {
     record_unref(&w->delta);

@@ -257,6 +257,20 @@ bool pack_read(struct pack_reader *r, struct pack_token *t)
     }
 }
 
+/* Length of a value by its first byte, where that says it; else 0. */
+static const uint8_t value_len[256] = {
+    [0x00 ... 0x7f] = 1, [0xe0 ... 0xff] = 1,
+    [0xa0] = 1,  [0xa1] = 2,  [0xa2] = 3,  [0xa3] = 4,  [0xa4] = 5,
+    [0xa5] = 6,  [0xa6] = 7,  [0xa7] = 8,  [0xa8] = 9,  [0xa9] = 10,
+    [0xaa] = 11, [0xab] = 12, [0xac] = 13, [0xad] = 14, [0xae] = 15,
+    [0xaf] = 16, [0xb0] = 17, [0xb1] = 18, [0xb2] = 19, [0xb3] = 20,
+    [0xb4] = 21, [0xb5] = 22, [0xb6] = 23, [0xb7] = 24, [0xb8] = 25,
+    [0xb9] = 26, [0xba] = 27, [0xbb] = 28, [0xbc] = 29, [0xbd] = 30,
+    [0xbe] = 31, [0xbf] = 32, [0xc0] = 1,  [0xc2] = 1,  [0xc3] = 1,
+    [0xca] = 5,  [0xcb] = 9,  [0xcc] = 2,  [0xcd] = 3,  [0xce] = 5,
+    [0xcf] = 9,  [0xd0] = 2,  [0xd1] = 3,  [0xd2] = 5,  [0xd3] = 9,
+};
+
 static bool skip_depth(struct pack_reader *r, unsigned depth)
 {
     struct pack_token t;
@@ -269,13 +283,23 @@ static bool skip_depth(struct pack_reader *r, unsigned depth)
     /* every element takes a byte, so a made-up count ends here */
     if (inside > (size_t)(r->end - r->p))
         return false;
-    for (size_t i = 0; i < inside; i++)
-        if (!skip_depth(r, depth - 1))
+    for (size_t i = 0; i < inside; i++) {
+        size_t len = r->p < r->end ? value_len[*r->p] : 0;
+        if (depth > 1 && len && len <= (size_t)(r->end - r->p))
+            r->p += len;
+        else if (!skip_depth(r, depth - 1))
             return false;
+    }
     return true;
 }
 
 bool pack_skip(struct pack_reader *r)
 {
+    size_t len = r->p < r->end ? value_len[*r->p] : 0;
+
+    if (len && len <= (size_t)(r->end - r->p)) {
+        r->p += len;
+        return true;
+    }
     return skip_depth(r, PACK_DEPTH);
 }

@@ -61,4 +61,29 @@ bool pack_read(struct pack_reader *r, struct pack_token *t);
 /* One whole value, however deep (at most 32). */
 bool pack_skip(struct pack_reader *r);
 
+/* The number 0..127 that most numbers are: one byte. false: something else
+ * stands there, nothing was read. */
+static inline bool pack_read_small(struct pack_reader *r, uint8_t *out)
+{
+    if (r->p >= r->end || *r->p >= 0x80)
+        return false;
+    *out = *r->p++;
+    return true;
+}
+/* pack_read for a number that is not negative. */
+static inline bool pack_read_uint(struct pack_reader *r, uint64_t *out)
+{
+    struct pack_token t;
+    uint8_t small;
+
+    if (pack_read_small(r, &small)) {
+        *out = small;
+        return true;
+    }
+    if (!pack_read(r, &t) || (t.type != PACK_INT && t.type != PACK_UINT))
+        return false;
+    *out = t.u;
+    return true;
+}
+
 #endif

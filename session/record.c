@@ -12,6 +12,35 @@
 
 /* ---- reading ---- */
 
+/* A record in memory is canonical: its parts stand where they must. */
+void walk_record(struct walk *w, struct head *head, const struct record *r)
+{
+    const uint8_t *p = r->bytes;
+
+    head->kind = p[2];
+    head->whole = p[3] == 0xc3;
+    memcpy(head->id, p + RECORD_ID_AT, ID_SIZE);
+    p += RECORD_BIRTH_AT;
+    if (*p == 0xcf && p[9] == 0xc4) { /* any birth since 1970 and a half */
+        uint64_t birth;
+        memcpy(&birth, p + 1, sizeof birth);
+        head->birth = w->birth = (int64_t)__builtin_bswap64(birth);
+        w->node_count = p[10] / 8;
+        w->nodes = p + 11;
+        p += 11 + p[10];
+        w->r = (struct pack_reader){p, r->bytes + r->len};
+        struct pack_token t = {.len = 0};
+        bool ok = pack_read(&w->r, &t);
+        assert(ok);
+        (void)ok;
+        w->left = (uint32_t)(t.len / 5);
+        return;
+    }
+    bool ok = walk_bytes(w, head, r->bytes, r->len);
+    assert(ok);
+    (void)ok;
+}
+
 uint64_t node_at(const uint8_t *nodes, size_t index)
 {
     uint64_t u;
@@ -69,7 +98,19 @@ bool walk_bytes(struct walk *w, struct head *head, const uint8_t *bytes,
 static bool walk_key(struct walk *w, struct key *key)
 {
     struct pack_token t;
+    uint8_t small;
 
+    if (pack_read_small(&w->r, &small)) {
+        *key = key_field(small);
+        return true;
+    }
+    size_t len = w->r.p < w->r.end ? *w->r.p & 31 : 0;
+    if (len && (*w->r.p & 0xe0) == 0xa0 &&
+        len < (size_t)(w->r.end - w->r.p)) {
+        *key = key_name((const char *)w->r.p + 1, len);
+        w->r.p += len + 1;
+        return true;
+    }
     if (!pack_read(&w->r, &t))
         return false;
     if (t.type == PACK_STR) {
@@ -83,7 +124,16 @@ static bool walk_key(struct walk *w, struct key *key)
 static bool walk_stamp(struct walk *w, struct reg *reg)
 {
     struct pack_token time, node;
+    const uint8_t *p = w->r.p;
 
+    if (w->r.end - p >= 2 && p[0] < 0x80 && p[1] < w->node_count &&
+        p[1] < 0x80) {
+        w->r.p += 2;
+        reg->never_set = false;
+        reg->time = w->birth + p[0];
+        reg->node = node_at(w->nodes, p[1]);
+        return reg->time <= RECORD_TIME_MAX;
+    }
     if (!pack_read(&w->r, &time) || !pack_read(&w->r, &node) ||
         time.type != (node.type == PACK_NIL ? PACK_NIL : PACK_INT))
         return false;
@@ -102,14 +152,15 @@ static bool walk_stamp(struct walk *w, struct reg *reg)
 
 bool walk_next(struct walk *w, struct reg *reg)
 {
-    struct pack_token t;
+    uint64_t type;
 
     if (w->left == 0)
         return false;
-    if (!walk_key(w, &reg->key) || !read_type(&w->r, &t, PACK_INT) ||
-        t.i < 0 || t.i > 255)
+    reg->raw = w->r.p;
+    if (!walk_key(w, &reg->key) || !pack_read_uint(&w->r, &type) ||
+        type > 255)
         return false;
-    reg->type = (uint8_t)t.i;
+    reg->type = (uint8_t)type;
     if (!walk_stamp(w, reg))
         return false;
     reg->value = w->r.p;
@@ -117,6 +168,8 @@ bool walk_next(struct walk *w, struct reg *reg)
         return false;
     reg->value_len = (uint32_t)(w->r.p - reg->value);
     reg->nodes = w->nodes;
+    reg->node_count = w->node_count;
+    reg->birth = w->birth;
     reg->other = NULL;
     w->left--;
     return true;
@@ -139,15 +192,14 @@ void slots_begin(struct slots *s, const struct reg *reg)
 
 bool slots_next(struct slots *s, struct slot *out)
 {
-    struct pack_token node, plus, minus;
+    uint64_t node;
 
-    if (s->left == 0 || !pack_read(&s->r, &node) ||
-        !pack_read(&s->r, &plus) || !pack_read(&s->r, &minus))
+    if (s->left == 0 || !pack_read_uint(&s->r, &node) ||
+        !pack_read_uint(&s->r, &out->plus) ||
+        !pack_read_uint(&s->r, &out->minus))
         return false;
     s->left--;
-    out->node = node_at(s->nodes, node.u);
-    out->plus = plus.u;
-    out->minus = minus.u;
+    out->node = node_at(s->nodes, node);
     return true;
 }
 
@@ -223,8 +275,7 @@ static bool record_find(const struct record *r, struct key key,
     struct walk w;
     struct head head;
 
-    if (!walk_record(&w, &head, r))
-        return false;
+    walk_record(&w, &head, r);
     while (walk_next(&w, reg)) {
         int order = key_compare(reg->key, key);
         if (order == 0)
@@ -251,13 +302,17 @@ int64_t record_number(const struct record *r, enum record_field field)
 
 bool record_ended(const struct record *r, struct record_end *out)
 {
+    struct walk w;
+    struct head head;
     struct reg reg;
     struct pack_token t;
 
-    if (!record_find(r, key_field(FIELD_END), &reg))
+    walk_record(&w, &head, r);
+    if (!w.left || *w.r.p != FIELD_END) /* the first key, if it is there */
         return false;
     if (!out)
         return true;
+    walk_next(&w, &reg);
     *out = (struct record_end){.reason = REASON_UNKNOWN};
     struct pack_reader p = {reg.value, reg.value + reg.value_len};
     if (pack_read(&p, &t) && pack_read(&p, &t))
@@ -284,8 +339,7 @@ void record_life(const struct record *r, struct record_life *out)
     struct reg reg;
 
     *out = (struct record_life){0};
-    if (!walk_record(&w, &head, r))
-        return;
+    walk_record(&w, &head, r);
     out->birth = head.birth;
     while (walk_next(&w, &reg) && !reg.key.name &&
            reg.key.field <= FIELD_MAX_LIFETIME) {
@@ -315,8 +369,7 @@ void record_each(const struct record *r, record_each_fn *each, void *user)
     struct head head;
     struct reg reg;
 
-    if (!walk_record(&w, &head, r))
-        return;
+    walk_record(&w, &head, r);
     while (walk_next(&w, &reg)) {
         struct value v = reg_value(&reg);
         if (v.type != VALUE_NONE)
@@ -426,6 +479,7 @@ static bool decode_regs(struct walk *w, struct regs *regs)
         struct reg *reg = regs_add(regs);
         if (!walk_next(w, reg) || !check_value(reg, w->node_count))
             return false;
+        reg->raw = NULL; /* perhaps not in our form */
         if (regs->count > 1 && key_compare(reg[-1].key, reg->key) >= 0)
             return false;
         if (regs->count > 1 && regs->items[0].type == TYPE_END)

@@ -115,14 +115,35 @@ static void build_counter(struct pack_writer *w, const struct nodes *n,
     slots_begin(&a, reg);
     if (reg->other)
         slots_begin(&b, reg->other);
-    pack_array(w, 1 + 3 * slots_join(NULL, n, reg, reg->other));
+    /* without another row to join with, the number is known */
+    size_t count = reg->other ? slots_join(NULL, n, reg, reg->other) : a.left;
+    pack_array(w, 1 + 3 * count);
     pack_int(w, a.base > b.base ? a.base : b.base);
     slots_join(w, n, reg, reg->other);
+}
+
+/* Does the register stand in a record of the same birth and nodes? Then its
+ * bytes are what we would write. */
+static bool stands_so(const struct head *head, const struct nodes *n,
+                      const struct reg *reg)
+{
+    if (!reg->raw || reg->other || reg->birth != head->birth ||
+        reg->node_count != n->count)
+        return false;
+    for (size_t i = 0; i < n->count; i++)
+        if (node_at(reg->nodes, i) != n->items[i])
+            return false;
+    return true;
 }
 
 static void build_reg(struct pack_writer *w, const struct head *head,
                       const struct nodes *n, const struct reg *reg)
 {
+    if (stands_so(head, n, reg)) {
+        pack_raw(w, reg->raw,
+                 (size_t)(reg->value + reg->value_len - reg->raw));
+        return;
+    }
     if (reg->key.name)
         pack_str(w, reg->key.name, reg->key.len);
     else

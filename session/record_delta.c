@@ -43,9 +43,11 @@ static void find_in(const struct record *base, struct key key,
     struct head head;
     bool found = false;
 
-    if (base && walk_record(&w, &head, base))
+    if (base) {
+        walk_record(&w, &head, base);
         while (!found && walk_next(&w, reg))
             found = key_compare(reg->key, key) == 0;
+    }
     if (!found)
         *reg = (struct reg){.type = VALUE_COUNTER, .never_set = true,
                             .value = (const uint8_t *)"\x91", .value_len = 2};
@@ -121,6 +123,8 @@ static struct record *build_changes(const struct head *head,
         reg.value = (const uint8_t *)(uintptr_t)at;
         reg.value_len = (uint32_t)(values.len - at);
         reg.nodes = own_node;
+        reg.node_count = 1;
+        reg.raw = NULL;
         reg.other = NULL;
         *regs_add(&regs) = reg;
     }
@@ -188,6 +192,7 @@ struct record *record_end_delta(const struct record *base,
         pack_bin(&value, new_id, ID_SIZE);
     else
         pack_nil(&value);
+    reg.raw = NULL;
     reg.value = value.data;
     reg.value_len = (uint32_t)value.len;
     struct record *r = record_build(&head, &reg, 1);

@@ -41,6 +41,10 @@ struct reg {
     const uint8_t *value; /* MessagePack */
     uint32_t value_len;
     const uint8_t *nodes; /* of the record it stands in: slots refer to it */
+    size_t node_count;
+    const uint8_t *raw; /* all of it as it stands there, up to its value's end;
+                           NULL: it stands nowhere */
+    int64_t birth;      /* of the record it stands in */
     const struct reg *other; /* merged: slots of the same era to join with */
 };
 
@@ -62,11 +66,7 @@ struct head {
 /* false: not a record. */
 bool walk_bytes(struct walk *w, struct head *head, const uint8_t *bytes,
                 size_t len);
-static inline bool walk_record(struct walk *w, struct head *head,
-                               const struct record *r)
-{
-    return walk_bytes(w, head, r->bytes, r->len);
-}
+void walk_record(struct walk *w, struct head *head, const struct record *r);
 /* The next register; false: no more (left is 0) or not a record. */
 bool walk_next(struct walk *w, struct reg *reg);
 uint64_t node_at(const uint8_t *nodes, size_t index);

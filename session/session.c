@@ -267,7 +267,10 @@ enum rc session_add(struct session *s, const char *name, int64_t amount,
         return err_set(err, RC_INVALID,
                        "the attribute is no counter: set it as one first");
     changes_add(&s->changes, key, amount);
-    struct value now = view(s, key);
+    struct value now = {
+        .type = VALUE_COUNTER,
+        .number = (int64_t)((uint64_t)old.number + (uint64_t)amount),
+    };
     if (value)
         *value = now.number;
     tell_put(s, name, old, &now);
