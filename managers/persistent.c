@@ -597,7 +597,10 @@ static void persistent_stop(struct manager *m, struct instant now,
 
     if (atomic_load(&p->unsaved))
         persistent_flush_unsaved(p, now);
-    store_close(&m->store, within_ms);
+    /* What completes meanwhile may submit once more, and is then refused. */
+    struct store *store = m->store;
+    store_close(&store, within_ms);
+    m->store = NULL;
     uint64_t left = atomic_load(&p->unsaved);
     if (left)
         log_line(m->env.log, LOG_ERROR, "manager",

@@ -3,10 +3,10 @@
  * StandardManager: sessions live in this process.
  *
  * Promises An acknowledged change survives as long as the process. With
- *          `pathname`, an orderly stop writes all sessions to that file
- *          (aside, fsynced, renamed) and the next start reads it back and
- *          removes it. A kill loses everything: the other managers are for
- *          that.
+ *          `pathname`, an orderly stop writes all sessions to that file,
+ *          with .APPLICATION behind its name (aside, fsynced, renamed), and
+ *          the next start reads it back and removes it. A kill loses
+ *          everything: the other managers are for that.
  * Source   org/apache/catalina/session/StandardManager.java; unlike it, the
  *          file is written aside, and a file that cannot be read is kept as
  *          NAME.bad instead of being removed. */
@@ -39,8 +39,10 @@ struct standard {
 
 static const struct option standard_options[] = {
     {"pathname", OPTION_STRING, offsetof(struct standard_options, pathname),
-     NULL, "file for all sessions over an orderly restart; none: they end", 0,
-     0, NULL},
+     NULL,
+     "file for all sessions over an orderly restart, with .APPLICATION behind "
+     "its name; none: they end",
+     0, 0, NULL},
     {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -49,17 +51,31 @@ static struct standard *standard_of(struct manager *m)
     return (struct standard *)m;
 }
 
+/* "/a/b" is "a#b", as Tomcat names files of applications. */
+static void app_name(const char *app, char *out, size_t size)
+{
+    snprintf(out, size, "%s", app[0] == '/' ? app + 1 : app);
+    if (!out[0])
+        snprintf(out, size, "ROOT");
+    for (char *c = out; *c; c++)
+        if (*c == '/')
+            *c = '#';
+}
+
 static enum rc standard_open(struct manager *m, struct err *err)
 {
     const struct standard_options *o = m->options;
     const char *dir = m->env.work_dir;
     struct standard *s = standard_of(m);
+    char app[256];
 
     if (!o || !o->pathname || !*o->pathname)
         return RC_OK;
+    /* One <Manager> may speak for several applications. */
+    app_name(m->env.app, app, sizeof app);
     bool relative = o->pathname[0] != '/' && dir;
-    int n = snprintf(s->path, sizeof s->path, "%s%s%s", relative ? dir : "",
-                     relative ? "/" : "", o->pathname);
+    int n = snprintf(s->path, sizeof s->path, "%s%s%s.%s", relative ? dir : "",
+                     relative ? "/" : "", o->pathname, app);
     /* room for ".new" and ".bad" behind it */
     if (n < 0 || (size_t)n + 8 > sizeof s->path)
         return err_set(err, RC_INVALID, "pathname is too long: \"%s\"",

@@ -22,8 +22,8 @@ static void furnish(struct world *w, uint8_t id[ID_SIZE])
     CHECK_INT_FATAL(world_hit(w, 0, id, "hits"), RC_OK);
 }
 
-static void is_furnished(struct world *w, unsigned i,
-                         const uint8_t id[ID_SIZE], int64_t hits)
+static void is_furnished(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
+                         int64_t hits)
 {
     struct visit v;
     CHECK_INT_FATAL(visit_find(&v, w, i, id), RC_OK);
@@ -72,8 +72,7 @@ static void p51_one_server_less_is_no_loss(struct world *w)
     is_furnished(w, 0, id, 2);
 }
 
-static const struct setting idle[] = {{"maxInactive", "100"},
-                                      {NULL, NULL}};
+static const struct setting idle[] = {{"maxInactive", "100"}, {NULL, NULL}};
 
 static void p52_time_goes_on_while_all_are_stopped(struct world *w)
 {
@@ -102,12 +101,11 @@ static void p52_time_goes_on_while_all_are_stopped(struct world *w)
 static const struct setting pathname[] = {{"pathname", "sessions.file"},
                                           {NULL, NULL}};
 static const struct setting idle_pathname[] = {
-    {"pathname", "sessions.file"}, {"maxInactive", "100"},
-    {NULL, NULL}};
+    {"pathname", "sessions.file"}, {"maxInactive", "100"}, {NULL, NULL}};
 
 static void path_of_file(const struct world *w, char out[512])
 {
-    snprintf(out, 512, "%s/sessions.file", w->dir);
+    snprintf(out, 512, "%s/sessions.file.test", w->dir);
 }
 
 static void p60_an_orderly_restart_keeps_all(struct world *w)
