@@ -346,8 +346,8 @@ static void race_login(struct worker *worker)
     char name[8];
     snprintf(name, sizeof name, "k%u", n);
     if (n < 2)
-        worker->answers[world_login(worker->w, n, race->old,
-                                    n ? "lee" : "kim", race->id[n])]++;
+        worker->answers[world_login(worker->w, n, race->old, n ? "lee" : "kim",
+                                    race->id[n])]++;
     else
         worker->answers[world_put(worker->w, n, race->old, name, name)]++;
 }

@@ -17,8 +17,8 @@
 
 /* ---- time ---- */
 
-static const struct setting idle_settings[] = {
-    {"maxInactive", "100"}, {NULL, NULL}};
+static const struct setting idle_settings[] = {{"maxInactive", "100"},
+                                               {NULL, NULL}};
 
 /* What a copy adds to the idle limit: nothing where it is the only one. */
 static int64_t grace_ms(const struct world *w)
@@ -315,7 +315,8 @@ static void p19_listeners_hear_in_order(struct world *w)
     CHECK_INT(session_remove(&v.s, "never", NULL), RC_OK);
     visit_set(&v, "c", "1");
     CHECK_INT(visit_commit(&v, w), RC_OK);
-    CHECK_STR(w->events, "created added:b added:a replaced:b removed:a added:c");
+    CHECK_STR(w->events,
+              "created added:b added:a replaced:b removed:a added:c");
     world_events_clear(w);
     CHECK_INT(session_change_id(&v.s, NULL), RC_OK);
     CHECK_STR(w->events, "id:changed");

@@ -137,7 +137,6 @@ static void p32_uncertain_counts_once(struct world *w)
     }
 }
 
-
 static void hit_in_bad_weather(struct worker *worker)
 {
     for (unsigned n = 0; n < 100; n++)

@@ -133,8 +133,7 @@ bool world_set(struct world *w, const char *name, const char *value)
     struct err err;
     return option_set(manager_option_table, &w->common, name, value, &err) ==
                RC_OK ||
-           option_set(w->ops->options, w->options, name, value,
-                      &err) == RC_OK;
+           option_set(w->ops->options, w->options, name, value, &err) == RC_OK;
 }
 
 enum rc world_start(struct world *w, unsigned i)
@@ -476,9 +475,8 @@ int64_t world_count(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                     const char *name)
 {
     struct visit v;
-    int64_t count = visit_find_to_read(&v, w, i, id) == RC_OK
-                        ? visit_count(&v, name)
-                        : -1;
+    int64_t count =
+        visit_find_to_read(&v, w, i, id) == RC_OK ? visit_count(&v, name) : -1;
     visit_end(&v);
     return count;
 }
@@ -504,8 +502,8 @@ void world_parallel(struct world *w, unsigned count, worker_fn *run,
     struct work work[16];
     memset(sum, 0, sizeof *sum);
     for (unsigned i = 0; i < count; i++) {
-        work[i] = (struct work){
-            .worker = {.w = w, .number = i, .with = with}, .run = run};
+        work[i] = (struct work){.worker = {.w = w, .number = i, .with = with},
+                                .run = run};
         if (pthread_create(&work[i].thread, NULL, work_run, &work[i]))
             abort();
     }

@@ -34,7 +34,7 @@ struct setting {
 
 struct world;
 struct fixture {
-    const char *name, *manager; /* className */
+    const char *name, *manager;    /* className */
     const struct store_ops *store; /* NULL: a manager without one */
     struct setting settings[2];    /* of the store */
     unsigned servers; /* managers that see one another; 1 without a store */
@@ -47,8 +47,8 @@ struct world {
     const struct manager_ops *ops;
     struct manager_options common; /* as world_open found them, for restarts */
     void *options, *store_options;
-    struct memory_rows *rows;        /* of memory stores */
-    struct memory_options memory;    /* what a failing store wraps */
+    struct memory_rows *rows;     /* of memory stores */
+    struct memory_options memory; /* what a failing store wraps */
     struct failing_faults faults;
     struct manager *m[WORLD_MANAGERS];
     unsigned count;
@@ -134,8 +134,8 @@ int64_t world_count(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
 struct worker {
     struct world *w;
     unsigned number;
-    const void *with;      /* what the case hands to all */
-    unsigned answers[16];  /* how often which enum rc */
+    const void *with;     /* what the case hands to all */
+    unsigned answers[16]; /* how often which enum rc */
 };
 typedef void worker_fn(struct worker *worker);
 /* Runs `count` workers at once (at most 16), waits, adds up answers in sum. */
@@ -167,8 +167,7 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, sqlite)                                       \
     STATEMENT_ON(name, settings, traced)
 #define STATEMENT_CASES(name, settings)                                        \
-    CASE(name##_on_standard), CASE(name##_on_memory),                          \
-        CASE(name##_on_queued), CASE(name##_on_sqlite),                        \
-        CASE(name##_on_traced),
+    CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
+        CASE(name##_on_sqlite), CASE(name##_on_traced),
 
 #endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "tests/process.h"
+
+#include "session/buf.h"
+#include "tests/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define READY_MS 20000
+#define STOP_MS 15000
+#define FLEETS 4
+
+/* CUnit's teardown has no argument, so what runs stands here. */
+static struct {
+    struct fleet *fleets[FLEETS];
+    unsigned failures; /* records before this case */
+} running;
+
+/* ---- time ---- */
+
+long long clock_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
+}
+
+int setting_number(const char *name, int otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? atoi(text) : otherwise;
+}
+
+bool eventually(int ms, bool (*holds)(void *user), void *user)
+{
+    long long end = clock_ms() + ms;
+    while (!holds(user)) {
+        if (clock_ms() > end)
+            return false;
+        poll(NULL, 0, 5); /* a breath between two looks */
+    }
+    return true;
+}
+
+/* ---- what a server says ---- */
+
+static void *server_listen(void *argument)
+{
+    struct server *s = argument;
+    char bytes[4096];
+    ssize_t n;
+    while ((n = read(s->output, bytes, sizeof bytes)) != 0) {
+        if (n < 0 && errno != EINTR)
+            break;
+        if (n < 0)
+            continue;
+        pthread_mutex_lock(&s->lock);
+        s->log = mem_resize(s->log, s->log_len + (size_t)n + 1);
+        memcpy(s->log + s->log_len, bytes, (size_t)n);
+        s->log_len += (size_t)n;
+        s->log[s->log_len] = 0;
+        pthread_cond_broadcast(&s->said);
+        pthread_mutex_unlock(&s->lock);
+    }
+    pthread_mutex_lock(&s->lock);
+    s->is_over = true;
+    pthread_cond_broadcast(&s->said);
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static struct timespec deadline(int ms)
+{
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += ms / 1000;
+    end.tv_nsec += ms % 1000 * 1000000L;
+    end.tv_sec += end.tv_nsec / 1000000000L;
+    end.tv_nsec %= 1000000000L;
+    return end;
+}
+
+bool server_said(struct server *s, const char *text, int ms)
+{
+    struct timespec end = deadline(ms);
+    bool said, late = false;
+    pthread_mutex_lock(&s->lock);
+    while (!(said = s->log && strstr(s->log, text)) && !late && !s->is_over)
+        late = pthread_cond_timedwait(&s->said, &s->lock, &end) == ETIMEDOUT;
+    pthread_mutex_unlock(&s->lock);
+    return said;
+}
+
+unsigned server_said_times(struct server *s, const char *text)
+{
+    unsigned times = 0;
+    pthread_mutex_lock(&s->lock);
+    for (const char *at = s->log; at && (at = strstr(at, text)); times++) {
+        at = strchr(at, '\n');
+        if (!at)
+            break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return times;
+}
+
+/* ---- one server ---- */
+
+/* $MARGAY_STAGE, else where make check or ./dev build put one. */
+static const char *stage_dir(void)
+{
+    static const char *const places[] = {"tests/stage", "build"};
+    const char *given = getenv("MARGAY_STAGE");
+    char path[PATH_MAX];
+    if (given && *given)
+        return given;
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        snprintf(path, sizeof path, "%s/bin/margay", places[i]);
+        if (access(path, X_OK) == 0)
+            return places[i];
+    }
+    return "";
+}
+
+static void child_run(char **arguments, int output, pid_t parent)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    dup2(output, STDERR_FILENO);
+    dup2(output, STDOUT_FILENO);
+    execv(arguments[0], arguments);
+    _exit(127);
+}
+
+static bool server_spawn(struct server *s, char **arguments)
+{
+    int ends[2];
+    pid_t parent = getpid();
+    if (pipe2(ends, O_CLOEXEC))
+        return false;
+    s->pid = fork();
+    if (s->pid == 0)
+        child_run(arguments, ends[1], parent);
+    close(ends[1]);
+    s->output = ends[0];
+    if (s->pid < 0)
+        abort();
+    s->pidfd = pidfd_open(s->pid, 0);
+    s->is_over = false;
+    if (s->pidfd < 0 || pthread_create(&s->reader, NULL, server_listen, s))
+        abort();
+    return true;
+}
+
+/* Reads the address from the ready line. The log may hold the line of an
+ * earlier start, so the last one counts. */
+static bool server_ready(struct server *s, size_t from)
+{
+    struct timespec end = deadline(READY_MS);
+    const char *line = NULL, *at = NULL;
+    bool late = false;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        line = s->log && s->log_len > from
+                   ? strstr(s->log + from, " ready on http://")
+                   : NULL;
+        at = line && strchr(line, '\n') ? strrchr(line, ':') : NULL;
+        if (at || late || s->is_over)
+            break;
+        late = pthread_cond_timedwait(&s->said, &s->lock, &end) == ETIMEDOUT;
+    }
+    if (at && sscanf(line, " ready on http://127.0.0.1:%d/", &s->port) != 1)
+        at = NULL;
+    pthread_mutex_unlock(&s->lock);
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", s->port);
+    return at != NULL;
+}
+
+static const char *fleet_conf(const struct fleet *f, char out[PATH_MAX])
+{
+    bool is_own = f->conf[0] == '/';
+    snprintf(out, PATH_MAX, "%s%s%s", is_own ? "" : stage_dir(),
+             is_own ? "" : "/etc/margay/", f->conf);
+    return out;
+}
+
+static bool server_start(struct fleet *f, struct server *s)
+{
+    char binary[PATH_MAX], conf[PATH_MAX], define[20][360];
+    char *arguments[48];
+    unsigned n = 0, d = 0;
+    size_t from = s->log_len;
+    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    arguments[n++] = binary;
+    arguments[n++] = (char *)"run";
+    arguments[n++] = (char *)"-c";
+    arguments[n++] = (char *)fleet_conf(f, conf);
+    snprintf(define[d++], sizeof define[0], "port=%d", s->port);
+    snprintf(define[d++], sizeof define[0], "node=%s", s->node);
+    for (unsigned i = 0; i < f->defines; i++)
+        snprintf(define[d++], sizeof define[0], "%s", f->define[i]);
+    for (unsigned i = 0; i < d; i++) {
+        arguments[n++] = (char *)"-D";
+        arguments[n++] = define[i];
+    }
+    arguments[n] = NULL;
+    return server_spawn(s, arguments) && server_ready(s, from);
+}
+
+bool server_runs(const struct server *s)
+{
+    return s->pid > 0;
+}
+
+void server_signal(struct server *s, int signal)
+{
+    if (s->pid > 0)
+        kill(s->pid, signal);
+}
+
+int server_wait(struct server *s, int ms)
+{
+    struct pollfd ended = {.fd = s->pidfd, .events = POLLIN};
+    if (s->pid <= 0)
+        return -1;
+    if (poll(&ended, 1, ms) != 1) {
+        printf("%s does not end within %d ms\n", s->node, ms);
+        kill(s->pid, SIGKILL);
+    }
+    waitpid(s->pid, &s->status, 0);
+    pthread_join(s->reader, NULL);
+    close(s->pidfd);
+    close(s->output);
+    s->pid = 0;
+    return WIFEXITED(s->status) ? WEXITSTATUS(s->status) : -1;
+}
+
+int server_stop(struct server *s)
+{
+    server_signal(s, SIGTERM);
+    return server_wait(s, STOP_MS);
+}
+
+void server_kill(struct server *s)
+{
+    server_signal(s, SIGKILL);
+    server_wait(s, STOP_MS);
+}
+
+/* ---- several ---- */
+
+void fleet_define(struct fleet *f, const char *name, const char *value)
+{
+    size_t len = strlen(name);
+    unsigned i = 0;
+    while (i < f->defines &&
+           (strncmp(f->define[i], name, len) != 0 || f->define[i][len] != '='))
+        i++;
+    if (i == sizeof f->define / sizeof f->define[0])
+        abort();
+    snprintf(f->define[i], sizeof f->define[0], "%s=%s", name, value);
+    f->defines += i == f->defines;
+}
+
+const char *fleet_database(const struct fleet *f, char out[320])
+{
+    snprintf(out, 320, "%s/sessions.db", f->dir);
+    return out;
+}
+
+struct fleet *fleet_new(const char *conf)
+{
+    char path[PATH_MAX];
+    unsigned slot = 0;
+    while (slot < FLEETS && running.fleets[slot])
+        slot++;
+    if (slot == FLEETS)
+        abort();
+    snprintf(path, sizeof path, "%s/bin/margay", stage_dir());
+    if (access(path, X_OK)) {
+        unit_skip("no server at %s: run make check or set MARGAY_STAGE", path);
+        return NULL;
+    }
+    running.failures = CU_get_number_of_failure_records();
+    struct fleet *f = running.fleets[slot] = mem_zero(sizeof *f);
+    snprintf(f->conf, sizeof f->conf, "%s", conf);
+    snprintf(f->dir, sizeof f->dir, "%s/fleet-XXXXXX", unit_tmpdir());
+    if (!mkdtemp(f->dir))
+        abort();
+    fleet_define(f, "login.anyone", "true");
+    fleet_define(f, "store.path", fleet_database(f, path));
+    return f;
+}
+
+bool fleet_start(struct fleet *f, unsigned count)
+{
+    while (f->count < count) {
+        struct server *s = &f->servers[f->count++];
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_cond_init(&s->said, NULL);
+        snprintf(s->node, sizeof s->node, "node%u", f->count);
+        if (!server_start(f, s))
+            return false;
+    }
+    return true;
+}
+
+/* Into out what text says, with every `from` in it replaced; how many. */
+static unsigned text_replace(struct buf *out, const char *text,
+                             const char *from, const char *to)
+{
+    unsigned times = 0;
+    const char *at;
+    for (; (at = strstr(text, from)); times++, text = at + strlen(from)) {
+        buf_add(out, text, (size_t)(at - text));
+        buf_add_str(out, to);
+    }
+    buf_add_str(out, text);
+    return times;
+}
+
+bool fleet_edit(struct fleet *f, const char *from, const char *to)
+{
+    char path[PATH_MAX], text[32768], users[PATH_MAX];
+    struct buf edited, whole;
+    FILE *file = fopen(fleet_conf(f, path), "r");
+    if (!file)
+        return false;
+    text[fread(text, 1, sizeof text - 1, file)] = 0;
+    fclose(file);
+    buf_init(&edited, sizeof text * 2);
+    buf_init(&whole, sizeof text * 2);
+    bool is_done = text_replace(&edited, text, from, to) > 0;
+    /* What stands beside the file is not beside the copy. */
+    snprintf(users, sizeof users, "\"%s/etc/margay/users.xml\"", stage_dir());
+    text_replace(&whole, buf_str(&edited), "\"users.xml\"", users);
+    snprintf(f->conf, sizeof f->conf, "%s/edited.xml", f->dir);
+    file = fopen(f->conf, "w");
+    if (!file || fputs(buf_str(&whole), file) < 0)
+        is_done = false;
+    if (file && fclose(file))
+        is_done = false;
+    buf_release(&edited);
+    buf_release(&whole);
+    return is_done;
+}
+
+struct fleet *fleet_run(const char *conf, unsigned count)
+{
+    struct fleet *f = fleet_new(conf);
+    if (f)
+        CU_ASSERT_FATAL(fleet_start(f, count));
+    return f;
+}
+
+struct server *fleet_server(struct fleet *f, unsigned i)
+{
+    return &f->servers[i % f->count];
+}
+
+bool fleet_restart(struct fleet *f, unsigned i)
+{
+    return server_start(f, fleet_server(f, i));
+}
+
+static void server_release(struct server *s, bool show)
+{
+    if (s->pid > 0)
+        server_kill(s);
+    if (show && s->log)
+        printf("--- %s said ---\n%s---\n", s->node, s->log);
+    free(s->log);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->said);
+}
+
+void fleet_end(void)
+{
+    bool show = CU_get_number_of_failure_records() > running.failures;
+    for (unsigned n = 0; n < FLEETS; n++) {
+        struct fleet *f = running.fleets[n];
+        for (unsigned i = 0; f && i < f->count; i++)
+            server_release(&f->servers[i], show);
+        free(f);
+        running.fleets[n] = NULL;
+    }
+}

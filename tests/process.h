@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * process.h: real servers, for tests over HTTP.
+ *
+ * What    Starts `margay run` from the staged installation ($MARGAY_STAGE), on
+ *         ports of the system's choice, waits for the ready line, keeps what
+ *         they say, stops them. A fleet is one to eight instances that keep
+ *         their sessions in one place.
+ * Owns    fleet_end, to be given as `after` to UNIT_MAIN_AROUND, ends whatever
+ *         still runs after a case, and shows what the servers said when the
+ *         case failed. A test that dies takes its servers along.
+ * Waits   Each has a deadline and ends as soon as its condition holds.
+ * Threads The thread that runs the case. */
+#ifndef MARGAY_TESTS_PROCESS_H
+#define MARGAY_TESTS_PROCESS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define FLEET_MAX 8
+
+struct server {
+    pid_t pid; /* 0: does not run */
+    int pidfd;
+    int status; /* of waitpid, when it has run */
+    int port;
+    char node[16];
+    char url[64]; /* "http://127.0.0.1:PORT" */
+    int output;   /* the pipe of its standard error */
+    pthread_t reader;
+    pthread_mutex_t lock; /* log, log_len, is_over */
+    pthread_cond_t said;
+    char *log;
+    size_t log_len;
+    bool is_over; /* the pipe has ended */
+};
+
+struct fleet {
+    char conf[320];       /* "sqlite.xml", or a file of its own */
+    char dir[256];        /* of this fleet: database, logs */
+    char define[16][320]; /* NAME=VALUE for every instance */
+    unsigned defines;
+    unsigned count;
+    struct server servers[FLEET_MAX];
+};
+
+/* A fleet of `conf` that is not started; its properties so far are port, node,
+ * store.path and login.anyone=true. Lives until the case ends. NULL: there is
+ * no server to test; the case is skipped. */
+struct fleet *fleet_new(const char *conf);
+/* Sets a property, or replaces it. */
+void fleet_define(struct fleet *f, const char *name, const char *value);
+/* Goes on with a copy of the configuration in which `from` (it stands there)
+ * was replaced by `to`. */
+bool fleet_edit(struct fleet *f, const char *from, const char *to);
+/* Starts `count` instances; false when one is not ready within 20 s. */
+bool fleet_start(struct fleet *f, unsigned count);
+/* The same with fleet_new before it; NULL as there, or when it failed (the
+ * case has then failed too). */
+struct fleet *fleet_run(const char *conf, unsigned count);
+/* The i-th instance, counted round. */
+struct server *fleet_server(struct fleet *f, unsigned i);
+/* Instance i anew, on the port that it had. */
+bool fleet_restart(struct fleet *f, unsigned i);
+/* The file of the SQLite store. */
+const char *fleet_database(const struct fleet *f, char out[320]);
+void fleet_end(void);
+
+/* The case NAME_on_WHERE: run(fleet) on a fleet of conf. */
+#define FLEET_CASE(name, where, conf, count)                                   \
+    static void name##_on_##where(void)                                        \
+    {                                                                          \
+        struct fleet *fleet = fleet_run(conf, count);                          \
+        if (fleet)                                                             \
+            name(fleet);                                                       \
+    }
+/* On three instances over SQLite, and on one that keeps sessions itself. */
+#define FLEET_CASES(name)                                                      \
+    FLEET_CASE(name, sqlite, "sqlite.xml", 3)                                  \
+    FLEET_CASE(name, standard, "standard.xml", 1)
+#define FLEET_ENTRIES(name) CASE(name##_on_sqlite), CASE(name##_on_standard)
+
+void server_kill(struct server *s); /* -9 */
+void server_signal(struct server *s, int signal);
+/* Its exit status, or -1: ended by a signal, or not within ms (then killed). */
+int server_wait(struct server *s, int ms);
+/* SIGTERM and server_wait. */
+int server_stop(struct server *s);
+bool server_runs(const struct server *s);
+/* Has it said this (or does it within ms)? */
+bool server_said(struct server *s, const char *text, int ms);
+/* How many lines of its log contain text. */
+unsigned server_said_times(struct server *s, const char *text);
+
+/* Calls `holds` over and over, at most ms, until it is true. */
+bool eventually(int ms, bool (*holds)(void *user), void *user);
+/* Milliseconds, monotonic. */
+long long clock_ms(void);
+/* $NAME as a number, or `otherwise`. */
+int setting_number(const char *name, int otherwise);
+
+#endif
