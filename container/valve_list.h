@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The valves that are compiled in: X(the const struct valve_kind). */
+X(access_log_valve)
+X(remote_addr_valve)
