@@ -124,6 +124,8 @@ struct entry *persistent_absorb(struct persistent *p,
 
     if (mono > now.mono)
         mono = now.mono;
+    if (entry && copy_of(entry)->flight)
+        persistent_rebase(entry, record);
     if (!entry) {
         entry = table_insert(stripe, record, ended ? now.mono : mono);
         if (ended)

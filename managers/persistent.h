@@ -16,8 +16,9 @@
  *           (onStoreOutage="local"), is ENTRY_BUSY: it is not removed.
  *         - UNAVAILABLE undoes what was applied since the last put that is
  *           known to be stored. UNCERTAIN keeps it, so that the next add
- *           continues behind slot values that may be stored; only an end is
- *           taken back, and the next attach asks the store. */
+ *           continues behind slot values that may be stored, and sends it
+ *           again with the next tick; only an end is taken back, and the next
+ *           attach asks the store. */
 #ifndef MARGAY_MANAGERS_PERSISTENT_H
 #define MARGAY_MANAGERS_PERSISTENT_H
 
@@ -79,6 +80,10 @@ struct entry *persistent_absorb(struct persistent *p,
                                 struct entry *entry, struct record *record,
                                 int64_t access_wall, uint64_t version,
                                 struct instant now);
+
+/* The entry has a flight and is about to absorb what is stored: an undo must
+ * not go back behind that, since the version says that it is included. */
+void persistent_rebase(struct entry *entry, struct record *stored);
 
 enum rc persistent_write(struct manager *m, struct manager_write *w);
 /* Tells the store of the entry's access, when nobody else is about to. */

@@ -121,6 +121,17 @@ static void flight_free(struct flight **flight)
     free(f);
 }
 
+void persistent_rebase(struct entry *e, struct record *stored)
+{
+    struct flight *f = copy_of(e)->flight;
+    struct record *base = f->base;
+
+    f->base = base && record_kind(base) == record_kind(stored)
+                  ? record_merge(base, stored)
+                  : record_ref(stored);
+    record_unref(&base);
+}
+
 static void set_saved(struct persistent *p, struct entry *e)
 {
     if (e->flags & ENTRY_UNSAVED)
@@ -336,8 +347,9 @@ static void undo(struct flight *f, struct table_stripe *stripe,
     manager_arm(&f->p->base, stripe, e, f->now);
 }
 
-/* May be stored, may not: counts go on behind it, an end is taken back until
- * the store says. */
+/* May be stored, may not: counts go on behind it, and it is sent again once
+ * the store answers, so that all copies come to agree; an end is taken back
+ * until the store says. */
 static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
                            struct entry *e)
 {
@@ -350,6 +362,8 @@ static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
     if (before) {
         table_replace(stripe, e, record_ref(before));
         table_set_idle(stripe, e, false);
+    } else {
+        set_unsaved(f->p, e);
     }
     e->flags &= ~(uint32_t)ENTRY_ENDING;
     manager_arm(&f->p->base, stripe, e, f->now);
