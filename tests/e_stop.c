@@ -229,7 +229,7 @@ static void an_orderly_restart_with_a_file_loses_nothing(void)
 /* The best of five, since others use this machine too. */
 static void it_is_ready_soon(struct fleet *f)
 {
-    int best = -1, limit = 30 * setting_number("MARGAY_TEST_SLOWNESS", 1);
+    int best = -1, limit = 30 * slowness();
     for (int n = 0; n < 5; n++) {
         struct server *s = fleet_server(f, 0);
         CHECK_INT(server_stop(s), 0);

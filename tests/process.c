@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define READY_MS 20000
-#define STOP_MS 15000
+#define STOP_MS 20000
 #define FLEETS 4
 
 /* CUnit's teardown has no argument, so what runs stands here. */
@@ -46,9 +46,15 @@ int setting_number(const char *name, int otherwise)
     return text && *text ? atoi(text) : otherwise;
 }
 
+int slowness(void)
+{
+    int times = setting_number("MARGAY_TEST_SLOWNESS", 1);
+    return times > 0 ? times : 1;
+}
+
 bool eventually(int ms, bool (*holds)(void *user), void *user)
 {
-    long long end = clock_ms() + ms;
+    long long end = clock_ms() + (long long)ms * slowness();
     while (!holds(user)) {
         if (clock_ms() > end)
             return false;
@@ -300,12 +306,16 @@ struct fleet *fleet_new(const char *conf)
         unit_skip("no server at %s: run make check or set MARGAY_STAGE", path);
         return NULL;
     }
-    running.failures = CU_get_number_of_failure_records();
+    running.failures =
+        slot ? running.failures : CU_get_number_of_failure_records();
     struct fleet *f = running.fleets[slot] = mem_zero(sizeof *f);
     snprintf(f->conf, sizeof f->conf, "%s", conf);
     snprintf(f->dir, sizeof f->dir, "%s/fleet-XXXXXX", unit_tmpdir());
     if (!mkdtemp(f->dir))
         abort();
+    /* A sanitizer slows the server down, not the clock. */
+    snprintf(path, sizeof path, "%d", slowness());
+    fleet_define(f, "waitTimeout", path);
     fleet_define(f, "login.anyone", "true");
     fleet_define(f, "store.path", fleet_database(f, path));
     return f;
@@ -382,10 +392,22 @@ bool fleet_restart(struct fleet *f, unsigned i)
     return server_start(f, fleet_server(f, i));
 }
 
-static void server_release(struct server *s, bool show)
+/* What no server ever says, whatever happens to it. */
+static const char *const unheard_of[] = {
+    "AddressSanitizer", "LeakSanitizer", "ThreadSanitizer",
+    "runtime error:",   "Assertion",     "Fatal error in GNU libmicrohttpd"};
+
+/* Every case ends with an orderly stop of what still runs. */
+static void server_end(struct server *s)
 {
     if (s->pid > 0)
-        server_kill(s);
+        CHECK_INT(server_wait(s, STOP_MS), 0);
+    for (size_t i = 0; i < sizeof unheard_of / sizeof unheard_of[0]; i++)
+        CHECK_INT(server_said_times(s, unheard_of[i]), 0);
+}
+
+static void server_release(struct server *s, bool show)
+{
     if (show && s->log)
         printf("--- %s said ---\n%s---\n", s->node, s->log);
     free(s->log);
@@ -393,14 +415,37 @@ static void server_release(struct server *s, bool show)
     pthread_cond_destroy(&s->said);
 }
 
-void fleet_end(void)
+static void fleet_each(void (*each)(struct fleet *f))
+{
+    for (unsigned n = 0; n < FLEETS; n++)
+        if (running.fleets[n])
+            each(running.fleets[n]);
+}
+
+static void fleet_signal(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->count; i++)
+        server_signal(&f->servers[i], SIGTERM);
+}
+
+static void fleet_wait(struct fleet *f)
+{
+    for (unsigned i = 0; i < f->count; i++)
+        server_end(&f->servers[i]);
+}
+
+static void fleet_release(struct fleet *f)
 {
     bool show = CU_get_number_of_failure_records() > running.failures;
-    for (unsigned n = 0; n < FLEETS; n++) {
-        struct fleet *f = running.fleets[n];
-        for (unsigned i = 0; f && i < f->count; i++)
-            server_release(&f->servers[i], show);
-        free(f);
-        running.fleets[n] = NULL;
-    }
+    for (unsigned i = 0; i < f->count; i++)
+        server_release(&f->servers[i], show);
+    free(f);
+}
+
+void fleet_end(void)
+{
+    fleet_each(fleet_signal);
+    fleet_each(fleet_wait);
+    fleet_each(fleet_release);
+    memset(running.fleets, 0, sizeof running.fleets);
 }

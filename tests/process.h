@@ -6,11 +6,11 @@
  *         ports of the system's choice, waits for the ready line, keeps what
  *         they say, stops them. A fleet is one to eight instances that keep
  *         their sessions in one place.
- * Owns    fleet_end, to be given as `after` to UNIT_MAIN_AROUND, ends whatever
- *         still runs after a case, and shows what the servers said when the
- *         case failed. A test that dies takes its servers along.
- * Waits   Each has a deadline and ends as soon as its condition holds.
- * Threads The thread that runs the case. */
+ * Owns    fleet_end, to be given as `after` to UNIT_MAIN_AROUND, stops whatever
+ *         still runs after a case (exit status 0, and no sanitizer complained,
+ *         or the case fails), and shows what the servers said if it failed. A
+ * test that dies takes its servers along. Waits   Each has a deadline and ends
+ * as soon as its condition holds. Threads The thread that runs the case. */
 #ifndef MARGAY_TESTS_PROCESS_H
 #define MARGAY_TESTS_PROCESS_H
 
@@ -93,11 +93,14 @@ bool server_said(struct server *s, const char *text, int ms);
 /* How many lines of its log contain text. */
 unsigned server_said_times(struct server *s, const char *text);
 
-/* Calls `holds` over and over, at most ms, until it is true. */
+/* Calls `holds` over and over, at most ms (times slowness), until it is true.
+ */
 bool eventually(int ms, bool (*holds)(void *user), void *user);
 /* Milliseconds, monotonic. */
 long long clock_ms(void);
 /* $NAME as a number, or `otherwise`. */
 int setting_number(const char *name, int otherwise);
+/* How many times slower things may be: $MARGAY_TEST_SLOWNESS, else 1. */
+int slowness(void);
 
 #endif
