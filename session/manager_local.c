@@ -151,21 +151,43 @@ static void entry_merge(struct table_stripe *stripe, struct entry *entry,
     table_replace(stripe, entry, record_merge(entry->record, delta));
 }
 
-static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
-                            struct entry *entry, struct manager_write *w)
+/* Where nobody else is to hear of it, the delta need not be written out. */
+static bool apply_here(struct manager *m, struct table_stripe *stripe,
+                       struct entry *entry, struct manager_write *w)
+{
+    if (!(m->ops->flags & MANAGER_LOCAL) || w->delta)
+        return false;
+    table_replace(stripe, entry,
+                  record_apply(entry->record, w->changes, w->now.wall,
+                               manager_writer(m, w->id)));
+    if (changes_find(w->changes, key_field(FIELD_MAX_INACTIVE)) ||
+        changes_find(w->changes, key_field(FIELD_MAX_LIFETIME)))
+        manager_arm(m, stripe, entry, w->now);
+    return true;
+}
+
+static void apply_delta(struct manager *m, struct table_stripe *stripe,
+                        struct entry *entry, struct manager_write *w)
 {
     if (!w->delta)
         w->delta = record_delta(entry->record, w->changes, w->now.wall,
                                 manager_writer(m, w->id));
+    if (!w->delta)
+        return;
+    entry_merge(stripe, entry, w->delta);
+    if (changes_limits(w->delta))
+        manager_arm(m, stripe, entry, w->now);
+}
+
+static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
+                            struct entry *entry, struct manager_write *w)
+{
     if (entry->access < w->now.mono)
         entry->access = w->now.mono;
     if (entry->idle)
         revive(m, stripe, entry, w->now);
-    if (w->delta) {
-        entry_merge(stripe, entry, w->delta);
-        if (changes_limits(w->delta))
-            manager_arm(m, stripe, entry, w->now);
-    }
+    if (!apply_here(m, stripe, entry, w))
+        apply_delta(m, stripe, entry, w);
     w->after = record_ref(entry->record);
     return RC_OK;
 }

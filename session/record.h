@@ -91,6 +91,12 @@ struct record *record_new(enum record_kind kind, const uint8_t id[ID_SIZE],
 struct record *record_delta(const struct record *base,
                             const struct changes *changes, int64_t now_wall,
                             uint64_t node);
+/* record_merge(base, record_delta(base, ...)) in one step, for who has no use
+ * for the delta. base is no tombstone. Returns a new reference, to base when
+ * nothing is left to say. */
+struct record *record_apply(struct record *base,
+                            const struct changes *changes, int64_t now_wall,
+                            uint64_t node);
 /* The tombstone delta of a decided end. new_id: with RENAMED, else NULL. */
 struct record *record_end_delta(const struct record *base,
                                 enum reason reason,

@@ -100,44 +100,63 @@ static int by_key(const void *x, const void *y)
                        ((const struct reg *)y)->key);
 }
 
+/* Changes as registers, sorted; their values lie in a block beside them. */
+struct drawn {
+    struct regs regs;
+    struct pack_writer values;
+    uint8_t own_node[8];
+};
+
+static void draw(struct drawn *d, const struct record *base,
+                 const struct changes *changes, int64_t time, uint64_t node)
+{
+    uint64_t swapped = __builtin_bswap64(node);
+    struct regs *regs = &d->regs;
+
+    memcpy(d->own_node, &swapped, sizeof d->own_node);
+    regs_init(regs);
+    pack_init(&d->values, changes->bytes + 64);
+    for (const struct change *c = changes->first; c; c = c->next) {
+        struct reg reg;
+        size_t at = d->values.len;
+        if (!delta_reg(&d->values, &reg, c, base, time, node))
+            continue;
+        /* the block may still move: an offset until all is written */
+        reg.value = (const uint8_t *)(uintptr_t)at;
+        reg.value_len = (uint32_t)(d->values.len - at);
+        reg.nodes = d->own_node;
+        reg.node_count = 1;
+        reg.raw = NULL;
+        reg.other = NULL;
+        *regs_add(regs) = reg;
+    }
+    for (size_t i = 0; i < regs->count; i++)
+        regs->items[i].value =
+            d->values.data + (uintptr_t)regs->items[i].value;
+    if (regs->count > 1)
+        qsort(regs->items, regs->count, sizeof *regs->items, by_key);
+}
+
+static void drawn_release(struct drawn *d)
+{
+    pack_release(&d->values);
+    regs_release(&d->regs);
+}
+
 static struct record *build_changes(const struct head *head,
                                     const struct record *base,
                                     const struct changes *changes,
                                     int64_t time, uint64_t node)
 {
-    struct pack_writer values;
-    struct regs regs;
+    struct drawn d;
     struct record *r = NULL;
-    uint8_t own_node[8];
-    uint64_t swapped = __builtin_bswap64(node);
 
-    memcpy(own_node, &swapped, sizeof own_node);
-    regs_init(&regs);
-    pack_init(&values, changes->bytes + 64);
-    for (const struct change *c = changes->first; c; c = c->next) {
-        struct reg reg;
-        size_t at = values.len;
-        if (!delta_reg(&values, &reg, c, base, time, node))
-            continue;
-        /* the block may still move: an offset until all is written */
-        reg.value = (const uint8_t *)(uintptr_t)at;
-        reg.value_len = (uint32_t)(values.len - at);
-        reg.nodes = own_node;
-        reg.node_count = 1;
-        reg.raw = NULL;
-        reg.other = NULL;
-        *regs_add(&regs) = reg;
-    }
-    for (size_t i = 0; i < regs.count; i++)
-        regs.items[i].value = values.data + (uintptr_t)regs.items[i].value;
-    if (regs.count > 1)
-        qsort(regs.items, regs.count, sizeof *regs.items, by_key);
+    draw(&d, base, changes, time, node);
     if (head->kind == RECORD_USER)
-        regs_keep_newest(&regs);
-    if (regs.count || head->whole)
-        r = record_build(head, regs.items, regs.count);
-    pack_release(&values);
-    regs_release(&regs);
+        regs_keep_newest(&d.regs);
+    if (d.regs.count || head->whole)
+        r = record_build(head, d.regs.items, d.regs.count);
+    drawn_release(&d);
     return r;
 }
 
@@ -172,6 +191,32 @@ struct record *record_delta(const struct record *base,
     struct head head = delta_head(base);
     return build_changes(&head, base, changes, next_stamp(base, now_wall),
                          node);
+}
+
+struct record *record_apply(struct record *base,
+                            const struct changes *changes, int64_t now_wall,
+                            uint64_t node)
+{
+    struct drawn d;
+    struct regs old, out;
+    struct head head;
+
+    assert(!record_ended(base, NULL));
+    draw(&d, base, changes, next_stamp(base, now_wall), node);
+    if (d.regs.count == 0) {
+        drawn_release(&d);
+        return record_ref(base);
+    }
+    regs_read(&old, &head, base);
+    regs_init(&out);
+    regs_merge(&out, &old, &d.regs);
+    if (head.kind == RECORD_USER)
+        regs_keep_newest(&out);
+    struct record *r = record_build(&head, out.items, out.count);
+    regs_release(&out);
+    regs_release(&old);
+    drawn_release(&d);
+    return r;
 }
 
 struct record *record_end_delta(const struct record *base,

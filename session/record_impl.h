@@ -99,6 +99,10 @@ struct regs {
 void regs_init(struct regs *r);
 void regs_release(struct regs *r);
 struct reg *regs_add(struct regs *r);
+/* The registers of a record; they refer to it. */
+void regs_read(struct regs *regs, struct head *head, const struct record *r);
+/* The join of two sorted rows, neither of them a tombstone's. */
+void regs_merge(struct regs *out, const struct regs *a, const struct regs *b);
 /* Of attributes: the RECORD_USER_SESSIONS with the highest stamps. */
 void regs_keep_newest(struct regs *r);
 

@@ -83,8 +83,7 @@ static void merge_key(struct regs *out, const struct reg *a,
     }
 }
 
-static void merge_rows(struct regs *out, const struct regs *a,
-                       const struct regs *b)
+void regs_merge(struct regs *out, const struct regs *a, const struct regs *b)
 {
     size_t i = 0, j = 0;
 
@@ -139,8 +138,7 @@ void regs_keep_newest(struct regs *regs)
     free(order);
 }
 
-static void read_regs(struct regs *regs, struct head *head,
-                      const struct record *r)
+void regs_read(struct regs *regs, struct head *head, const struct record *r)
 {
     struct walk w;
 
@@ -181,8 +179,8 @@ struct record *record_merge(struct record *a, struct record *b)
 
     if (record_equal(a, b))
         return record_ref(a);
-    read_regs(&ra, &head, a);
-    read_regs(&rb, &other, b);
+    regs_read(&ra, &head, a);
+    regs_read(&rb, &other, b);
     assert(head.kind == other.kind && id_equal(head.id, other.id));
     head.whole |= other.whole;
     if (other.birth < head.birth)
@@ -192,7 +190,7 @@ struct record *record_merge(struct record *a, struct record *b)
         merged = record_build(&head, first_end(&ra, &rb), 1);
     } else {
         regs_init(&out);
-        merge_rows(&out, &ra, &rb);
+        regs_merge(&out, &ra, &rb);
         if (head.kind == RECORD_USER)
             regs_keep_newest(&out);
         merged = record_build(&head, out.items, out.count);

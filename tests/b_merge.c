@@ -384,6 +384,19 @@ static void create(struct history *h, unsigned node)
     apply(h, node, op);
 }
 
+/* record_apply is the delta and its merge in one step. */
+static void in_one_step(struct history *h, struct record *base,
+                        struct record *delta, struct record *applied)
+{
+    struct record *merged =
+        delta ? record_merge(base, delta) : record_ref(base);
+
+    if (!record_equal(applied, merged))
+        wrong(h, "record_apply is not the merge of the delta");
+    record_unref(&merged);
+    record_unref(&applied);
+}
+
 static void change(struct history *h, unsigned node)
 {
     struct op *op = &h->ops[h->op_count];
@@ -397,6 +410,8 @@ static void change(struct history *h, unsigned node)
     any_changes(h, op, r->known, &c);
     op_stamp(op, now > newest ? now : newest + 1, h->node_numbers[node]);
     op->delta = record_delta(r->record, &c, now, h->node_numbers[node]);
+    in_one_step(h, r->record, op->delta,
+                record_apply(r->record, &c, now, h->node_numbers[node]));
     changes_release(&c);
     if ((op->delta != NULL) != (op->write_count != 0))
         wrong(h, "a delta that says nothing, or none that should");
