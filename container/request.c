@@ -192,7 +192,8 @@ const struct http_field *request_field(const struct http_request *r,
     size_t len = strlen(name);
     for (size_t i = 0; i < r->field_count; i++) {
         const struct http_field *f = &r->fields[i];
-        if (f->name_len == len && !strncasecmp(f->name, name, len) && !index--)
+        if (f->name_len == len && (f->name[0] | 0x20) == (name[0] | 0x20) &&
+            !strncasecmp(f->name, name, len) && !index--)
             return f;
     }
     return NULL;

@@ -3,6 +3,7 @@
 
 #include "container/response.h"
 
+#include "container/format.h"
 #include "container/path.h"
 #include "container/request.h"
 
@@ -64,12 +65,18 @@ static bool is_token(const char *text)
     return at > text && !*at;
 }
 
+/* Controls but the tab, and DEL. */
+static const bool bad_byte[256] = {
+    [0x00 ... 0x08] = true,
+    [0x0a ... 0x1f] = true,
+    [0x7f] = true,
+};
+
 static bool is_field_value(const char *text)
 {
-    for (; *text; text++)
-        if (((uint8_t)*text < 0x20 && *text != '\t') || *text == 0x7f)
-            return false;
-    return true;
+    while (!bad_byte[(uint8_t)*text])
+        text++;
+    return !*text;
 }
 
 /* These would change how the message ends. */
@@ -79,6 +86,8 @@ static bool is_ours(const char *name)
         "Connection", "Content-Length",    "Date",    "Keep-Alive",
         "Trailer",    "Transfer-Encoding", "Upgrade",
     };
+    if (!strchr("cdktuCDKTU", name[0]))
+        return false;
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (!strcasecmp(name, ours[i]))
             return true;
@@ -115,6 +124,11 @@ static void header_append(struct http_response *w, const char *name,
                         request_text(r, value, strlen(value)));
 }
 
+static bool is_content_type(const char *name)
+{
+    return strlen(name) == 12 && !strcasecmp(name, "Content-Type");
+}
+
 static void header_remove(struct http_response *w, const char *name)
 {
     struct response_header **at = &w->headers;
@@ -132,7 +146,7 @@ static void header_remove(struct http_response *w, const char *name)
 
 const char *response_header(const struct http_response *w, const char *name)
 {
-    if (!strcasecmp(name, "Content-Type"))
+    if (is_content_type(name))
         return w->content_type;
     for (const struct response_header *h = w->headers; h; h = h->next)
         if (!strcasecmp(h->name, name))
@@ -146,7 +160,7 @@ enum http_result http_response_set_header(struct http_response *response,
     enum http_result result = header_check(response, name, value);
     if (result != HTTP_OK)
         return result;
-    if (!strcasecmp(name, "Content-Type"))
+    if (is_content_type(name))
         return http_response_set_content_type(response, value);
     header_remove(response, name);
     if (*value)
@@ -160,7 +174,7 @@ enum http_result http_response_add_header(struct http_response *response,
     enum http_result result = header_check(response, name, value);
     if (result != HTTP_OK)
         return result;
-    if (!strcasecmp(name, "Content-Type"))
+    if (is_content_type(name))
         return http_response_set_content_type(response, value);
     if (*value)
         header_append(response, name, value);
@@ -170,11 +184,15 @@ enum http_result http_response_add_header(struct http_response *response,
 enum http_result http_response_set_content_type(struct http_response *response,
                                                 const char *type)
 {
-    enum http_result result = header_check(response, "Content-Type", type);
-    if (result == HTTP_OK)
-        response->content_type =
-            request_text(request_of(response), type, strlen(type));
-    return result;
+    size_t len = type ? strlen(type) : 0;
+    if (!len || !is_field_value(type))
+        return HTTP_INVALID;
+    if (response->committed)
+        return HTTP_ILLEGAL;
+    if (len > RESPONSE_MAX_HEADER / 4)
+        return HTTP_TOO_BIG;
+    response->content_type = request_text(request_of(response), type, len);
+    return HTTP_OK;
 }
 
 /* ---- status and body ---- */
@@ -215,7 +233,7 @@ enum http_result http_response_printf(struct http_response *response,
         return HTTP_ILLEGAL;
     va_list ap;
     va_start(ap, format);
-    bool ok = buf_vaddf(&response->body, format, ap);
+    bool ok = format_add(&response->body, format, ap);
     va_end(ap);
     return ok ? HTTP_OK : HTTP_TOO_BIG;
 }
