@@ -427,10 +427,14 @@ void instance_free(struct instance **instance)
     if (!in)
         return;
     atomic_store(&in->state, INSTANCE_STOPPED);
+    /* a servlet that was left alone at the stop still reads its connector's
+     * options: the threads go first */
+    for (size_t i = 0; i < in->connector_count; i++)
+        connector_stop(in->connectors[i], 0);
+    executor_free(&in->executor);
     while (in->connector_count > 0)
         connector_free(&in->connectors[--in->connector_count]);
     free(in->connectors);
-    executor_free(&in->executor);
     mapper_free(&in->mapper);
     while (in->context_count > 0)
         context_free(&in->contexts[--in->context_count]);

@@ -274,7 +274,7 @@ static void hit_service(struct http_request *request,
     enum http_result result;
     int64_t hits = 0;
     char text[32];
-    char title[64];
+    char title[64] = "";
 
     if (!is_allowed(request, response, GET | POST))
         return;
@@ -287,7 +287,8 @@ static void hit_service(struct http_request *request,
         return;
     }
     snprintf(text, sizeof(text), "%" PRId64, hits);
-    snprintf(title, sizeof(title), "Hit number %" PRId64, hits);
+    if (http_request_wants_html(request))
+        snprintf(title, sizeof(title), "Hit number %" PRId64, hits);
     answer(request, response, 200, text, title);
 }
 
