@@ -185,7 +185,7 @@ static void settle_rider(struct flight *f, struct entry *e,
 {
     struct record_end end;
 
-    if (w->kind == WRITE_CHANGE) {
+    if (w->kind == WRITE_CHANGE || w->kind == WRITE_CREATE) {
         record_unref(&w->after);
         w->after = record_ref(f->sent);
     }

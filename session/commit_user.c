@@ -244,6 +244,8 @@ void commit_user_answer(struct commit_flow *flow)
     case STEP_USER_CREATE:
         if (rc == RC_CONFLICT && ++flow->hops < 8)
             flow->step = STEP_USER_CHANGE;
+        else if (rc == RC_OK) /* somebody else's may have been joined to it */
+            listed(flow);
         else
             finish_user(flow, rc == RC_CONFLICT ? RC_UNAVAILABLE : rc);
         break;

@@ -55,7 +55,9 @@ struct manager_write {
     struct record *before; /* END, IDLE_END OK: what the end replaced; a
                               reference. NULL after IDLE_END: a later access
                               beat it meanwhile */
-    struct record *after;  /* CHANGE OK: what stands there now; a reference */
+    struct record *after;  /* CHANGE OK: what stands there now; a reference.
+                              CREATE OK: the same where another copy may have
+                              created it as well, else NULL */
 
     /* the manager's own while the write is under way */
     struct manager_write *next;

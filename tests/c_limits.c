@@ -140,6 +140,9 @@ static const struct setting oldest_settings[] = {
 static const struct setting reject_settings[] = {
     {"maxSessionsPerUser", "2"}, {"onExceeded", "reject"}, {NULL, NULL}};
 
+static const struct setting one_settings[] = {{"maxSessionsPerUser", "1"},
+                                              {NULL, NULL}};
+
 static enum rc login_fresh(struct world *w, unsigned i, const char *user,
                            uint8_t id[ID_SIZE])
 {
@@ -208,6 +211,32 @@ static void p15_parallel_logins_keep_the_limit(struct world *w)
     for (unsigned i = 0; i < w->count; i++)
         replaced += world_stats(w, i).ended[REASON_REPLACED];
     CHECK_INT(replaced, 38);
+}
+
+static void login_newcomer(struct worker *worker)
+{
+    uint8_t guest[ID_SIZE], id[ID_SIZE];
+    enum rc rc = world_create(worker->w, worker->number, guest);
+    if (rc == RC_OK)
+        rc = world_login(worker->w, worker->number, guest, worker->with, id);
+    worker->answers[rc]++;
+}
+
+/* Nobody has heard of the user: each server makes the record of the first
+ * login on its own. */
+static void p15_the_first_logins_keep_the_limit(struct world *w)
+{
+    uint64_t replaced = 0;
+    for (unsigned round = 0; round < 30; round++) {
+        struct worker sum;
+        char user[16];
+        snprintf(user, sizeof user, "user%u", round);
+        world_parallel(w, 3, login_newcomer, user, &sum);
+        CHECK_INT(sum.answers[RC_OK] + sum.answers[RC_ENDED], 3);
+    }
+    for (unsigned i = 0; i < w->count; i++)
+        replaced += world_stats(w, i).ended[REASON_REPLACED];
+    CHECK_INT(replaced, 30 * 2);
 }
 
 struct asked {
@@ -435,6 +464,7 @@ static void p24_a_flush_publishes_early(struct world *w)
     S(p15_the_oldest_login_ends, oldest_settings)                              \
     S(p15_the_last_login_is_rejected, reject_settings)                         \
     S(p15_parallel_logins_keep_the_limit, oldest_settings)                     \
+    S(p15_the_first_logins_keep_the_limit, one_settings)                       \
     S(p16_an_id_of_a_users_record_finds_nothing, oldest_settings)              \
     S(p17_max_active_sessions, active_settings)                                \
     S(p18_max_session_bytes, bytes_settings)                                   \
