@@ -30,6 +30,8 @@ static void drop_delta(struct commit_flow *flow)
 
 static void finish(struct commit_flow *flow, enum rc rc)
 {
+    if (rc == RC_UNAVAILABLE && flow->s && flow->s->flushed)
+        rc = RC_UNCERTAIN; /* a part was done */
     flow->rc = rc;
     flow->step = STEP_DONE;
     if (rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN || rc == RC_TOOBIG)
@@ -261,7 +263,7 @@ static void answer(struct commit_flow *flow)
 static void write_done(struct manager_write *w);
 static void find_done(struct find_op *op);
 
-static void flow_free(struct commit_flow **flow)
+void commit_flow_free(struct commit_flow **flow)
 {
     struct commit_flow *f = *flow;
 
@@ -273,12 +275,49 @@ static void flow_free(struct commit_flow **flow)
     free(f);
 }
 
+/* What the session asks for; STEP_DONE: nothing. */
+enum commit_step commit_first_step(const struct session *s)
+{
+    bool published = s->record != NULL;
+
+    if (s->state == SESSION_ENDED)
+        return published ? STEP_END : STEP_DONE;
+    if (!published)
+        return STEP_CREATE;
+    if (s->renaming)
+        return STEP_RENAME_CREATE;
+    if (!changes_empty(&s->changes))
+        return STEP_CHANGE;
+    return STEP_DONE;
+}
+
+/* All flushes have their answers. */
+static void go_on_flushed(struct commit_flow *flow)
+{
+    struct session *s = flow->s;
+
+    if (s->flush_rc == RC_OK) {
+        flow->step = commit_first_step(s);
+    } else if (s->flush_rc == RC_ENDED) {
+        finish_ended(flow, s->flush_reason);
+    } else {
+        finish(flow, s->flush_rc);
+        err_set(&flow->err, flow->rc, "what was flushed was not kept");
+    }
+}
+
 /* Takes steps until all is done (true) or a write is under way (false; the
  * flow then belongs to whoever completes it). */
 static bool flow_turn(struct commit_flow *flow)
 {
     while (flow->step != STEP_DONE) {
         enum rc rc;
+        if (flow->step == STEP_FLUSHED) {
+            if (!commit_flush_wait(flow))
+                return false;
+            go_on_flushed(flow);
+            continue;
+        }
         if (flow->step == STEP_USER_LOOK) {
             commit_user_prepare(flow);
             flow->find.done = find_done;
@@ -324,26 +363,29 @@ static enum rc flow_finish(struct commit_flow *flow)
         op->err = flow->err;
         op->flow = NULL;
     }
-    flow_free(&flow);
+    commit_flow_free(&flow);
     return rc;
 }
 
-static void flow_go_on(struct commit_flow *flow)
+void commit_flow_go_on(struct commit_flow *flow)
 {
     struct commit_op *op = flow->op;
 
     if (!flow_turn(flow))
         return;
+    if (!op) {
+        commit_flush_answered(flow);
+        return;
+    }
     flow_finish(flow);
-    if (op)
-        op->done(op);
+    op->done(op);
 }
 
 static void write_done(struct manager_write *w)
 {
     struct commit_flow *flow = (struct commit_flow *)w;
     answer(flow);
-    flow_go_on(flow);
+    commit_flow_go_on(flow);
 }
 
 static void find_done(struct find_op *op)
@@ -352,10 +394,10 @@ static void find_done(struct find_op *op)
         (struct commit_flow *)((char *)op -
                                offsetof(struct commit_flow, find));
     commit_user_looked(flow);
-    flow_go_on(flow);
+    commit_flow_go_on(flow);
 }
 
-static struct commit_flow *flow_new(struct manager *m, struct session *s,
+struct commit_flow *commit_flow_new(struct manager *m, struct session *s,
                                     struct instant now)
 {
     struct commit_flow *flow = mem_alloc(sizeof *flow);
@@ -376,26 +418,12 @@ static struct commit_flow *flow_new(struct manager *m, struct session *s,
     return flow;
 }
 
-/* What the session asks for; STEP_DONE: nothing. */
-static enum commit_step first_step(const struct session *s)
-{
-    bool published = s->record != NULL;
-
-    if (s->state == SESSION_ENDED)
-        return published ? STEP_END : STEP_DONE;
-    if (!published)
-        return STEP_CREATE;
-    if (s->renaming)
-        return STEP_RENAME_CREATE;
-    if (!changes_empty(&s->changes))
-        return STEP_CHANGE;
-    return STEP_DONE;
-}
-
 enum rc manager_commit(struct manager *m, struct commit_op *op)
 {
     struct session *s = op->session;
-    enum commit_step step = first_step(s);
+    enum commit_step step = s->flushes || s->flush_rc != RC_OK
+                                ? STEP_FLUSHED
+                                : commit_first_step(s);
 
     count_one(&m->counters->commits);
     op->rc = RC_OK;
@@ -403,51 +431,10 @@ enum rc manager_commit(struct manager *m, struct commit_op *op)
     if (step == STEP_DONE)
         return RC_OK;
     count_one(&m->counters->commits_changed);
-    struct commit_flow *flow = flow_new(m, s, op->now);
+    struct commit_flow *flow = commit_flow_new(m, s, op->now);
     flow->op = op;
     flow->step = step;
     if (!flow_turn(flow))
         return RC_PENDING;
     return flow_finish(flow);
-}
-
-/* The request goes on with what it published as its snapshot. The slots of
- * counters in it are for its own eyes: what is published is made from the
- * changes, where the session is kept. */
-static void view_as_published(struct manager *m, struct session *s,
-                              struct instant now)
-{
-    uint64_t writer = manager_writer(m, s->id);
-    struct record *next;
-
-    if (!s->record) {
-        next = record_new(RECORD_SESSION, s->id, s->birth, &s->changes,
-                          writer);
-    } else {
-        struct record *delta =
-            record_delta(s->record, &s->changes, now.wall, writer);
-        if (!delta)
-            return;
-        next = record_merge(s->record, delta);
-        record_unref(&delta);
-    }
-    session_pin(s, next);
-}
-
-void manager_flush(struct manager *m, struct session *s, struct instant now)
-{
-    enum commit_step step = first_step(s);
-
-    /* an end, a new id, a login: these wait for the end of the request */
-    if ((step != STEP_CREATE && step != STEP_CHANGE) || s->login)
-        return;
-    struct commit_flow *flow = flow_new(m, s, now);
-    flow->step = step;
-    flow->s = NULL;
-    changes_copy(&flow->own, &s->changes);
-    flow->changes = &flow->own;
-    view_as_published(m, s, now);
-    changes_clear(&s->changes);
-    s->created = s->created && step == STEP_CREATE;
-    flow_go_on(flow);
 }

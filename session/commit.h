@@ -6,6 +6,7 @@
  *         flow keeps where it stands. `next` prepares the next write or says
  *         that all is done; `answer` looks at what came back.
  *
+ *             flushed before     the answers of that, first of all
  *             created            CREATE
  *             changed            CHANGE        (renamed meanwhile: follow)
  *             ended              END           (renamed meanwhile: follow)
@@ -23,6 +24,7 @@
 #include "session/manager_counters.h"
 
 enum commit_step {
+    STEP_FLUSHED, /* waits for what this request published before */
     STEP_CREATE,
     STEP_CHANGE,
     STEP_END,
@@ -48,8 +50,8 @@ struct user_session {
 struct commit_flow {
     struct manager_write w; /* first: w.done gets the flow back */
     struct manager *m;
-    struct commit_op *op; /* NULL: nobody waits (flush) */
-    struct session *s;    /* NULL with flush */
+    struct commit_op *op; /* NULL: a flush */
+    struct session *s;    /* NULL: a flush */
     const struct changes *changes;
     struct instant now;
     enum commit_step step;
@@ -61,6 +63,10 @@ struct commit_flow {
     uint8_t user_key[ID_SIZE];
     struct user_session *others;
     size_t other_count, other_at;
+    /* a flush */
+    struct commit_flow *next;   /* of the session's */
+    struct commit_flow *waiter; /* the commit that needs its answer */
+    atomic_int meet;            /* commit_flush.c */
     /* the answer */
     enum rc rc;
     enum reason reason;
@@ -70,6 +76,20 @@ struct commit_flow {
     struct find_op find; /* STEP_USER_LOOK */
     struct err err;
 };
+
+/* commit.c */
+enum commit_step commit_first_step(const struct session *s);
+struct commit_flow *commit_flow_new(struct manager *m, struct session *s,
+                                    struct instant now);
+void commit_flow_free(struct commit_flow **flow);
+/* Takes steps; when all are done the flow is answered, and may be gone. */
+void commit_flow_go_on(struct commit_flow *flow);
+
+/* commit_flush.c. A flush has its answer: */
+void commit_flush_answered(struct commit_flow *flow);
+/* STEP_FLUSHED: false while an answer is missing; the flow then goes on with
+ * it. Else session.flush_rc says how they went. */
+bool commit_flush_wait(struct commit_flow *flow);
 
 /* commit_user.c: the part of a login that keeps the user's record. Each sets
  * flow->step to what comes next. */

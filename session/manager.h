@@ -135,10 +135,11 @@ void manager_attach(struct manager *m, struct find_op *op, struct session *s);
  * maxActiveSessions is reached. */
 enum rc manager_create(struct manager *m, struct instant now, void *user_data,
                        struct session *s, struct err *err);
-/* Nothing changed: RC_OK at once. The session stays attached (it can still be
- * read); its record is the one that was committed. */
+/* Once, at the end of the request. Nothing changed: RC_OK at once. The session
+ * stays attached: it can still be read, as this request saw it. */
 enum rc manager_commit(struct manager *m, struct commit_op *op);
-/* Publishes what changed so far; nobody waits for it. */
+/* Publishes what changed so far, and does not wait: the commit does, and
+ * answers for it. */
 void manager_flush(struct manager *m, struct session *s, struct instant now);
 
 /* Once a second: ends what is due. Costs what is due. */

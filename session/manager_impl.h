@@ -144,6 +144,8 @@ struct manager_ops {
 void session_tell_end(struct session *s, enum reason reason);
 /* Another snapshot in place of the present one, which stays readable. */
 void session_pin(struct session *s, struct record *next);
+/* The request ends without the answers of its flushes. */
+void commit_flush_leave(struct session *s);
 
 /* ---- for managers: what they share ---- */
 

@@ -403,6 +403,7 @@ void session_pin(struct session *s, struct record *next)
 
 void session_detach(struct session *s)
 {
+    commit_flush_leave(s);
     for (size_t i = 0; i < s->pinned_count; i++)
         record_unref(&s->pinned[i]);
     free(s->pinned);

@@ -29,6 +29,7 @@
 #include "session/record.h"
 
 struct manager;
+struct commit_flow;
 
 enum session_state {
     SESSION_NONE,    /* not attached */
@@ -48,9 +49,13 @@ struct session {
     enum reason end_reason;
     uint8_t id[ID_SIZE];      /* under which it is known to others */
     uint8_t next_id[ID_SIZE]; /* renaming: under which it goes on */
-    struct record *record;    /* snapshot; NULL until the commit of a creation */
+    struct record *record;    /* snapshot; NULL: nobody has heard of it yet */
     struct record **pinned;   /* older snapshots that were handed out */
     size_t pinned_count;
+    struct commit_flow *flushes; /* whose answers were not taken yet */
+    enum rc flush_rc;            /* of one that was not OK */
+    enum reason flush_reason;    /* ENDED */
+    bool flushed;                /* one was OK */
     struct changes changes;
     int64_t birth;            /* wall ms */
     int64_t last_access;      /* wall ms, of the request before this one */

@@ -216,6 +216,77 @@ static void p34_a_failed_login_leaves_an_id_that_lives(struct world *w)
     CU_ASSERT(failed > 0);
 }
 
+static void flush_put(struct visit *v, struct world *w, const char *name)
+{
+    visit_set(v, name, name);
+    manager_flush(v->manager, &v->s, w->now);
+}
+
+static void p35_a_commit_answers_for_what_was_flushed(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE], created[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    weather_fail_next_put(w, FAILING_UNAVAILABLE);
+    flush_put(&v, w, "a");
+    CHECK_INT(visit_commit(&v, w), RC_UNAVAILABLE);
+    visit_end(&v);
+    CU_ASSERT(world_holds(w, 1, id, "a", ""));
+
+    /* What came before it is done, what comes after it not even tried. */
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    flush_put(&v, w, "b");
+    CU_ASSERT(world_settle(w));
+    weather_fail_next_put(w, FAILING_UNAVAILABLE);
+    flush_put(&v, w, "c");
+    CU_ASSERT(world_settle(w));
+    visit_set(&v, "d", "d");
+    CHECK_INT(visit_commit(&v, w), RC_UNCERTAIN);
+    visit_end(&v);
+    CU_ASSERT(world_holds(w, 1, id, "b", "b"));
+    CU_ASSERT(world_holds(w, 1, id, "c", ""));
+    CU_ASSERT(world_holds(w, 1, id, "d", ""));
+
+    CHECK_INT_FATAL(visit_create(&v, w, 0), RC_OK);
+    weather_fail_next_put(w, FAILING_UNAVAILABLE);
+    flush_put(&v, w, "a");
+    CHECK_INT(visit_commit(&v, w), RC_UNAVAILABLE);
+    memcpy(created, session_id(&v.s), ID_SIZE);
+    visit_end(&v);
+    CHECK_INT(world_look(w, 0, created, NULL), RC_ABSENT);
+}
+
+static void p35_a_commit_waits_for_what_was_flushed(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    atomic_store(&w->faults.delay_ms, 20);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    flush_put(&v, w, "a");
+    flush_put(&v, w, "b");
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    CU_ASSERT(world_holds(w, 1, id, "a", "a"));
+    CU_ASSERT(world_holds(w, 1, id, "b", "b"));
+
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    flush_put(&v, w, "c");
+    CHECK_INT(session_invalidate(&v.s, REASON_LOGOUT, NULL), RC_OK);
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    CHECK_INT(world_look(w, 1, id, NULL), RC_ABSENT);
+
+    /* A request that ends without a commit leaves its flush behind. */
+    CHECK_INT_FATAL(visit_create(&v, w, 0), RC_OK);
+    flush_put(&v, w, "a");
+    memcpy(id, session_id(&v.s), ID_SIZE);
+    visit_end(&v);
+    CU_ASSERT(world_settle(w));
+    CU_ASSERT(world_holds(w, 1, id, "a", "a"));
+}
+
 /* ---- onStoreOutage="local" ---- */
 
 static const struct setting local[] = {{"onStoreOutage", "local"},
@@ -314,6 +385,8 @@ static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
     S(p33_nothing_acknowledged_is_lost, NULL)                                  \
     S(p33_no_acknowledged_attribute_is_lost, NULL)                             \
     S(p34_a_failed_login_leaves_an_id_that_lives, NULL)                        \
+    S(p35_a_commit_answers_for_what_was_flushed, NULL)                         \
+    S(p35_a_commit_waits_for_what_was_flushed, NULL)                           \
     S(p40_a_local_copy_serves_on, local)                                       \
     S(p41_changes_merge_when_the_store_returns, local)                         \
     S(p42_a_logout_meanwhile_is_final, local)                                  \
