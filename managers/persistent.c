@@ -90,7 +90,7 @@ int64_t persistent_expiry(const struct persistent *p,
     enum reason reason;
 
     record_life(record, &life);
-    if (life.ended || life.idle_ended)
+    if (life.ended || manager_idle_end_holds(&life, access_mono, now))
         return now.wall + KEEP_ROW_MS;
     int64_t due = manager_due(&p->base, &life, access_mono, now, &reason);
     if (due == INT64_MAX)
@@ -102,12 +102,11 @@ int64_t persistent_expiry(const struct persistent *p,
 static void absorb_idle(struct persistent *p, struct table_stripe *stripe,
                         struct entry *entry, struct instant now)
 {
-    struct record_end end;
-    bool idle = !record_ended(entry->record, NULL) &&
-                record_idle_ended(entry->record, NULL) &&
-                manager_liveness(&p->base, entry->record, entry->access, now,
-                                 &end) != RC_OK;
+    struct record_life life;
 
+    record_life(entry->record, &life);
+    bool idle =
+        !life.ended && manager_idle_end_holds(&life, entry->access, now);
     if (idle && !entry->idle)
         table_arm(stripe, entry, now.mono + p->base.keep_ended_ms);
     table_set_idle(stripe, entry, idle);
@@ -398,15 +397,16 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
     struct persistent *p = user;
     struct instant now = instant_read();
     struct record *record;
+    struct record_life life;
     struct record_end end;
     int64_t access;
 
     if (!persistent_decode(p, id, bytes, len, &record, &access))
         return;
-    bool told = record_ended(record, NULL) || record_idle_ended(record, NULL);
-    if (!told &&
-        manager_liveness(&p->base, record, instant_mono_of(now, access), now,
-                         &end) != RC_OK)
+    int64_t mono = instant_mono_of(now, access);
+    record_life(record, &life);
+    if (!life.ended && !manager_idle_end_holds(&life, mono, now) &&
+        manager_liveness(&p->base, record, mono, now, &end) != RC_OK)
         manager_tell_end(&p->base, record, end.reason, now);
     record_unref(&record);
 }

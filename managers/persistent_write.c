@@ -270,10 +270,13 @@ static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
                              struct outcome *o)
 {
     struct manager *m = &f->p->base;
+    struct record_life life;
     bool live =
         manager_liveness(m, other, e->access, f->now, &o->end) == RC_OK;
 
-    if (!live && !record_idle_ended(other, NULL))
+    record_life(other, &life);
+    if ((e->flags & ENTRY_UNSAVED) ||
+        (!live && !manager_idle_end_holds(&life, e->access, f->now)))
         return false;
     table_replace(stripe, e, other);
     table_set_idle(stripe, e, !live);

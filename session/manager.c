@@ -352,7 +352,7 @@ static enum due due_of(struct manager *m, const struct entry *e,
         return *when > now.mono ? DUE_LATER : DUE_FORGET;
     }
     /* the timer of an idle end was set to the moment to forget it */
-    if (life.idle_ended &&
+    if (e->idle &&
         manager_liveness(m, e->record, e->access, now, &end) != RC_OK)
         return DUE_FORGET;
     *when = manager_due(m, &life, e->access, now, reason);

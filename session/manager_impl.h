@@ -170,10 +170,12 @@ enum rc manager_apply(struct manager *m, struct table_stripe *stripe,
  * other copies. RC_ABSENT, RC_CONFLICT (CREATE) besides. */
 enum rc manager_write_local(struct manager *m, struct manager_write *w);
 
-/* RC_OK: live. RC_ENDED: over; *end says why (reason, new id). access_wall:
- * the last access of which this copy knows. An idle end holds unless that is
- * later by more than a second, the smallest accessInterval (clocks of one
- * machine are read a little apart). */
+/* Has it an idle end that no later access beat? access_mono: the last one of
+ * which this copy knows. It must be later by more than a second, the smallest
+ * accessInterval (clocks of one machine are read a little apart). */
+bool manager_idle_end_holds(const struct record_life *life,
+                            int64_t access_mono, struct instant now);
+/* RC_OK: live. RC_ENDED: over; *end says why (reason, new id). */
 enum rc manager_liveness(const struct manager *m, const struct record *record,
                          int64_t access_mono, struct instant now,
                          struct record_end *end);

@@ -64,6 +64,13 @@ int64_t manager_due(const struct manager *m, const struct record_life *life,
     return due;
 }
 
+bool manager_idle_end_holds(const struct record_life *life,
+                            int64_t access_mono, struct instant now)
+{
+    return life->idle_ended && instant_wall_of(now, access_mono) <=
+                                   life->idle_access + ACCESS_TOLERANCE_MS;
+}
+
 enum rc manager_liveness(const struct manager *m, const struct record *record,
                          int64_t access_mono, struct instant now,
                          struct record_end *end)
@@ -76,8 +83,7 @@ enum rc manager_liveness(const struct manager *m, const struct record *record,
         record_ended(record, end);
         return RC_ENDED;
     }
-    if (life.idle_ended && instant_wall_of(now, access_mono) <=
-                               life.idle_access + ACCESS_TOLERANCE_MS) {
+    if (manager_idle_end_holds(&life, access_mono, now)) {
         *end = (struct record_end){.reason = REASON_IDLE};
         return RC_ENDED;
     }
@@ -87,7 +93,15 @@ enum rc manager_liveness(const struct manager *m, const struct record *record,
     return RC_ENDED;
 }
 
-/* A later access beat its idle end. */
+/* The access of a change may be later than the idle end and beat it. */
+static bool beats_idle_end(const struct entry *entry, struct instant now)
+{
+    struct record_life life;
+
+    record_life(entry->record, &life);
+    return !manager_idle_end_holds(&life, entry->access, now);
+}
+
 static void revive(struct manager *m, struct table_stripe *stripe,
                    struct entry *entry, struct instant now)
 {
@@ -184,6 +198,10 @@ static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
 {
     if (entry->access < w->now.mono)
         entry->access = w->now.mono;
+    if (entry->idle && !beats_idle_end(entry, w->now)) {
+        w->ended = (struct record_end){.reason = REASON_IDLE};
+        return RC_ENDED;
+    }
     if (entry->idle)
         revive(m, stripe, entry, w->now);
     if (!apply_here(m, stripe, entry, w))

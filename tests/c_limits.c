@@ -92,6 +92,67 @@ static void p12_an_idle_limit_of_its_own(struct world *w)
     CHECK_INT(world_look(w, 1, forever, NULL), RC_OK);
 }
 
+/* A request that began before the idle end is an access after it. */
+static void p12_what_came_back_ends_once_more(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    enum reason reason;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    world_pass(w, 100000 + grace_ms(w) + 1000);
+    CHECK_INT(idle_ends(w), 1);
+    visit_set(&v, "k", "back");
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CU_ASSERT(world_holds(w, i, id, "k", "back"));
+    CU_ASSERT(world_settle(w));
+
+    /* It lives as long as any other, */
+    for (int n = 0; n < 20; n++) {
+        world_pass(w, 4900);
+        world_tick(w);
+    }
+    CU_ASSERT(world_holds(w, 0, id, "k", "back"));
+    CU_ASSERT(world_settle(w));
+    /* and ends like any other. */
+    world_pass(w, 100000 + grace_ms(w) + 1000);
+    for (int n = 0; n < 20; n++) {
+        world_tick(w);
+        CU_ASSERT(world_settle(w));
+        world_pass(w, 1000);
+    }
+    CHECK_INT(idle_ends(w), 2);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, id, &reason), RC_ABSENT);
+        CHECK_INT(reason, REASON_IDLE);
+    }
+}
+
+/* One that was over before the idle end is none: its change is refused, not
+ * acknowledged and forgotten. */
+static void p12_what_is_not_later_brings_nothing_back(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    struct instant began = w->now;
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    world_pass(w, 100000 + grace_ms(w) + 1000);
+    CHECK_INT(idle_ends(w), 1);
+    CU_ASSERT(world_settle(w));
+    struct instant now = w->now;
+    w->now = began;
+    visit_set(&v, "k", "too late");
+    CHECK_INT(visit_commit(&v, w), RC_ENDED);
+    CHECK_INT(v.reason, REASON_IDLE);
+    visit_end(&v);
+    w->now = now;
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+}
+
 static void p13_every_request_is_an_access(struct world *w)
 {
     uint8_t id[ID_SIZE];
@@ -459,6 +520,8 @@ static void p24_a_flush_publishes_early(struct world *w)
     S(p12_idle_ends_never_early, idle_settings)                                \
     S(p12_idle_ends_never_late, idle_settings)                                 \
     S(p12_an_idle_limit_of_its_own, idle_settings)                             \
+    S(p12_what_came_back_ends_once_more, idle_settings)                        \
+    S(p12_what_is_not_later_brings_nothing_back, idle_settings)                \
     S(p13_every_request_is_an_access, idle_settings)                           \
     S(p14_a_lifetime_ends_all_use, lifetime_settings)                          \
     S(p15_the_oldest_login_ends, oldest_settings)                              \
