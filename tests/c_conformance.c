@@ -192,7 +192,7 @@ static void race_logout(struct worker *worker)
     enum rc rc = RC_OK;
     if (worker->number == 0)
         worker->answers[world_end(w, 0, worker->with, REASON_LOGOUT)]++;
-    while (worker->number > 0 && rc == RC_OK)
+    for (int n = 0; worker->number > 0 && rc == RC_OK && n < 2000; n++)
         rc = world_hit(w, worker->number, worker->with, "hits");
     if (worker->number > 0)
         worker->answers[rc]++;
