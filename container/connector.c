@@ -488,6 +488,7 @@ static void hung_up(struct http_connection *k, struct http_request *r)
     }
     waits_leave(&k->connector->waits, &r->wait);
     r->parked = false;
+    flow_drop(r);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **context,

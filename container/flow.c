@@ -286,3 +286,9 @@ bool flow_run(struct http_request *r)
     }
     return true;
 }
+
+void flow_drop(struct http_request *r)
+{
+    if (r->step == FLOW_FOUND && wait_state(&r->wait) == WAIT_ANSWERED)
+        record_unref(&r->find.record);
+}

@@ -20,5 +20,8 @@ struct http_request;
 /* Goes on from where the request is. True: the response is ready. False: it is
  * put aside; the caller does not touch it any more. */
 bool flow_run(struct http_request *r);
+/* Instead, where the client hung up while r was put aside: what an answer
+ * brought meanwhile is dropped. */
+void flow_drop(struct http_request *r);
 
 #endif

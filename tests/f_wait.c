@@ -8,12 +8,16 @@
 #include "tests/site.h"
 #include "tests/unit.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* ---- servlets ---- */
 
@@ -397,6 +401,139 @@ static void the_stop_leaves_a_stuck_servlet(void)
     sem_post(&gate);
 }
 
+/* ---- clients that do not wait ---- */
+
+static int dial(void)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)site->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_FATAL(!connect(fd, (struct sockaddr *)&to, sizeof to));
+    return fd;
+}
+
+static void ask(int fd, const char *path)
+{
+    char text[512];
+    int len =
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n",
+                 path, cookie);
+    (void)!send(fd, text, (size_t)len, MSG_NOSIGNAL);
+}
+
+static unsigned connections(struct site *s)
+{
+    struct connector_stats stats;
+    connector_stats(s->connector, &stats);
+    return (unsigned)stats.connections;
+}
+
+/* Half of them slam the door, which the kernel tells as a reset. */
+static void hang_up(int fd, bool slam)
+{
+    struct linger now = {.l_onoff = 1};
+    if (slam)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+enum { LEAVERS = 8 };
+
+static void ask_and_leave(const char *path, unsigned (*value)(struct site *s))
+{
+    int fds[LEAVERS];
+    for (int i = 0; i < LEAVERS; i++)
+        ask(fds[i] = dial(), path);
+    CU_ASSERT(site_until(site, value, LEAVERS));
+    for (int i = 0; i < LEAVERS; i++)
+        hang_up(fds[i], i % 2);
+}
+
+static void stop_in_time(void)
+{
+    struct stopping stop;
+    int64_t begun = instant_read().mono;
+    stop_begin(&stop, 5000);
+    pthread_join(stop.thread, NULL);
+    CHECK_INT(stop.late, 0);
+    CU_ASSERT(instant_read().mono - begun < 4000);
+}
+
+static void who_hangs_up_during_a_find_leaves_nothing(void)
+{
+    site_start(site);
+    log_in();
+    site_when(site, SITE_HELD, SITE_AT_ONCE);
+    ask_and_leave("/hit", site_waiting);
+    site_release(site); /* with a record, which nobody takes */
+    CU_ASSERT(site_until(site, connections, 0));
+    ask_and_leave("/hit", site_waiting);
+    site_tick(site, 1100);
+    CU_ASSERT(site_until(site, connections, 0));
+    site_release(site);
+    site_when(site, SITE_AT_ONCE, SITE_AT_ONCE);
+    check("/hit", 200, NULL);
+    stop_in_time();
+}
+
+static void who_hangs_up_during_a_commit_has_asked_for_it(void)
+{
+    site_start(site);
+    log_in();
+    site_when(site, SITE_AT_ONCE, SITE_HELD);
+    ask_and_leave("/hit", site_waiting);
+    site_release(site);
+    CU_ASSERT(site_until(site, connections, 0));
+    ask_and_leave("/hit", site_waiting);
+    site_tick(site, 1100);
+    CU_ASSERT(site_until(site, connections, 0));
+    site_release(site);
+    site_when(site, SITE_LATER, SITE_LATER);
+    char text[16];
+    snprintf(text, sizeof text, "%d", 2 * LEAVERS + 1);
+    check("/hit-async", 200, text);
+    stop_in_time();
+}
+
+static void who_hangs_up_during_a_long_servlet_does_not_stop_it(void)
+{
+    site_start(site);
+    log_in();
+    ask_and_leave("/blocked", blocked_count);
+    for (int i = 0; i < LEAVERS; i++)
+        sem_post(&gate);
+    CU_ASSERT(site_until(site, connections, 0));
+    site_when(site, SITE_AT_ONCE, SITE_LATER);
+    ask_and_leave("/blocked", blocked_count);
+    for (int i = 0; i < LEAVERS; i++)
+        sem_post(&gate);
+    CU_ASSERT(site_until(site, connections, 0));
+    site_when(site, SITE_AT_ONCE, SITE_AT_ONCE);
+    char text[16];
+    snprintf(text, sizeof text, "%d", 2 * LEAVERS);
+    check("/see", 200, text);
+    stop_in_time();
+}
+
+static void the_stop_does_not_wait_for_who_hung_up(void)
+{
+    struct stopping stop;
+    site_start(site);
+    log_in();
+    ask_and_leave("/blocked", blocked_count);
+    site_when(site, SITE_HELD, SITE_HELD);
+    ask_and_leave("/hit", site_waiting);
+    stop_begin(&stop, 100);
+    pthread_join(stop.thread, NULL);
+    CHECK_INT(stop.late, 2 * LEAVERS);
+    for (int i = 0; i < LEAVERS; i++)
+        sem_post(&gate);
+}
+
 /* 64 connections that ask as fast as they can; in the midst of it the port
  * closes. Whoever was connected is answered, the others are refused. */
 static atomic_bool go_on;
@@ -489,5 +626,9 @@ UNIT_MAIN_AROUND("wait", before, after, CASE(answers_come_whenever_they_come),
                  CASE(the_stop_answers_who_waits),
                  CASE(the_stop_waits_for_answers),
                  CASE(the_stop_leaves_a_stuck_servlet),
+                 CASE(who_hangs_up_during_a_find_leaves_nothing),
+                 CASE(who_hangs_up_during_a_commit_has_asked_for_it),
+                 CASE(who_hangs_up_during_a_long_servlet_does_not_stop_it),
+                 CASE(the_stop_does_not_wait_for_who_hung_up),
                  CASE(the_stop_under_load_loses_nobody),
                  CASE(parallel_requests_all_count))
