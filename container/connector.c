@@ -9,7 +9,8 @@
  *   stands before the real one, so that it finds only that; the query is cut
  *   off before it is seen. So the memory of a connection, which is zeroed at
  *   every request, need not be twice as large.
- * - A suspended connection must not exist when the daemon stops. */
+ * - A suspended connection must not exist when the daemon stops, nor a call
+ *   that resumes one. */
 #include "config.h"
 
 #include "container/connector.h"
@@ -69,8 +70,8 @@ struct connector {
     unsigned port;
     struct waits waits;
     atomic_bool closing;
-    atomic_size_t suspended;
-    pthread_mutex_t lock; /* connections */
+    atomic_size_t suspended, resuming; /* connections; calls under way */
+    pthread_mutex_t lock;              /* connections */
     struct http_connection *connections;
     atomic_size_t connection_count;
 };
@@ -131,8 +132,8 @@ static void connection_closed(struct connector *c, void **context)
     if (k->next)
         k->next->prev = k->prev;
     *(k->prev ? &k->prev->next : &c->connections) = k->next;
-    pthread_mutex_unlock(&c->lock);
     atomic_fetch_sub(&c->connection_count, 1);
+    pthread_mutex_unlock(&c->lock);
     let_go(k);
     free(k);
     *context = NULL;
@@ -186,7 +187,10 @@ bool connector_take_back(struct http_request *r)
 
 void connector_resume(struct http_request *r)
 {
+    struct connector *c = r->connector;
+    atomic_fetch_add(&c->resuming, 1);
     MHD_resume_connection(connection_of(r)->mhd);
+    atomic_fetch_sub(&c->resuming, 1);
 }
 
 /* ---- sending ---- */
@@ -640,20 +644,24 @@ void connector_close(struct connector *c)
     atomic_store(&c->closing, true);
 }
 
-/* Requests under way, and sockets that hold bytes nobody has read. */
+/* Requests under way, sockets that hold bytes nobody has read, and those that
+ * no thread has taken over from the listener yet. */
 static unsigned count_busy(struct connector *c)
 {
     unsigned busy = 0;
+    size_t opened = 0;
     pthread_mutex_lock(&c->lock);
     for (struct http_connection *k = c->connections; k; k = k->next) {
         int bytes = 0;
+        opened++;
         bool now = atomic_load_explicit(&k->busy, memory_order_acquire);
         if (!now && k->fd >= 0 && !ioctl(k->fd, FIONREAD, &bytes) && bytes > 0)
             now = true;
         busy += now;
     }
+    size_t accepted = atomic_load(&c->connection_count);
     pthread_mutex_unlock(&c->lock);
-    return busy;
+    return busy + (accepted > opened ? (unsigned)(accepted - opened) : 0);
 }
 
 static void pause_ms(int ms)
@@ -679,6 +687,19 @@ static unsigned let_finish(struct connector *c, int64_t until)
     return busy;
 }
 
+/* Each of those that wait gets its 503, and nobody begins to. Who was let in
+ * before is listed until it counts as suspended, and a connection that came
+ * back may still have its waker in libmicrohttpd: hence the order. */
+static void end_waits(struct connector *c)
+{
+    waits_close(&c->waits);
+    while (!waits_empty(&c->waits) || atomic_load(&c->suspended) ||
+           atomic_load(&c->resuming)) {
+        waits_expire(&c->waits, WAIT_FOREVER);
+        pause_ms(LOOK_MS);
+    }
+}
+
 unsigned connector_stop(struct connector *c, int within_ms)
 {
     int64_t until = instant_read().mono + within_ms;
@@ -686,12 +707,7 @@ unsigned connector_stop(struct connector *c, int within_ms)
     if (!c->daemon)
         return 0;
     unsigned late = let_finish(c, until);
-    /* Now nothing may be left that is suspended; each of those gets its 503,
-     * and a moment to take it. */
-    while (atomic_load(&c->suspended)) {
-        waits_expire(&c->waits, WAIT_FOREVER);
-        pause_ms(LOOK_MS);
-    }
+    end_waits(c);
     if (late)
         let_finish(c, instant_read().mono + 10 * LOOK_MS);
     MHD_stop_daemon(c->daemon);

@@ -84,8 +84,9 @@ void connector_stats(struct connector *c, struct connector_stats *out);
 /* ---- for flow.c ---- */
 
 /* The operation of r was answered RC_PENDING, or r is about to be handed to
- * another thread (WAIT_FOREVER). False: go on now. True: r is put aside and
- * not to be touched any more. */
+ * another thread (WAIT_FOREVER). False: go on now; the answer is there, or none
+ * is waited for (WAIT_EXPIRED). True: r is put aside and not to be touched any
+ * more. */
 bool connector_park(struct http_request *r, int64_t deadline);
 /* By a completion. False: it came too late. */
 bool connector_answer(struct http_request *r);

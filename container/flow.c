@@ -168,12 +168,14 @@ static enum flow_step step_dispatch(struct http_request *r, bool *aside)
     r->job.run = run_job;
     r->serving = true;
     wait_open(&r->wait);
-    connector_park(r, WAIT_FOREVER);
-    *aside = true;
-    if (executor_submit(r->instance->executor, &r->job))
-        return FLOW_SERVE;
-    if (connector_take_back(r)) {
-        r->serving = *aside = false;
+    *aside = connector_park(r, WAIT_FOREVER);
+    if (*aside) {
+        if (executor_submit(r->instance->executor, &r->job))
+            return FLOW_SERVE;
+        *aside = !connector_take_back(r);
+    }
+    if (!*aside) {
+        r->serving = false;
         flow_unavailable(r, "Too many requests wait for a thread.");
     }
     request_unref(r);

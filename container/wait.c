@@ -47,7 +47,8 @@ bool waits_enter(struct waits *room, struct wait *w, int64_t deadline)
         return false;
     w->deadline = deadline;
     pthread_mutex_lock(&room->lock);
-    bool full = deadline != WAIT_FOREVER && room->count >= room->max;
+    bool full =
+        room->closed || (deadline != WAIT_FOREVER && room->count >= room->max);
     if (!full)
         list_add(room, w);
     pthread_mutex_unlock(&room->lock);
@@ -120,4 +121,19 @@ size_t waits_expire(struct waits *room, int64_t now)
         count++;
     }
     return count;
+}
+
+void waits_close(struct waits *room)
+{
+    pthread_mutex_lock(&room->lock);
+    room->closed = true;
+    pthread_mutex_unlock(&room->lock);
+}
+
+bool waits_empty(struct waits *room)
+{
+    pthread_mutex_lock(&room->lock);
+    bool empty = !room->first;
+    pthread_mutex_unlock(&room->lock);
+    return empty;
 }

@@ -55,6 +55,7 @@ struct waits {
     struct wait *first, *last;
     size_t count; /* those that have a deadline */
     size_t max;
+    bool closed;
     wait_resume_fn *resume;
     _Atomic uint64_t expired, refused;
 };
@@ -74,8 +75,8 @@ static inline enum wait_state wait_state(const struct wait *w)
 }
 
 /* After RC_PENDING, by the submitter. False: go on without waiting; the state
- * is ANSWERED, or EXPIRED because max already wait. True: listed. A wait
- * FOREVER is always taken in: a queue elsewhere limits those. */
+ * is ANSWERED, or EXPIRED because max already wait or the room is closed. True:
+ * listed. max does not count a wait FOREVER: a queue elsewhere limits those. */
 bool waits_enter(struct waits *room, struct wait *w, int64_t deadline);
 /* Once the request is put aside. True: do not touch it any more, resume will
  * come (or came). False: the answer was faster; no resume comes. */
@@ -89,5 +90,8 @@ bool waits_answer(struct waits *room, struct wait *w);
 bool waits_reopen(struct waits *room, struct wait *w);
 /* Ends what is due; all of it with now = WAIT_FOREVER. Returns how many. */
 size_t waits_expire(struct waits *room, int64_t now);
+/* Nobody is taken in any more; who is in stays until its end. */
+void waits_close(struct waits *room);
+bool waits_empty(struct waits *room);
 
 #endif

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- servlets ---- */
@@ -534,6 +535,43 @@ static void the_stop_does_not_wait_for_who_hung_up(void)
         sem_post(&gate);
 }
 
+static void pause_ms(int ms)
+{
+    struct timespec t = {.tv_nsec = ms * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+/* Connections that stood idle ask one after the other, also in the moment in
+ * which the threads end: libmicrohttpd aborts where one of them waits then. The
+ * stop is late, so it does not wait for silence. */
+static void the_stop_ends_whatever_still_comes(void)
+{
+    enum { SLEEPERS = 150 };
+    struct stopping stop;
+    int fds[SLEEPERS];
+    site_start(site);
+    log_in();
+    for (int i = 0; i < SLEEPERS; i++)
+        fds[i] = dial();
+    CU_ASSERT(site_until(site, connections, SLEEPERS));
+    struct call *c = call_start(site, "/blocked", cookie, NULL);
+    CU_ASSERT(site_until(site, blocked_count, 1));
+    site_when(site, SITE_HELD, SITE_HELD);
+    stop_begin(&stop, 5);
+    check_503(c);
+    call_free(&c);
+    pause_ms(15); /* all that waited has gone */
+    for (int i = 0; i < SLEEPERS; i++) {
+        ask(fds[i], "/hit");
+        pause_ms(1);
+    }
+    pthread_join(stop.thread, NULL);
+    CHECK_INT(stop.late, 1);
+    for (int i = 0; i < SLEEPERS; i++)
+        close(fds[i]);
+    sem_post(&gate);
+}
+
 /* 64 connections that ask as fast as they can; in the midst of it the port
  * closes. Whoever was connected is answered, the others are refused. */
 static atomic_bool go_on;
@@ -630,5 +668,6 @@ UNIT_MAIN_AROUND("wait", before, after, CASE(answers_come_whenever_they_come),
                  CASE(who_hangs_up_during_a_commit_has_asked_for_it),
                  CASE(who_hangs_up_during_a_long_servlet_does_not_stop_it),
                  CASE(the_stop_does_not_wait_for_who_hung_up),
+                 CASE(the_stop_ends_whatever_still_comes),
                  CASE(the_stop_under_load_loses_nobody),
                  CASE(parallel_requests_all_count))
