@@ -204,7 +204,7 @@ static enum rc found_unchanged(struct find_call *fc)
     return rc == RC_CONFLICT ? find_again(fc) : rc;
 }
 
-/* No row. What we alone have (a creation under way, or made while the store
+/* No row. What was never stored (a creation under way, or made while the store
  * was away) counts; a copy of what is no longer stored does not. */
 static enum rc found_none(struct find_call *fc)
 {
@@ -216,7 +216,7 @@ static enum rc found_none(struct find_call *fc)
     enum rc rc = RC_ABSENT;
 
     op->reason = REASON_UNKNOWN;
-    if (e && (copy_of(e)->version == 0 || (e->flags & ENTRY_UNSAVED))) {
+    if (e && copy_of(e)->version == 0) {
         rc = found_entry(fc, stripe, e);
     } else if (e) {
         if (manager_liveness(&p->base, e->record, e->access, op->now,

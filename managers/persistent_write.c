@@ -339,7 +339,7 @@ static void land_absent(struct flight *f, struct table_stripe *stripe,
 static void undo(struct flight *f, struct table_stripe *stripe,
                  struct entry *e)
 {
-    if (copy_of(e)->version == 0) {
+    if (copy_of(e)->version == 0 && !(e->flags & ENTRY_UNSAVED)) {
         table_remove(stripe, e);
         return;
     }
@@ -350,20 +350,29 @@ static void undo(struct flight *f, struct table_stripe *stripe,
     manager_arm(&f->p->base, stripe, e, f->now);
 }
 
+/* What the last end on the list replaced, else `found`. */
+static struct record *last_before(const struct manager_write *list,
+                                  struct record *found)
+{
+    for (; list; list = list->next)
+        if (list->before)
+            found = list->before;
+    return found;
+}
+
 /* May be stored, may not: counts go on behind it, and it is sent again once
  * the store answers, so that all copies come to agree; an end is taken back
  * until the store says. */
 static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
                            struct entry *e)
 {
-    struct record *before = NULL;
+    struct record *before =
+        last_before(f->waiting, last_before(f->riding, NULL));
 
-    for (struct manager_write *w = f->riding; w && !before; w = w->next)
-        before = w->before;
-    for (struct manager_write *w = f->waiting; w && !before; w = w->next)
-        before = w->before;
-    if (before) {
-        table_replace(stripe, e, record_ref(before));
+    if (before && (e->idle || record_ended(e->record, NULL))) {
+        bool based = f->base && record_kind(f->base) == record_kind(before);
+        table_replace(stripe, e, based ? record_merge(before, f->base)
+                                       : record_ref(before));
         table_set_idle(stripe, e, false);
     } else {
         set_unsaved(f->p, e);
@@ -526,6 +535,8 @@ static enum rc write_locked(struct persistent *p, struct table_stripe *stripe,
     if (f) {
         record_unref(&base);
         list_add(&f->waiting, w);
+        if (f->now.mono < w->now.mono)
+            f->now = w->now;
         return RC_PENDING;
     }
     f = flight_new(p, e, base, w->now);
