@@ -33,8 +33,10 @@
 #include <microhttpd.h>
 
 /* Beside the request's header, which may fill max_header_size, a connection's
- * memory holds 64 bytes per header line and the response's header. */
-enum { MEMORY_BESIDE = 4096, LEAST_FOR_RESPONSE = 192 };
+ * memory holds 64 bytes per header line and the response's header: at least
+ * what an ordinary one takes, so that no servlet runs in vain. The status line
+ * and what libmicrohttpd adds are at most BARE_RESPONSE. */
+enum { MEMORY_BESIDE = 4096, LEAST_FOR_RESPONSE = 1024, BARE_RESPONSE = 192 };
 
 /* What is over the limit of a body is still read up to here: a client that is
  * busy sending would not see the answer. Tomcat's maxSwallowSize. */
@@ -58,6 +60,7 @@ struct http_connection {
     atomic_bool busy; /* a header is there and its response not yet gone */
     enum phase phase;
     bool too_big; /* the body */
+    size_t room;  /* for the response's header */
     int64_t swallowed, requests;
     char address[INET6_ADDRSTRLEN];
 };
@@ -250,9 +253,35 @@ static void add_headers(struct http_connection *k, struct MHD_Response *m,
         MHD_add_response_header(m, "Server", c->options.server);
 }
 
+static bool has_room(const struct http_connection *k,
+                     const struct http_response *w)
+{
+    const char *server = k->connector->options.server;
+    size_t need = BARE_RESPONSE + w->header_bytes;
+    if (w->content_type)
+        need += strlen("Content-Type: \r\n") + strlen(w->content_type);
+    if (server)
+        need += strlen("Server: \r\n") + strlen(server);
+    return need <= k->room;
+}
+
+/* libmicrohttpd would close the connection without a word: say it ourselves,
+ * into a socket from which everything before has been sent. */
+static enum MHD_Result send_431(struct http_connection *k)
+{
+    static const char text[] =
+        "HTTP/1.1 431 Request Header Fields Too Large\r\n"
+        "Connection: close\r\nContent-Length: 0\r\n\r\n";
+    metrics_count(k->connector->instance->metrics, (unsigned)k->fd, 431);
+    (void)!send(k->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return MHD_NO;
+}
+
 static enum MHD_Result send_response(struct http_connection *k,
                                      struct http_request *r)
 {
+    if (!has_room(k, &r->response))
+        return send_431(k);
     struct MHD_Response *m = make_response(r);
     if (!m)
         return MHD_NO;
@@ -322,18 +351,25 @@ static enum MHD_Result scan_line(void *cls, enum MHD_ValueKind kind,
     return MHD_YES;
 }
 
-/* 0: the header is fine. */
-static int header_status(const struct connector *c, const struct header_scan *s,
-                         size_t size, const char **why)
+static size_t room_beside(const struct connector *c, size_t size, size_t lines)
 {
-    const struct connector_options *o = &c->options;
+    size_t memory = (size_t)c->options.max_header_size + MEMORY_BESIDE;
+    size_t used = size + 64 * (lines + 3);
+    return memory > used ? memory - used : 0;
+}
+
+/* 0: the header is fine. */
+static int header_status(const struct http_connection *k,
+                         const struct header_scan *s, size_t size,
+                         const char **why)
+{
+    const struct connector_options *o = &k->connector->options;
     const struct http_request *r = s->r;
-    size_t lines = s->lines - 1, memory = (size_t)o->max_header_size;
-    memory += MEMORY_BESIDE - LEAST_FOR_RESPONSE;
+    size_t lines = s->lines - 1;
     *why = NULL;
     if (strlen(r->target) > (size_t)o->max_header_size)
         return 414;
-    if (size > (size_t)o->max_header_size || size + 64 * (lines + 3) > memory)
+    if (size > (size_t)o->max_header_size || k->room < LEAST_FOR_RESPONSE)
         return 431;
     *why = "The request has too many header lines.";
     if (lines > (size_t)o->max_header_count)
@@ -388,8 +424,9 @@ static enum MHD_Result take_header(struct http_connection *k,
     MHD_get_connection_values_n(k->mhd, MHD_HEADER_KIND, scan_line, &s);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(
         k->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
-    int status =
-        header_status(k->connector, &s, info ? info->header_size : 0, &why);
+    size_t size = info ? info->header_size : 0;
+    k->room = room_beside(k->connector, size, s.lines - 1);
+    int status = header_status(k, &s, size, &why);
     k->too_big = s.length > r->body.max;
     if (!status)
         return MHD_YES;

@@ -14,7 +14,8 @@
  * Limits  A header over max_header_size is 431 (a request line alone 414),
  *         more than max_header_count lines 400. Beyond max_header_size there
  *         are 4 KiB for the response header and 64 bytes for each line of the
- *         request's; very many short lines are 431 earlier.
+ *         request's: more than 45 lines in a full header are 431 earlier, and
+ *         so is a response whose own header does not fit beside.
  *         A body over max_post_size is 413.
  * Errors  RC_INVALID, RC_UNAVAILABLE: the address cannot be used, with a
  *         sentence.

@@ -72,6 +72,17 @@ static void headers(struct http_request *r, struct http_response *w)
     http_response_print_html(w, "<a b=\"c\">&'");
 }
 
+/* 2,800 bytes of header. */
+static void talkative(struct http_request *r, struct http_response *w)
+{
+    char value[281];
+    (void)r;
+    memset(value, 'v', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    for (int i = 0; i < 10; i++)
+        http_response_add_header(w, "X-Long", value);
+}
+
 static void redirect(struct http_request *r, struct http_response *w)
 {
     (void)r;
@@ -99,6 +110,7 @@ static const struct site_servlet servlets[] = {
     {"/echo", echo, SESSION_WISH_NONE, false},
     {"/param", param, SESSION_WISH_NONE, false},
     {"/headers", headers, SESSION_WISH_NONE, false},
+    {"/talkative", talkative, SESSION_WISH_NONE, false},
     {"/redirect", redirect, SESSION_WISH_NONE, false},
     {"/fail", fail, SESSION_WISH_NONE, false},
     {"/large", large, SESSION_WISH_NONE, false},
@@ -283,6 +295,39 @@ static void a_header_over_the_limit_is_431(void)
     path = filled("/app/show/", 8200, "");
     CHECK_INT(status_of(path, NULL), 414);
     free(path);
+}
+
+/* A header of that size in so many lines. */
+static int status_of_size(const char *path, size_t size, int lines)
+{
+    static char text[16384];
+    size_t n = (size_t)snprintf(text, sizeof text,
+                                "GET %s HTTP/1.1\r\nHost: a\r\n"
+                                "Connection: close\r\n",
+                                path);
+    for (int i = 3; i < lines; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "X-%d: %d\r\n", i, i);
+    n += (size_t)snprintf(text + n, sizeof text - n, "X-Big: ");
+    memset(text + n, 'b', size - n - 4);
+    memcpy(text + size - 4, "\r\n\r\n", 5);
+    return raw_status(text);
+}
+
+/* Whatever fills the connection's memory, nobody goes without an answer. */
+static void a_full_memory_is_431_as_well(void)
+{
+    site_start(site);
+    CHECK_INT(status_of_size("/app/hello", 8192, 45), 200);
+    CHECK_INT(status_of_size("/app/hello", 8192, 46), 431);
+    CHECK_INT(status_of_size("/app/talkative", 4096, 20), 200);
+    CHECK_INT(status_of_size("/app/talkative", 8192, 5), 200);
+    CHECK_INT(status_of_size("/app/talkative", 8192, 20), 431);
+    for (size_t size = 8000; size < 12400; size += 25)
+        for (int lines = 4; lines < 100; lines += 19) {
+            int status = status_of_size("/app/hello", size, lines);
+            if (status != 431 && (status != 200 || size > 8192))
+                CHECK_INT(status, 431);
+        }
 }
 
 static void header_lines_are_counted(void)
@@ -530,9 +575,9 @@ static void metrics_count_by_status(void)
 UNIT_MAIN_AROUND(
     "http", before, after, CASE(a_request_reaches_its_servlet),
     CASE(what_cannot_be_served_says_why), CASE(a_malformed_header_is_refused),
-    CASE(a_header_over_the_limit_is_431), CASE(header_lines_are_counted),
-    CASE(many_parameters_fit_into_a_header), CASE(bodies_and_forms_are_read),
-    CASE(a_body_over_the_limit_is_413),
+    CASE(a_header_over_the_limit_is_431), CASE(a_full_memory_is_431_as_well),
+    CASE(header_lines_are_counted), CASE(many_parameters_fit_into_a_header),
+    CASE(bodies_and_forms_are_read), CASE(a_body_over_the_limit_is_413),
     CASE(nobody_writes_a_header_line_of_his_own),
     CASE(errors_are_text_or_a_page), CASE(web_xml_may_have_an_error_page),
     CASE(connections_are_kept_and_ended),
