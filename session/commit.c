@@ -126,7 +126,9 @@ static void prepare(struct commit_flow *flow)
 
 static void after_session(struct commit_flow *flow)
 {
-    if (flow->s && flow->s->login)
+    const struct session *s = flow->s;
+
+    if (s && (s->login || (s->renaming && session_user(s))))
         commit_user_begin(flow);
     else
         finish(flow, RC_OK);

@@ -12,8 +12,8 @@
  *             ended              END           (renamed meanwhile: follow)
  *             new id             CREATE new, END old, and CHANGE new with what
  *                                the old one had got in between
- *             login              the same, then the user's record: CHANGE, or
- *                                CREATE when there is none; then END of what
+ *             login, or a        the same, then the user's record: CHANGE, or
+ *             new id of a user   CREATE when there is none; then END of what
  *                                maxSessionsPerUser leaves out
  *
  * Threads Whoever completes a write goes on with the flow: one thread at a

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The sessions of a user are a record of their own: one attribute per session,
- * named by its id, stamped by its login. Written at a login only. */
+ * named by its id, stamped by its login. Written at a login, and when a session
+ * of a user gets a new id: its value is then the moment of its login. */
 #include "config.h"
 
 #include "session/buf.h"
@@ -14,11 +15,23 @@
  * this after the user's last login. */
 #define USER_KEEP_SECONDS (30 * 24 * 3600)
 
+static void take_login(void *user, struct key key, const struct value *value,
+                       int64_t stamp)
+{
+    struct value *login = user;
+
+    (void)value;
+    if (!key.name && key.field == FIELD_USER)
+        *login = (struct value){.type = VALUE_INT, .number = stamp};
+}
+
 static void own_entry(struct commit_flow *flow)
 {
     char text[ID_TEXT_SIZE];
     struct value listed = {.type = VALUE_BOOL, .truth = true};
 
+    if (!flow->s->login)
+        record_each(flow->s->record, take_login, &listed);
     changes_release(&flow->own);
     id_format(flow->id, text);
     changes_set(&flow->own, key_name(text, ID_TEXT_SIZE - 1), &listed);
@@ -115,9 +128,11 @@ static void collect_other(void *user, struct key key,
     struct commit_flow *flow = user;
     uint8_t id[ID_SIZE];
 
-    if (value->type != VALUE_BOOL || !key.name ||
+    if ((value->type != VALUE_BOOL && value->type != VALUE_INT) || !key.name ||
         !id_parse(key.name, key.len, id, NULL, NULL))
         return;
+    if (value->type == VALUE_INT)
+        stamp = value->number;
     flow->others = mem_resize(flow->others, (flow->other_count + 1) *
                                                 sizeof *flow->others);
     struct user_session *o = &flow->others[flow->other_count++];

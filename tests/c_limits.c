@@ -300,6 +300,29 @@ static void p15_the_first_logins_keep_the_limit(struct world *w)
     CHECK_INT(replaced, 30 * 2);
 }
 
+static void p15_a_new_id_is_still_that_login(struct world *w)
+{
+    struct visit v;
+    uint8_t id[3][ID_SIZE], renamed[ID_SIZE];
+    enum reason reason;
+    for (unsigned n = 0; n < 2; n++)
+        CHECK_INT_FATAL(login_fresh(w, n, "kim", id[n]), RC_OK);
+    world_pass(w, 1000);
+    CHECK_INT_FATAL(visit_find(&v, w, 2, id[0]), RC_OK);
+    CHECK_INT(session_change_id(&v.s, NULL), RC_OK);
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    memcpy(renamed, session_id(&v.s), ID_SIZE);
+    visit_end(&v);
+    CHECK_INT_FATAL(login_fresh(w, 2, "kim", id[2]), RC_OK);
+    /* Three sessions, and the login under `renamed` is the oldest. */
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, renamed, &reason), RC_ABSENT);
+        CHECK_INT(reason, REASON_REPLACED);
+        CHECK_INT(world_look(w, i, id[1], NULL), RC_OK);
+        CHECK_INT(world_look(w, i, id[2], NULL), RC_OK);
+    }
+}
+
 struct asked {
     struct store_call call; /* first */
     sem_t gate;
@@ -528,6 +551,7 @@ static void p24_a_flush_publishes_early(struct world *w)
     S(p15_the_last_login_is_rejected, reject_settings)                         \
     S(p15_parallel_logins_keep_the_limit, oldest_settings)                     \
     S(p15_the_first_logins_keep_the_limit, one_settings)                       \
+    S(p15_a_new_id_is_still_that_login, oldest_settings)                       \
     S(p16_an_id_of_a_users_record_finds_nothing, oldest_settings)              \
     S(p17_max_active_sessions, active_settings)                                \
     S(p18_max_session_bytes, bytes_settings)                                   \
