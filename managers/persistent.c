@@ -568,6 +568,7 @@ static enum rc persistent_open(struct manager *m, struct err *err)
         .log = m->env.log, .app = m->env.app, .node = m->env.node};
 
     p->local = o && o->on_store_outage == OUTAGE_LOCAL;
+    m->secret_shared = !p->local;
     return store_open(m->store_ops, m->store_options, &env, &m->store, err);
 }
 

@@ -124,11 +124,24 @@ static void prepare(struct commit_flow *flow)
 
 /* ---- looking at what came back ---- */
 
+/* A login, or a new id of somebody who is logged in. */
+static bool is_listed(const struct session *s)
+{
+    return s->login || (s->renaming && session_user(s));
+}
+
+/* Where logins are counted, one whose place in the count is not known would
+ * make another record of the same user. */
+static bool is_uncounted(const struct manager *m, const struct session *s)
+{
+    return m->secret_shared && m->common.max_sessions_per_user >= 0 &&
+           s->state == SESSION_LIVE && is_listed(s) &&
+           !atomic_load(&m->secret_known);
+}
+
 static void after_session(struct commit_flow *flow)
 {
-    const struct session *s = flow->s;
-
-    if (s && (s->login || (s->renaming && session_user(s))))
+    if (flow->s && is_listed(flow->s))
         commit_user_begin(flow);
     else
         finish(flow, RC_OK);
@@ -432,6 +445,9 @@ enum rc manager_commit(struct manager *m, struct commit_op *op)
     op->flow = NULL;
     if (step == STEP_DONE)
         return RC_OK;
+    if (is_uncounted(m, s))
+        return op->rc = err_set(&op->err, RC_UNAVAILABLE,
+                                "who else is logged in is not known yet");
     count_one(&m->counters->commits_changed);
     struct commit_flow *flow = commit_flow_new(m, s, op->now);
     flow->op = op;

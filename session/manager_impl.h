@@ -82,6 +82,7 @@ struct manager {
     struct table *table;
     uint8_t secret[ID_SIZE];   /* of the keys of users' records, until ... */
     _Atomic(const uint8_t *) secret_known; /* ... a manager knows a shared one */
+    bool secret_shared; /* no login is counted before that */
     int64_t grace_ms;          /* what every copy adds to the idle limit */
     int64_t keep_ended_ms;     /* how long a reason is told; 60 s */
     _Atomic int ready;

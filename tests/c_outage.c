@@ -6,6 +6,8 @@
 
 #include "tests/world.h"
 
+#include "session/manager_impl.h"
+
 #include <sched.h>
 #include <string.h>
 
@@ -293,6 +295,38 @@ static void p35_a_commit_waits_for_what_was_flushed(struct world *w)
     CU_ASSERT(world_holds(w, 1, id, "a", "a"));
 }
 
+static const struct setting one_settings[] = {{"maxSessionsPerUser", "1"},
+                                              {NULL, NULL}};
+
+/* A server that started while the store was away does not know yet under
+ * which key the others list the sessions of a user. */
+static void p36_a_late_start_keeps_the_limit(struct world *w)
+{
+    uint8_t guest[ID_SIZE], first[ID_SIZE], second[ID_SIZE];
+    struct err err;
+    CHECK_INT_FATAL(world_create(w, 0, guest), RC_OK);
+    CHECK_INT_FATAL(world_login(w, 0, guest, "kim", first), RC_OK);
+    struct manager_env env = w->m[1]->env;
+    world_stop(w, 1);
+    weather_down(w);
+    CHECK_INT_FATAL(manager_new(w->ops, &w->common, w->options,
+                                w->fixture->store, w->store_options, &env,
+                                &w->m[1], &err),
+                    RC_OK);
+    CHECK_INT_FATAL(manager_start(w->m[1], w->now, &err), RC_OK);
+    CU_ASSERT_FATAL(weather_clear(w));
+    CHECK_INT_FATAL(world_create(w, 1, guest), RC_OK);
+    CHECK_INT(world_login(w, 1, guest, "kim", second), RC_UNAVAILABLE);
+    CHECK_INT(world_look(w, 1, guest, NULL), RC_OK);
+    while (!atomic_load(&w->m[1]->secret_known)) {
+        world_tick(w);
+        sched_yield();
+    }
+    CHECK_INT(world_login(w, 1, guest, "kim", second), RC_OK);
+    CHECK_INT(world_look(w, 1, first, NULL), RC_ABSENT);
+    CHECK_INT(world_look(w, 0, second, NULL), RC_OK);
+}
+
 /* ---- onStoreOutage="local" ---- */
 
 static const struct setting local[] = {{"onStoreOutage", "local"},
@@ -393,6 +427,7 @@ static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
     S(p34_a_failed_login_leaves_an_id_that_lives, NULL)                        \
     S(p35_a_commit_answers_for_what_was_flushed, NULL)                         \
     S(p35_a_commit_waits_for_what_was_flushed, NULL)                           \
+    S(p36_a_late_start_keeps_the_limit, one_settings)                          \
     S(p40_a_local_copy_serves_on, local)                                       \
     S(p41_changes_merge_when_the_store_returns, local)                         \
     S(p42_a_logout_meanwhile_is_final, local)                                  \
