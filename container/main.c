@@ -145,12 +145,28 @@ static enum rc load(struct command *c, struct loaded *l, notes_fn *warn,
 
 /* ---- run ---- */
 
+/* A log, or sessions saved at the stop: better refused now than lost then. */
+static bool writes_there(const struct context_config *x)
+{
+    const struct manager_config *m = x->level.manager;
+    const struct option *o = option_find(m->kind->options, "pathname");
+    const char *path = NULL;
+
+    if (o && o->kind == OPTION_STRING)
+        path = *(char *const *)((const char *)m->options + o->offset);
+    return x->valves.count > 0 || (path && path[0] && path[0] != '/');
+}
+
 static bool needs_state(const struct command *c,
                         const struct server_config *config)
 {
-    return config->valves.count > 0 ||
-           (properties_asked(c->properties, "store.path") &&
-            !properties_is_set(c->properties, "store.path"));
+    bool needs = config->valves.count > 0 ||
+                 (properties_asked(c->properties, "store.path") &&
+                  !properties_is_set(c->properties, "store.path"));
+
+    for (size_t i = 0; i < config->context_count; i++)
+        needs |= writes_there(config->contexts[i]);
+    return needs;
 }
 
 static const char *shown_name(const struct instance *in)

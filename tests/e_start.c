@@ -318,6 +318,27 @@ static void run_and_stop(void)
     CHECK_INT(st.st_mode & 0777, 0700);
 }
 
+/* A machine on which it never ran: the folder is there before it is needed. */
+static void run_and_save(void)
+{
+    static const char text[] =
+        "<Server><Service name='a'><Connector port='0' address='127.0.0.1'/>"
+        "<Engine name='a'><Manager pathname='saved'/>"
+        "<Host name='localhost' appBase='${webapps}'/></Engine></Service>"
+        "</Server>";
+    char path[PATH_MAX + 64];
+    struct stat st;
+
+    START("run", "-c", write_file(text));
+    CU_ASSERT(wait_for(" ms\n"));
+    snprintf(path, sizeof path, "%s/.local/state/margay", home);
+    CHECK_INT_FATAL(stat(path, &st), 0);
+    CHECK_INT(st.st_mode & 0777, 0700);
+    kill(p.pid, SIGTERM);
+    CHECK_INT(finish(), 0);
+    CU_ASSERT_PTR_NULL(strstr(said(), "ERROR"));
+}
+
 static void interrupt_while_draining(void)
 {
     START("run", "-D", "port=0", "-D", "drain=3600");
@@ -446,6 +467,7 @@ UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
                  CASE(what_is_refused_is_one_line),
                  CASE(what_comes_later_is_one_line),
                  CASE(a_misspelt_property_is_told), CASE(run_and_stop),
-                 CASE(interrupt_while_draining), CASE(a_port_in_use_is_told),
-                 CASE(ready_at_once), CASE(a_cluster_and_its_end),
-                 CASE(a_killed_launcher), CASE(a_cluster_starts_whole_or_not))
+                 CASE(run_and_save), CASE(interrupt_while_draining),
+                 CASE(a_port_in_use_is_told), CASE(ready_at_once),
+                 CASE(a_cluster_and_its_end), CASE(a_killed_launcher),
+                 CASE(a_cluster_starts_whole_or_not))
