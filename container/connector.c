@@ -22,12 +22,14 @@
 #include "container/request.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -153,6 +155,15 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 
 /* ---- waiting ---- */
 
+/* The peer has closed, or the connection is broken. */
+static bool has_left(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 ||
+           (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
 static struct http_connection *connection_of(const struct http_request *r)
 {
     return r->connection;
@@ -165,17 +176,54 @@ static void resume_wait(struct wait *w)
                                 offsetof(struct http_request, wait)));
 }
 
-bool connector_park(struct http_request *r, int64_t deadline)
+static int64_t deadline_of(const struct http_request *r)
+{
+    const struct connector_options *o = r->limits;
+    int64_t ms =
+        o->wait_timeout_ms > 0 ? o->wait_timeout_ms : o->wait_timeout * 1000;
+    return instant_read().mono + ms;
+}
+
+static bool put_aside(struct http_request *r)
 {
     struct connector *c = r->connector;
-    if (!waits_enter(&c->waits, &r->wait, deadline))
-        return false;
     if (!r->parked) {
         r->parked = true;
         atomic_fetch_add(&c->suspended, 1);
         MHD_suspend_connection(connection_of(r)->mhd);
     }
     return waits_park(&c->waits, &r->wait);
+}
+
+bool connector_park(struct http_request *r)
+{
+    return waits_enter(&r->connector->waits, &r->wait, deadline_of(r)) &&
+           put_aside(r);
+}
+
+bool connector_park_job(struct http_request *r)
+{
+    return waits_enter_uncounted(&r->connector->waits, &r->wait,
+                                 deadline_of(r)) &&
+           put_aside(r);
+}
+
+/* The connection is ours as long as the wait is open. A client may also close
+ * its half only and read on: nobody is taken for gone who was served at once.
+ */
+enum connector_turn connector_begin(struct http_request *r)
+{
+    struct waits *waits = &r->connector->waits;
+    if (!waits_reopen(waits, &r->wait))
+        return TURN_LATE;
+    if (r->job.had_to_wait && has_left(connection_of(r)->fd))
+        return TURN_VAIN;
+    r->serving = true;
+    if (waits_enter_uncounted(waits, &r->wait, WAIT_FOREVER) &&
+        waits_park(waits, &r->wait))
+        return TURN_SERVE;
+    r->serving = false;
+    return TURN_VAIN;
 }
 
 bool connector_answer(struct http_request *r)

@@ -84,11 +84,19 @@ void connector_stats(struct connector *c, struct connector_stats *out);
 
 /* ---- for flow.c ---- */
 
-/* The operation of r was answered RC_PENDING, or r is about to be handed to
- * another thread (WAIT_FOREVER). False: go on now; the answer is there, or none
- * is waited for (WAIT_EXPIRED). True: r is put aside and not to be touched any
- * more. */
-bool connector_park(struct http_request *r, int64_t deadline);
+/* The operation of r was answered RC_PENDING. False: go on now; the answer is
+ * there, or none is waited for (WAIT_EXPIRED). True: r is put aside and not to
+ * be touched any more. */
+bool connector_park(struct http_request *r);
+/* The same, where r is about to be handed to a thread of the Executor, which
+ * calls connector_begin before anything else. */
+bool connector_park_job(struct http_request *r);
+enum connector_turn {
+    TURN_SERVE, /* r->serving: as long as it takes */
+    TURN_VAIN,  /* nobody would read the answer, or the server stops: resume */
+    TURN_LATE   /* it was answered 503 meanwhile: do not touch it */
+};
+enum connector_turn connector_begin(struct http_request *r);
 /* By a completion. False: it came too late. */
 bool connector_answer(struct http_request *r);
 /* By the thread that r was handed to. False: nobody waits for it any more. */

@@ -154,6 +154,7 @@ bool executor_submit(struct executor *e, struct executor_job *job)
     bool taken = !e->stopping && e->threads && e->queued < room;
     if (taken) {
         job->next = NULL;
+        job->had_to_wait = e->queued >= e->idle && !more;
         *(e->last ? &e->last->next : &e->first) = job;
         e->last = job;
         e->queued++;

@@ -8,6 +8,10 @@
  *         who are logged in already.
  * Owns    Its threads. A job belongs to the submitter and must stay until run
  *         was called.
+ * Number  Where server.xml names no Executor, four threads per processor, at
+ *         least eight (instance.c). A request that no thread has begun within
+ *         the Connector's waitTimeout is answered 503 instead; one that runs
+ *         is never cut off.
  * Errors  executor_submit answers false when the queue is full: a 503.
  * Threads submit: any. new, stop, free: one. */
 #ifndef MARGAY_CONTAINER_EXECUTOR_H
@@ -33,6 +37,7 @@ extern const struct option executor_option_table[];
 
 struct executor_job {
     struct executor_job *next;
+    bool had_to_wait; /* set by executor_submit: no thread was free */
     void (*run)(struct executor_job *job);
 };
 

@@ -144,6 +144,13 @@ static void run_servlet(struct http_request *r)
     r->mapping.servlet->servlet->service(r, &r->response);
 }
 
+static void come_back(struct http_request *r)
+{
+    r->serving = false;
+    if (flow_run(r))
+        connector_resume(r);
+}
+
 /* On a thread of the Executor. Whoever ended the wait meanwhile has answered
  * the client; then nothing of this is kept. */
 static void run_job(struct executor_job *job)
@@ -151,12 +158,15 @@ static void run_job(struct executor_job *job)
     struct http_request *r =
         (struct http_request *)((char *)job -
                                 offsetof(struct http_request, job));
-    run_servlet(r);
-    if (connector_take_back(r)) {
-        r->serving = false;
-        r->step = FLOW_SERVED;
-        if (flow_run(r))
-            connector_resume(r);
+    enum connector_turn turn = connector_begin(r);
+    if (turn == TURN_VAIN) {
+        come_back(r);
+    } else if (turn == TURN_SERVE) {
+        run_servlet(r);
+        if (connector_take_back(r)) {
+            r->step = FLOW_SERVED;
+            come_back(r);
+        }
     }
     request_unref(r);
 }
@@ -166,19 +176,21 @@ static enum flow_step step_dispatch(struct http_request *r, bool *aside)
     request_keep(r);
     request_ref(r);
     r->job.run = run_job;
-    r->serving = true;
+    r->step = FLOW_QUEUED;
     wait_open(&r->wait);
-    *aside = connector_park(r, WAIT_FOREVER);
+    *aside = connector_park_job(r);
     if (*aside) {
         if (executor_submit(r->instance->executor, &r->job))
-            return FLOW_SERVE;
+            return FLOW_QUEUED;
         *aside = !connector_take_back(r);
     }
-    if (!*aside) {
-        r->serving = false;
-        flow_unavailable(r, "Too many requests wait for a thread.");
-    }
     request_unref(r);
+    return FLOW_QUEUED;
+}
+
+static enum flow_step step_queued(struct http_request *r)
+{
+    flow_unavailable(r, "Too many requests wait for a thread.");
     return FLOW_OUT;
 }
 
@@ -268,6 +280,9 @@ bool flow_run(struct http_request *r)
             break;
         case FLOW_SERVE:
             next = step_serve(r, &aside);
+            break;
+        case FLOW_QUEUED:
+            next = step_queued(r);
             break;
         case FLOW_SERVED:
             next = step_served(r);

@@ -19,14 +19,6 @@ static struct manager *manager_of(const struct http_request *r)
     return request_site(r)->manager;
 }
 
-static int64_t deadline_of(const struct http_request *r)
-{
-    const struct connector_options *o = r->limits;
-    int64_t ms =
-        o->wait_timeout_ms > 0 ? o->wait_timeout_ms : o->wait_timeout * 1000;
-    return instant_read().mono + ms;
-}
-
 /* ---- which ids came ---- */
 
 static void add_id(struct http_request *r, const char *text, size_t len)
@@ -102,7 +94,7 @@ static enum flow_step submit_find(struct http_request *r,
     request_ref(r);
     enum rc rc = manager_find(manager_of(r), op);
     if (rc == RC_PENDING) {
-        *aside = connector_park(r, deadline_of(r));
+        *aside = connector_park(r);
         return FLOW_FOUND;
     }
     op->rc = rc;
@@ -168,7 +160,7 @@ static enum flow_step submit_commit(struct http_request *r, bool *aside)
     request_ref(r);
     enum rc rc = manager_commit(manager_of(r), op);
     if (rc == RC_PENDING) {
-        *aside = connector_park(r, deadline_of(r));
+        *aside = connector_park(r);
         return FLOW_COMMITTED;
     }
     op->rc = rc;

@@ -139,6 +139,15 @@ static enum rc start_valves(struct instance *in, struct err *err)
     return RC_OK;
 }
 
+/* Where no file says how many: most servlets that ask for a thread compute, and
+ * a queue with deadlines is better than a crowd. */
+static int64_t preset_threads(void)
+{
+    int64_t threads = 4 * (int64_t)sysconf(_SC_NPROCESSORS_ONLN);
+
+    return threads > 8 ? threads : 8;
+}
+
 static void start_executor(struct instance *in)
 {
     const struct server_config *config = in->config;
@@ -149,6 +158,7 @@ static void start_executor(struct instance *in)
         return;
     }
     option_defaults(executor_option_table, &preset);
+    preset.max_threads = preset_threads();
     in->executor = executor_new(&preset, &in->log);
     option_release(executor_option_table, &preset);
 }

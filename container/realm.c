@@ -6,9 +6,11 @@
 #include "session/buf.h"
 
 #include <errno.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <crypt.h>
 
@@ -24,6 +26,7 @@ struct realm {
     /* What an unknown user's password is hashed with: a setting of the same
      * cost as the others', of nobody's hash. */
     char dummy[CRYPT_GENSALT_OUTPUT_SIZE];
+    sem_t *turns; /* one per processor */
 };
 
 const struct option realm_option_table[] = {
@@ -239,8 +242,11 @@ enum rc realm_new(const struct realm_options *options, xml_lookup_fn *lookup,
                   struct err *err)
 {
     struct realm *realm = mem_zero(sizeof *realm);
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
     enum rc rc = RC_OK;
 
+    realm->turns = mem_alloc(sizeof *realm->turns);
+    sem_init(realm->turns, 0, processors > 0 ? (unsigned)processors : 1);
     if (options->pathname)
         rc = read_file(realm, options->pathname, lookup, user, notes, err);
     if (rc == RC_OK)
@@ -264,6 +270,8 @@ void realm_free(struct realm **realm)
         free((*realm)->users[i].roles);
     }
     free((*realm)->users);
+    sem_destroy((*realm)->turns);
+    free((*realm)->turns);
     free(*realm);
     *realm = NULL;
 }
@@ -293,7 +301,10 @@ bool realm_authenticate(const struct realm *realm, const char *user,
         return false;
     u = user_find(realm, user);
     data = mem_zero(sizeof *data);
+    while (sem_wait(realm->turns))
+        ;
     hash = crypt_r(password, u ? u->hash : realm->dummy, data);
+    sem_post(realm->turns);
     right = hash && hash[0] != '*' && u && same(hash, u->hash);
     explicit_bzero(data, sizeof *data);
     free(data);

@@ -9,7 +9,8 @@
  *         adds the user `admin` with the roles of the manager application.
  * Costs   A check computes one hash, about 20 ms with yescrypt: an Executor's
  *         work. An unknown user costs the same as a wrong password, and what
- *         is compared is compared whole.
+ *         is compared is compared whole. A yescrypt hash fills 16 MB: no more
+ *         are computed at a time than there are processors, the others wait.
  * Owns    Its users. Passwords in clear are not kept.
  * Errors  RC_ABSENT, RC_UNAVAILABLE: no such file, or not readable;
  *         RC_INVALID: file:line: what and what to do. No text shows a password

@@ -39,9 +39,10 @@ struct http_field {
 
 enum flow_step {
     FLOW_START,
-    FLOW_FIND,  /* the next id is to be looked up */
-    FLOW_FOUND, /* that has been answered */
-    FLOW_SERVE, /* the servlet */
+    FLOW_FIND,   /* the next id is to be looked up */
+    FLOW_FOUND,  /* that has been answered */
+    FLOW_SERVE,  /* the servlet */
+    FLOW_QUEUED, /* no thread of the Executor has begun with it */
     FLOW_SERVED,
     FLOW_COMMIT, /* the next session is to be committed */
     FLOW_COMMITTED,
@@ -78,7 +79,7 @@ struct http_request {
     /* where it is */
     enum flow_step step;
     bool parked;  /* the connection is put aside */
-    bool serving; /* a thread of the Executor has it */
+    bool serving; /* a thread of the Executor runs the servlet */
     struct mapping mapping;
     size_t engine_valves, context_valves; /* whose `in` ran */
     struct executor_job job;

@@ -30,7 +30,7 @@ static void list_add(struct waits *room, struct wait *w)
     *(room->last ? &room->last->next : &room->first) = w;
     room->last = w;
     w->listed = true;
-    room->count += w->deadline != WAIT_FOREVER;
+    room->count += w->counted;
 }
 
 static void list_remove(struct waits *room, struct wait *w)
@@ -38,23 +38,34 @@ static void list_remove(struct waits *room, struct wait *w)
     *(w->prev ? &w->prev->next : &room->first) = w->next;
     *(w->next ? &w->next->prev : &room->last) = w->prev;
     w->listed = false;
-    room->count -= w->deadline != WAIT_FOREVER;
+    room->count -= w->counted;
 }
 
-bool waits_enter(struct waits *room, struct wait *w, int64_t deadline)
+static bool enter(struct waits *room, struct wait *w, int64_t deadline,
+                  bool counted)
 {
     if (wait_state(w) == WAIT_ANSWERED)
         return false;
     w->deadline = deadline;
+    w->counted = counted;
     pthread_mutex_lock(&room->lock);
-    bool full =
-        room->closed || (deadline != WAIT_FOREVER && room->count >= room->max);
+    bool full = room->closed || (counted && room->count >= room->max);
     if (!full)
         list_add(room, w);
     pthread_mutex_unlock(&room->lock);
     if (full && move(w, WAIT_OPEN, WAIT_EXPIRED))
         atomic_fetch_add(&room->refused, 1);
     return !full;
+}
+
+bool waits_enter(struct waits *room, struct wait *w, int64_t deadline)
+{
+    return enter(room, w, deadline, true);
+}
+
+bool waits_enter_uncounted(struct waits *room, struct wait *w, int64_t deadline)
+{
+    return enter(room, w, deadline, false);
 }
 
 bool waits_park(struct waits *room, struct wait *w)

@@ -42,8 +42,9 @@ enum wait_state {
 
 struct wait {
     _Atomic int state; /* enum wait_state */
-    bool listed;       /* the room's lock */
-    int64_t deadline;  /* monotonic ms */
+    bool listed;       /* the room's lock; the same below */
+    bool counted;
+    int64_t deadline; /* monotonic ms */
     struct wait *next, *prev;
 };
 
@@ -53,7 +54,7 @@ typedef void wait_resume_fn(struct wait *w);
 struct waits {
     pthread_mutex_t lock;
     struct wait *first, *last;
-    size_t count; /* those that have a deadline */
+    size_t count; /* of those that max limits */
     size_t max;
     bool closed;
     wait_resume_fn *resume;
@@ -76,8 +77,11 @@ static inline enum wait_state wait_state(const struct wait *w)
 
 /* After RC_PENDING, by the submitter. False: go on without waiting; the state
  * is ANSWERED, or EXPIRED because max already wait or the room is closed. True:
- * listed. max does not count a wait FOREVER: a queue elsewhere limits those. */
+ * listed. */
 bool waits_enter(struct waits *room, struct wait *w, int64_t deadline);
+/* The same without regard to max: a queue elsewhere limits those. */
+bool waits_enter_uncounted(struct waits *room, struct wait *w,
+                           int64_t deadline);
 /* Once the request is put aside. True: do not touch it any more, resume will
  * come (or came). False: the answer was faster; no resume comes. */
 bool waits_park(struct waits *room, struct wait *w);

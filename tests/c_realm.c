@@ -8,9 +8,12 @@
 #include "tests/scratch.h"
 #include "tests/unit.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Of "margay". */
 #define YESCRYPT                                                               \
@@ -200,7 +203,52 @@ static void an_unknown_user_costs_the_same(void)
     CU_ASSERT(unknown > known / 2 && unknown < known * 2);
 }
 
+static void *check_password(void *arg)
+{
+    (void)arg;
+    CU_ASSERT_FALSE(realm_authenticate(realm, "kim", "wrong"));
+    return NULL;
+}
+
+/* kB; 0: the system does not say. */
+static long most_memory(void)
+{
+    char line[128];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "re");
+
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "VmHWM:", 6))
+            kb = strtol(line + 6, NULL, 10);
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+/* Each hash fills 16 MB while it is computed. */
+static void no_more_hashes_than_processors_at_a_time(void)
+{
+    enum { MOST = 256, HASH_KB = 16 << 10 };
+    pthread_t threads[MOST];
+    long processors = sysconf(_SC_NPROCESSORS_ONLN), before_kb;
+    int count = processors * 8 > MOST ? MOST : (int)processors * 8;
+
+    if (processors > MOST / 4)
+        SKIP("too many processors to tell");
+    CHECK_INT_FATAL(read_users("<users><user username='kim' password='" YESCRYPT
+                               "'/></users>"),
+                    RC_OK);
+    before_kb = most_memory();
+    for (int i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, check_password, NULL))
+            abort();
+    for (int i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    CU_ASSERT(most_memory() - before_kb < (processors + 1) * HASH_KB);
+}
+
 UNIT_MAIN_AROUND("realm", before, after, CASE(users_and_roles), CASE(nobody),
                  CASE(a_very_long_password), CASE(admin_by_password),
                  CASE(admin_by_file), CASE(what_is_wrong),
-                 CASE(an_unknown_user_costs_the_same))
+                 CASE(an_unknown_user_costs_the_same),
+                 CASE(no_more_hashes_than_processors_at_a_time))

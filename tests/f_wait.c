@@ -302,15 +302,20 @@ static void the_executor_blocks_nobody(void)
     check("/see", 200, "9");
 }
 
-static void a_full_executor_is_503(void)
+static void one_thread(int64_t queue)
 {
     struct executor_options few;
     option_defaults(executor_option_table, &few);
     few.max_threads = 1;
-    few.max_queue_size = 0;
+    few.max_queue_size = queue;
     executor_free(&site->in.executor);
     site->in.executor = executor_new(&few, &site->in.log);
     option_release(executor_option_table, &few);
+}
+
+static void a_full_executor_is_503(void)
+{
+    one_thread(0);
     site_start(site);
     log_in();
     struct call *c = call_start(site, "/blocked", cookie, NULL);
@@ -321,6 +326,43 @@ static void a_full_executor_is_503(void)
     sem_post(&gate);
     CHECK_INT(call_wait(c), 200);
     call_free(&c);
+}
+
+static unsigned queued(struct site *s)
+{
+    struct executor_stats stats;
+    executor_stats(s->in.executor, &stats);
+    return (unsigned)stats.queued;
+}
+
+/* Who has begun is never cut off; who has not, has waitTimeout. */
+static void who_gets_no_thread_in_time_is_503(void)
+{
+    struct call *late[4];
+    one_thread(100);
+    site_start(site);
+    log_in();
+    struct call *c = call_start(site, "/blocked", cookie, NULL);
+    CU_ASSERT(site_until(site, blocked_count, 1));
+    for (int i = 0; i < 4; i++)
+        late[i] = call_start(site, "/hit-async", cookie, NULL);
+    CU_ASSERT(site_until(site, queued, 4));
+    site_tick(site, 900);
+    check("/none", 200, "none");
+    CHECK_INT(site_waiting(site), 0);
+    site_tick(site, 1100);
+    for (int i = 0; i < 4; i++) {
+        check_503(late[i]);
+        CU_ASSERT_PTR_NULL(call_header(late[i], "Connection", 0));
+        call_free(&late[i]);
+    }
+    site_tick(site, 100000);
+    sem_post(&gate);
+    CHECK_INT(call_wait(c), 200);
+    CHECK_STR(c->body, "1");
+    call_free(&c);
+    check("/hit-async", 200, "2");
+    CHECK_INT(atomic_load(&served), 2);
 }
 
 struct stopping {
@@ -520,6 +562,23 @@ static void who_hangs_up_during_a_long_servlet_does_not_stop_it(void)
     stop_in_time();
 }
 
+static void who_hangs_up_before_a_thread_begins_is_not_served(void)
+{
+    one_thread(100);
+    site_start(site);
+    log_in();
+    struct call *c = call_start(site, "/blocked", cookie, NULL);
+    CU_ASSERT(site_until(site, blocked_count, 1));
+    ask_and_leave("/hit-async", queued);
+    sem_post(&gate);
+    CHECK_INT(call_wait(c), 200);
+    call_free(&c);
+    CU_ASSERT(site_until(site, connections, 0));
+    CHECK_INT(atomic_load(&served), 1);
+    check("/hit-async", 200, "2");
+    stop_in_time();
+}
+
 static void the_stop_does_not_wait_for_who_hung_up(void)
 {
     struct stopping stop;
@@ -653,21 +712,20 @@ static void parallel_requests_all_count(void)
     check("/see", 200, text);
 }
 
-UNIT_MAIN_AROUND("wait", before, after, CASE(answers_come_whenever_they_come),
-                 CASE(a_held_answer_is_waited_for),
-                 CASE(a_find_over_its_time_is_503_without_the_servlet),
-                 CASE(a_commit_over_its_time_is_503_and_may_show_up_later),
-                 CASE(the_wait_lasts_as_long_as_it_says),
-                 CASE(no_more_than_max_waiting_wait),
-                 CASE(a_broken_manager_is_503),
-                 CASE(the_executor_blocks_nobody), CASE(a_full_executor_is_503),
-                 CASE(the_stop_answers_who_waits),
-                 CASE(the_stop_waits_for_answers),
-                 CASE(the_stop_leaves_a_stuck_servlet),
-                 CASE(who_hangs_up_during_a_find_leaves_nothing),
-                 CASE(who_hangs_up_during_a_commit_has_asked_for_it),
-                 CASE(who_hangs_up_during_a_long_servlet_does_not_stop_it),
-                 CASE(the_stop_does_not_wait_for_who_hung_up),
-                 CASE(the_stop_ends_whatever_still_comes),
-                 CASE(the_stop_under_load_loses_nobody),
-                 CASE(parallel_requests_all_count))
+UNIT_MAIN_AROUND(
+    "wait", before, after, CASE(answers_come_whenever_they_come),
+    CASE(a_held_answer_is_waited_for),
+    CASE(a_find_over_its_time_is_503_without_the_servlet),
+    CASE(a_commit_over_its_time_is_503_and_may_show_up_later),
+    CASE(the_wait_lasts_as_long_as_it_says),
+    CASE(no_more_than_max_waiting_wait), CASE(a_broken_manager_is_503),
+    CASE(the_executor_blocks_nobody), CASE(a_full_executor_is_503),
+    CASE(who_gets_no_thread_in_time_is_503), CASE(the_stop_answers_who_waits),
+    CASE(the_stop_waits_for_answers), CASE(the_stop_leaves_a_stuck_servlet),
+    CASE(who_hangs_up_during_a_find_leaves_nothing),
+    CASE(who_hangs_up_during_a_commit_has_asked_for_it),
+    CASE(who_hangs_up_during_a_long_servlet_does_not_stop_it),
+    CASE(who_hangs_up_before_a_thread_begins_is_not_served),
+    CASE(the_stop_does_not_wait_for_who_hung_up),
+    CASE(the_stop_ends_whatever_still_comes),
+    CASE(the_stop_under_load_loses_nobody), CASE(parallel_requests_all_count))
