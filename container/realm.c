@@ -23,9 +23,9 @@ struct realm_user {
 struct realm {
     struct realm_user *users;
     size_t count;
-    /* What an unknown user's password is hashed with: a setting of the same
-     * cost as the others', of nobody's hash. */
-    char dummy[CRYPT_GENSALT_OUTPUT_SIZE];
+    /* What an unknown user's password is hashed with, at the cost of the
+     * others'. A hash is its own setting. */
+    char dummy[CRYPT_OUTPUT_SIZE];
     sem_t *turns; /* one per processor */
 };
 
@@ -178,8 +178,8 @@ static enum rc admin_add(struct realm *realm, const char *password,
         hash = crypt_r(password, setting, data);
     if (!hash || hash[0] == '*')
         rc = err_set(err, RC_INVALID,
-                     "the password of admin cannot be hashed: %s: use at most "
-                     "511 characters",
+                     "adminPassword: cannot be hashed: %s: use at most 511 "
+                     "characters",
                      strerror(errno));
     else
         user_put(realm, "admin", hash, ADMIN_ROLES);
@@ -224,14 +224,10 @@ static enum rc add_admin(struct realm *realm, const struct realm_options *o,
     return RC_OK;
 }
 
-/* The setting is the hash up to and with the last '$'. */
 static void choose_dummy(struct realm *realm)
 {
-    const char *hash = realm->count ? realm->users[0].hash : NULL;
-    const char *end = hash ? strrchr(hash, '$') : NULL;
-
-    if (end && (size_t)(end - hash) + 2 <= sizeof realm->dummy)
-        memcpy(realm->dummy, hash, (size_t)(end - hash) + 1);
+    if (realm->count > 0)
+        snprintf(realm->dummy, sizeof realm->dummy, "%s", realm->users[0].hash);
     else if (!crypt_gensalt_rn("$y$", 0, NULL, 0, realm->dummy,
                                sizeof realm->dummy))
         realm->dummy[0] = '\0';
