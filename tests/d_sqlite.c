@@ -217,6 +217,9 @@ static int full_disk(void)
     MUST(rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN);
     MUST(done > 10);
     MUST(shop_get(&shop, 0) == RC_OK); /* reading needs no room */
+    /* The file's reserve and the log's own room go first. */
+    for (uint64_t i = 50000; fill(&shop, i, &rc) > i + 5; i += 1000)
+        MUST(i < 70000);
     for (uint64_t i = 100000; i < 100010; i++) {
         MUST(fill(&shop, i * 1000, &rc) < i * 1000 + 10);
         MUST(rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN);
@@ -234,8 +237,53 @@ static int full_disk(void)
     return 0;
 }
 
+/* One row that is written again and again by two: the log fills the disk that
+ * the file does not need. */
+static int full_log(void)
+{
+    static const char block[4096];
+    struct shop shop[2];
+    char bytes[1024] = "";
+    uint64_t version = 0;
+    unsigned done = 0, refused = 0;
+    struct stat st;
+    int fd;
+
+    child_open(&shop[0]);
+    child_open(&shop[1]);
+    MUST(shop_put(&shop[0], 1, 0) == RC_OK);
+    fd = open(shelf_path(".filler"), O_WRONLY | O_CREAT, 0600);
+    MUST(ftruncate(fd, 0) == 0);
+    for (unsigned i = 0; i < 4000; i++) {
+        struct ask ask;
+        enum rc rc =
+            ask_put(&shop[i % 2], &ask, 2, version, bytes, sizeof bytes);
+        MUST(rc == RC_OK || rc == RC_UNAVAILABLE);
+        if (rc == RC_OK)
+            version = ask.call.new_version;
+        done += rc == RC_OK;
+        refused += rc != RC_OK;
+        ask_clear(&ask);
+        if (i == 100) /* no room but the log's own from here on */
+            while (write(fd, block, sizeof block) > 0)
+                ;
+    }
+    close(fd);
+    MUST(refused >= 1); /* it was full */
+    MUST(refused < 40); /* and went on all the same */
+    MUST(shop_get(&shop[0], 1) == RC_OK);
+    MUST(stat(shelf_path("-wal"), &st) == 0 && st.st_size < 1024 * 1024);
+    MUST(done == 4000 - refused);
+    MUST(shop_put(&shop[0], 2, version) == RC_OK ||
+         shop_put(&shop[0], 2, version) == RC_OK);
+    shop_close(&shop[1]);
+    shop_close(&shop[0]);
+    puts("done");
+    return 0;
+}
+
 /* A disk of 1 MiB of its own: a mount that ends with this process. */
-static int child_full(void)
+static int child_full(int (*run)(void))
 {
     char dir[512];
 
@@ -250,7 +298,7 @@ static int child_full(void)
         puts("no mount");
         return 77;
     }
-    return full_disk();
+    return run();
 }
 
 static int child_main(const char *mode, const char *where)
@@ -266,7 +314,9 @@ static int child_main(const char *mode, const char *where)
     if (strcmp(mode, "increments") == 0)
         return child_increments();
     if (strcmp(mode, "full") == 0)
-        return child_full();
+        return child_full(full_disk);
+    if (strcmp(mode, "full-log") == 0)
+        return child_full(full_log);
     return 2;
 }
 
@@ -567,9 +617,9 @@ static void everything_is_removed(void)
 
 /* --- among processes ------------------------------------------------------ */
 
-static void a_full_disk(void)
+static void on_a_small_disk(const char *mode)
 {
-    struct child child = child_start("full");
+    struct child child = child_start(mode);
     char line[512] = "";
     int status;
 
@@ -581,6 +631,36 @@ static void a_full_disk(void)
         SKIP("%s", line);
     CHECK_STR(line, "done");
     CHECK_INT(status, 0);
+}
+
+static void a_full_disk(void)
+{
+    on_a_small_disk("full");
+}
+
+static void a_disk_that_the_log_filled(void)
+{
+    on_a_small_disk("full-log");
+}
+
+/* A log of a busy small file is not kept for ever. */
+static void the_log_stays_small(void)
+{
+    struct sqlite_options o = options();
+    char bytes[4096] = "";
+    uint64_t version = 0;
+    struct shop shop;
+    struct stat st;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    for (unsigned i = 0; i < 1500; i++) {
+        struct ask ask;
+        CHECK_INT(ask_put(&shop, &ask, 1, version, bytes, sizeof bytes), RC_OK);
+        version = ask.call.new_version;
+        ask_clear(&ask);
+    }
+    CU_ASSERT(stat(shelf_path("-wal"), &st) == 0 && st.st_size < 1536 * 1024);
+    shop_close(&shop);
 }
 
 static void a_stopped_neighbour_is_not_waited_for(void)
@@ -683,6 +763,8 @@ int main(int argc, char **argv)
         CASE(the_index_is_removed),
         CASE(everything_is_removed),
         CASE(a_full_disk),
+        CASE(a_disk_that_the_log_filled),
+        CASE(the_log_stays_small),
         CASE(a_stopped_neighbour_is_not_waited_for),
         CASE(what_was_acknowledged_survives_kill),
         CASE(eight_processes_never_see_busy),

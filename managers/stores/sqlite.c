@@ -13,11 +13,14 @@
 
 #include <sqlite3.h>
 
-#define FORMAT_APP 0x4d524759 /* application_id: "MRGY" */
-#define FORMAT_KNOWN 1        /* user_version */
-#define BUSY_MS 250           /* for programs that are none of ours */
-#define WAL_PAGES 1000        /* a checkpoint each so many pages, */
-#define WAL_PAGES_HARD 16000  /* one that waits for the readers */
+#define FORMAT_APP 0x4d524759   /* application_id: "MRGY" */
+#define FORMAT_KNOWN 1          /* user_version */
+#define BUSY_MS 250             /* for programs that are none of ours */
+#define WAL_PAGES 250           /* a checkpoint each so many pages, */
+#define WAL_PAGES_HARD 4000     /* one that waits for the readers */
+#define WAL_KEPT "1100000"      /* bytes that an emptied log keeps */
+#define WAL_CALM 16             /* checkpoints without want of room */
+#define FILE_CHUNK (256 * 1024) /* the file grows by; its reserve */
 
 struct reader {
     struct reader *next;
@@ -65,8 +68,11 @@ struct db {
     sqlite3 *db; /* NULL: not open */
     sqlite3_stmt *st[ST_COUNT];
     int wal_pages, wal_next;
+    int wal_step; /* WAL_PAGES, or less after a want of room */
+    int calm;     /* checkpoints since then, modulo WAL_CALM */
 
     atomic_bool broken; /* an error that asks for new connections */
+    atomic_bool full;   /* a want of room, and no write since */
 
     pthread_mutex_t pool_lock; /* guards the rest */
     pthread_cond_t pool_back;  /* lent became 0 */
@@ -84,6 +90,7 @@ static enum rc db_failed(struct db *s, int code, const char *what,
 
     switch (code & 0xff) {
     case SQLITE_FULL:
+        atomic_store(&s->full, true);
         return err_set(err, RC_UNAVAILABLE,
                        "cannot %s %s: the disk is full; make room and it "
                        "goes on by itself",
@@ -358,7 +365,7 @@ static int db_note_wal(void *user, sqlite3 *db, const char *name, int pages)
     (void)db;
     (void)name;
     if (pages < s->wal_pages)
-        s->wal_next = WAL_PAGES; /* it began again at its start */
+        s->wal_next = s->wal_step; /* it began again at its start */
     s->wal_pages = pages;
     return SQLITE_OK;
 }
@@ -381,12 +388,15 @@ static int db_set_up(struct db *s)
                         s->is_full ? "PRAGMA synchronous = FULL"
                                    : "PRAGMA synchronous = NORMAL",
                         NULL, NULL, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_exec(s->db, "PRAGMA journal_size_limit = " WAL_KEPT,
+                            NULL, NULL, NULL);
     sqlite3_wal_hook(s->db, db_note_wal, s);
     for (int i = 0; i < ST_COUNT && code == SQLITE_OK; i++)
         code = sqlite3_prepare_v3(s->db, statement_sql[i], -1,
                                   SQLITE_PREPARE_PERSISTENT, &s->st[i], NULL);
     s->wal_pages = 0;
-    s->wal_next = WAL_PAGES;
+    s->wal_next = s->wal_step = WAL_PAGES;
     return code;
 }
 
@@ -412,11 +422,15 @@ void db_close(struct db *s, bool is_tidy)
 enum rc db_open(struct db *s, bool is_new, struct err *err)
 {
     enum rc rc = is_new ? RC_OK : db_check_header(s, err);
-    int code, moved = 0;
+    int code, moved = 0, chunk = FILE_CHUNK;
 
     if (rc != RC_OK)
         return rc;
     code = db_connect(s, SQLITE_OPEN_READWRITE, &s->db);
+    /* What a full disk must not keep from the file: room for the log. */
+    if (code == SQLITE_OK)
+        code = sqlite3_file_control(s->db, "main", SQLITE_FCNTL_CHUNK_SIZE,
+                                    &chunk);
     if (code == SQLITE_OK && is_new)
         code = db_create(s->db);
     if (code == SQLITE_OK)
@@ -461,8 +475,10 @@ enum rc db_commit(struct db *s, struct err *err)
 {
     int code = st_run(s->st[ST_commit]);
 
-    if (code == SQLITE_OK)
+    if (code == SQLITE_OK) {
+        atomic_store(&s->full, false);
         return RC_OK;
+    }
     db_rollback(s);
     db_failed(s, code, "write", err);
     return code == SQLITE_FULL || (code & 0xff) == SQLITE_BUSY ? RC_UNAVAILABLE
@@ -557,16 +573,52 @@ void db_rows_free(struct db_row **rows)
 
 /* --- the log -------------------------------------------------------------- */
 
+/* What the log has is brought into the file, so that the next write begins at
+ * its start: its room is used again, and not given to whoever fills the disk.
+ * From then on that is done before the log has grown as far. */
+static void db_reuse(struct db *s)
+{
+    int pages = 0;
+    int code = sqlite3_wal_checkpoint_v2(
+        s->db, "main", SQLITE_CHECKPOINT_RESTART, &pages, NULL);
+
+    if (code != SQLITE_OK)
+        return; /* it needs room in the file, too: tried again */
+    atomic_store(&s->full, false);
+    if (pages > 1 && pages / 2 < s->wal_step)
+        s->wal_step = pages / 2;
+    s->wal_pages = 0;
+    s->wal_next = s->wal_step;
+}
+
+/* A step that was shortened grows back, slowly. */
+static void db_calm(struct db *s)
+{
+    s->calm = (s->calm + 1) % WAL_CALM;
+    if (s->calm == 0 && s->wal_step < WAL_PAGES)
+        s->wal_step++;
+}
+
+bool db_is_full(const struct db *s)
+{
+    return s->full;
+}
+
 void db_tidy(struct db *s)
 {
+    if (atomic_load(&s->full)) {
+        db_reuse(s);
+        return;
+    }
     if (s->wal_pages < s->wal_next)
         return;
+    db_calm(s);
     sqlite3_wal_checkpoint_v2(s->db, "main",
                               s->wal_pages < WAL_PAGES_HARD
                                   ? SQLITE_CHECKPOINT_PASSIVE
                                   : SQLITE_CHECKPOINT_TRUNCATE,
                               NULL, NULL);
-    s->wal_next = s->wal_pages + WAL_PAGES;
+    s->wal_next = s->wal_pages + s->wal_step;
 }
 
 enum rc db_save(struct db *s, struct err *err)

@@ -61,8 +61,12 @@ enum rc db_remove_due(struct db *db, int64_t wall, unsigned limit,
                       struct db_row **out, struct err *err);
 void db_rows_free(struct db_row **rows);
 
-/* Brings the log into the file when it has grown; outside a transaction. */
+/* Brings the log into the file when it has grown; outside a transaction. After
+ * a write that found no room (db_is_full, until one is done) at once, and the
+ * log's own room is then used again: a small database whose log filled the
+ * disk goes on by itself. */
 void db_tidy(struct db *db);
+bool db_is_full(const struct db *db);
 /* Brings all of the log into the file, or says that it could not. */
 enum rc db_save(struct db *db, struct err *err);
 

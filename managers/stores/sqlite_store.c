@@ -126,6 +126,18 @@ static enum rc sqlite_save(struct sqlite_store *s, struct err *err)
     return rc;
 }
 
+/* Perhaps the log can give room by now; who waits for the turn comes first. */
+static void sqlite_make_room(struct sqlite_store *s)
+{
+    struct err err;
+
+    if (!db_is_full(s->db) || gate_lock(&s->gate, 0, &err) != RC_OK)
+        return;
+    if (gate_look(&s->gate, &err) == GATE_HOME)
+        db_tidy(s->db);
+    gate_unlock(&s->gate);
+}
+
 static enum rc sqlite_check(struct store_base *base, struct err *err)
 {
     struct sqlite_store *s = (struct sqlite_store *)base;
@@ -140,8 +152,12 @@ static enum rc sqlite_check(struct store_base *base, struct err *err)
         return RC_UNAVAILABLE;
     }
     rc = gate_keep(&s->gate, err);
-    if (rc != RC_OK || (place == GATE_HOME && !db_is_broken(s->db)))
+    if (rc != RC_OK)
         return rc;
+    if (place == GATE_HOME && !db_is_broken(s->db)) {
+        sqlite_make_room(s);
+        return RC_OK;
+    }
     if (place == GATE_LOOSE) {
         rc = sqlite_save(s, err);
         if (rc != RC_OK)
