@@ -39,7 +39,12 @@ char *mem_strdup(const char *text)
 
 char *mem_strndup(const char *text, size_t len)
 {
-    return mem_checked(strndup(text, len));
+    size_t n = strnlen(text, len);
+    char *copy = mem_alloc(n + 1);
+
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    return copy;
 }
 
 void buf_init(struct buf *b, size_t max)
