@@ -7,6 +7,7 @@
 #include "container/request.h"
 #include "container/valve.h"
 
+#include <ctype.h>
 #include <regex.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,22 +44,35 @@ static const struct option remote_addr_options[] = {
 #undef AT
 /* clang-format on */
 
-/* Tomcat's own configuration writes \d, which POSIX does not know. The rest of
- * what stands in such files is the same in both. */
-static void to_posix(struct buf *out, const char *java)
+/* One escape. False: Java has it, and POSIX has not or means another. */
+static bool escape_to_posix(struct buf *out, char c, bool in_set)
 {
-    buf_add_str(out, "^(");
+    if (c == 'd') /* which Tomcat's own configuration writes */
+        return buf_add_str(out, in_set ? "0-9" : "[0-9]");
+    if (!c || isalnum((unsigned char)c) || (in_set && strchr("]-^[\\", c)))
+        return false;
+    if (!in_set)
+        buf_add_char(out, '\\');
+    return buf_add_char(out, c);
+}
+
+/* False: it would match something else than in Java. */
+static bool to_posix(struct buf *out, const char *java)
+{
+    bool in_set = false;
     for (; *java; java++) {
-        if (java[0] == '\\' && java[1] == 'd') {
-            buf_add_str(out, "[0-9]");
-            java++;
-        } else if (java[0] == '\\' && java[1]) {
-            buf_add(out, java++, 2);
-        } else {
-            buf_add_char(out, *java);
+        if (*java == '\\') {
+            if (!escape_to_posix(out, *++java, in_set))
+                return false;
+            continue;
         }
+        if (*java == '[' && in_set) /* sets within sets */
+            return false;
+        if (*java == '[' || *java == ']')
+            in_set = *java == '[';
+        buf_add_char(out, *java);
     }
-    buf_add_str(out, ")$");
+    return !out->full;
 }
 
 static enum rc compile(regex_t *regex, const char *name, const char *text,
@@ -66,12 +80,19 @@ static enum rc compile(regex_t *regex, const char *name, const char *text,
 {
     struct buf pattern;
     char why[128];
+    int bad = -1;
     buf_init(&pattern, 65536);
-    to_posix(&pattern, text);
-    int bad = regcomp(regex, buf_str(&pattern), REG_EXTENDED | REG_NOSUB);
+    if (to_posix(&pattern, text))
+        bad = regcomp(regex, buf_str(&pattern), REG_EXTENDED);
     buf_release(&pattern);
     if (!bad)
         return RC_OK;
+    if (bad < 0)
+        return err_set(err, RC_INVALID,
+                       "%s=\"%.100s\": of Java's escapes there are \\d and "
+                       "those of signs, like \\. (no others, and no sets "
+                       "within sets)",
+                       name, text);
     regerror(bad, regex, why, sizeof why);
     return err_set(err, RC_INVALID,
                    "%s=\"%.100s\" is no regular expression (POSIX extended): "
@@ -103,13 +124,21 @@ static void remote_addr_close(struct valve *v)
         regfree(&f->deny);
 }
 
+/* The whole address: POSIX finds the longest match. */
+static bool matches(const regex_t *regex, const char *address)
+{
+    regmatch_t found;
+    return !regexec(regex, address, 1, &found, 0) && found.rm_so == 0 &&
+           (size_t)found.rm_eo == strlen(address);
+}
+
 /* Without allow, who is not denied may come; without both nobody (Tomcat). */
 static bool may_come(const struct remote_addr *f, const char *address)
 {
-    if (f->has_deny && !regexec(&f->deny, address, 0, NULL, 0))
+    if (f->has_deny && matches(&f->deny, address))
         return false;
     if (f->has_allow)
-        return !regexec(&f->allow, address, 0, NULL, 0);
+        return matches(&f->allow, address);
     return f->has_deny;
 }
 

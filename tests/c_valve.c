@@ -181,6 +181,10 @@ static void addresses_are_let_in_or_refused(void)
     check_address("1.*", "10\\..*", "11.0.0.1", true);
     check_address("1.*", "10\\..*", "21.0.0.1", false);
     check_address(NULL, NULL, "127.0.0.1", false);
+    check_address(NULL, "10[\\.:][\\d.]+", "10.0.0.1", false);
+    check_address(NULL, "10[\\.:][\\d.]+", "100.0.0.1", true);
+    check_address("10|10\\.1", NULL, "10.1", true);
+    check_address("10\\.1|10", NULL, "10.12", false);
 }
 
 static void a_bad_expression_is_refused(void)
@@ -193,6 +197,17 @@ static void a_bad_expression_is_refused(void)
     option_set(kind->options, options, "allow", "1(2", NULL);
     CHECK_INT(valve_new(kind, options, &env, &v, &err), RC_INVALID);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "allow=\"1(2\""));
+    /* What POSIX would read otherwise than Java, so that a deny denies nobody.
+     */
+    static const char *const other[] = {
+        "\\w+", "\\Q10.0\\E.*", "10\\x2e.*", "[a[b]]", "[\\]]", "1)|(2", "1\\",
+    };
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
+        option_set(kind->options, options, "allow", other[i], NULL);
+        err.text[0] = 0;
+        CHECK_INT(valve_new(kind, options, &env, &v, &err), RC_INVALID);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, other[i]));
+    }
     free_options(kind, options);
     CU_ASSERT_PTR_NULL(valve_kind_find("NoSuchValve"));
 }
