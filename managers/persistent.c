@@ -56,6 +56,23 @@ void persistent_encode(struct pack_writer *w, const struct record *record,
     pack_bin(w, record->bytes, record->len);
 }
 
+/* Once per row: whoever sends its id again must not fill the log. */
+static void tell_unreadable(struct persistent *p, const uint8_t id[ID_SIZE],
+                            size_t len, const struct err *err)
+{
+    char text[LOG_ID_SIZE];
+    uint64_t part;
+
+    memcpy(&part, id, sizeof part);
+    if (atomic_exchange(&p->told[part % TOLD_ROWS], part | 1) == (part | 1))
+        return;
+    atomic_fetch_add(&p->unreadable, 1);
+    log_line(p->base.env.log, LOG_ERROR, "manager",
+             "the stored row %s of %s (%zu bytes) cannot be read: %s; it "
+             "counts as absent",
+             log_id(text, id), p->base.env.app, len, err->text);
+}
+
 bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
                        const void *bytes, size_t len, struct record **record,
                        int64_t *access_wall)
@@ -76,9 +93,7 @@ bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
             err_set(&err, RC_INVALID, "it is the record of another id");
         }
     }
-    log_line(p->base.env.log, LOG_ERROR, "manager",
-             "a stored session of %s cannot be read: %s; it counts as absent",
-             p->base.env.app, err.text);
+    tell_unreadable(p, id, len, &err);
     return false;
 }
 
@@ -172,6 +187,8 @@ static enum rc found_entry(struct find_call *fc, struct table_stripe *stripe,
     return rc;
 }
 
+static enum rc found_none(struct find_call *fc);
+
 static enum rc found_row(struct find_call *fc)
 {
     struct persistent *p = fc->p;
@@ -184,7 +201,7 @@ static enum rc found_row(struct find_call *fc)
     free(call->found);
     call->found = NULL;
     if (!ok)
-        return RC_ABSENT;
+        return found_none(fc);
     struct table_stripe *stripe = table_lock(p->base.table, call->id);
     struct entry *e =
         persistent_absorb(p, stripe, table_find(stripe, call->id), record,
@@ -490,7 +507,8 @@ static void secret_known(struct persistent *p)
     atomic_store(&p->base.secret_known, p->shared_secret);
 }
 
-static enum rc secret_put(struct persistent *p)
+/* version: of the row that is none, which it replaces; 0: there is no row. */
+static enum rc secret_put(struct persistent *p, uint64_t version)
 {
     static const uint8_t id[ID_SIZE];
     struct changes c;
@@ -509,7 +527,7 @@ static enum rc secret_put(struct persistent *p)
     persistent_encode(&p->secret_bytes, record, now.wall);
     record_unref(&record);
     changes_release(&c);
-    p->secret_call.version = 0;
+    p->secret_call.version = version;
     p->secret_call.bytes = p->secret_bytes.data;
     p->secret_call.len = p->secret_bytes.len;
     p->secret_call.expiry = now.wall + FOREVER_MS;
@@ -522,14 +540,23 @@ static void secret_answer(struct persistent *p, enum rc rc)
 {
     bool getting = atomic_load(&p->secret_state) == SECRET_GETTING;
 
-    if (getting && rc == RC_ABSENT) {
-        rc = secret_put(p);
-        getting = false;
+    bool known = ((getting && rc == RC_OK) || rc == RC_CONFLICT) &&
+                 secret_take(p);
+    if (getting && (rc == RC_ABSENT || (rc == RC_OK && !known))) {
+        uint64_t version = rc == RC_OK ? p->secret_call.new_version : 0;
+        if (version)
+            log_line(p->base.env.log, LOG_ERROR, "manager",
+                     "the row that was none is the key of the users of %s: it "
+                     "is made anew; restart every instance",
+                     p->base.env.app);
+        free(p->secret_call.found);
+        rc = secret_put(p, version);
         if (rc == RC_PENDING)
             return;
+        known = rc == RC_CONFLICT && secret_take(p);
+        getting = false;
     }
-    bool found = (getting && rc == RC_OK) || rc == RC_CONFLICT;
-    if (found ? secret_take(p) : rc == RC_OK)
+    if (known || (!getting && rc == RC_OK))
         secret_known(p);
     free(p->secret_call.found);
     p->secret_call.found = NULL;
@@ -619,6 +646,7 @@ static void persistent_stats(struct manager *m, struct manager_stats *out)
 
     /* acknowledged during an outage, or not yet answered by the store */
     out->unsaved = atomic_load(&p->unsaved) + atomic_load(&p->flights);
+    out->unreadable = atomic_load(&p->unreadable);
     int64_t since = atomic_load(&p->outage_since);
     if (out->unsaved && since)
         out->oldest_unsaved_ms = (uint64_t)(instant_read().mono - since);

@@ -31,6 +31,8 @@ struct persistent_options {
     int on_store_outage;
 };
 
+#define TOLD_ROWS 64
+
 struct persistent {
     struct manager base;
     bool local; /* onStoreOutage="local" */
@@ -42,6 +44,8 @@ struct persistent {
     _Atomic uint64_t unsaved;      /* entries with changes only here */
     _Atomic int64_t outage_since;  /* mono ms; 0: the store answers */
     _Atomic uint64_t flights;
+    _Atomic uint64_t unreadable; /* rows that were none, each told once */
+    _Atomic uint64_t told[TOLD_ROWS]; /* the last ones, by a part of the id */
 };
 
 enum { ENTRY_UNSAVED = ENTRY_FIRST_OWN };
@@ -63,7 +67,9 @@ static inline struct copy *copy_of(struct entry *e)
 }
 
 /* A stored row of that id: [last access (wall ms), record]. false: it is not
- * one; a log line said so. */
+ * one, and counts as absent; the first time a log line says so. Only a user's
+ * record and the secret are made anew over it, by its version: the id of a
+ * session is never given again. */
 bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
                        const void *bytes, size_t len, struct record **record,
                        int64_t *access_wall);

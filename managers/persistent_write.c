@@ -289,6 +289,29 @@ static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
     return true;
 }
 
+static void land_absent(struct flight *f, struct table_stripe *stripe,
+                        struct entry *e, struct outcome *o);
+
+/* What is stored is no record. A user's is written over it, else that user
+ * could never log in again; a session is gone. */
+static void land_unreadable(struct flight *f, struct table_stripe *stripe,
+                            struct entry *e, struct outcome *o)
+{
+    char text[LOG_ID_SIZE];
+
+    if (record_kind(e->record) != RECORD_USER) {
+        land_absent(f, stripe, e, o);
+        return;
+    }
+    log_line(f->p->base.env.log, LOG_WARN, "manager",
+             "the row %s of %s is a user's list of sessions: it is made anew",
+             log_id(text, f->call.id), f->p->base.env.app);
+    free(f->call.found);
+    copy_of(e)->version = f->call.new_version;
+    flight_load(f, e);
+    o->send = true;
+}
+
 /* Somebody else wrote meanwhile: join both, try again. */
 static void land_conflict(struct flight *f, struct table_stripe *stripe,
                           struct entry *e, struct outcome *o)
@@ -296,12 +319,15 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
     struct record *other;
     int64_t access;
 
-    if (++f->conflicts > CONFLICT_TRIES ||
-        !persistent_decode(f->p, f->call.id, f->call.found,
-                           f->call.found_len, &other, &access)) {
+    if (++f->conflicts > CONFLICT_TRIES) {
         take_all(f, o, RC_UNAVAILABLE);
         err_set(&o->err, RC_UNAVAILABLE, "the stored row cannot be merged");
         flight_land(f, e);
+        return;
+    }
+    if (!persistent_decode(f->p, f->call.id, f->call.found, f->call.found_len,
+                           &other, &access)) {
+        land_unreadable(f, stripe, e, o);
         return;
     }
     free(f->call.found);

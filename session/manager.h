@@ -105,6 +105,7 @@ struct manager_stats {
     uint64_t oldest_unsaved_ms, unsaved; /* what would be lost now */
     uint64_t store_ops[8]; /* get ok/absent/failed, put ok/conflict/absent/
                               failed/uncertain */
+    uint64_t unreadable; /* stored rows that could not be read */
     bool has_store, store_available;
 };
 
