@@ -269,13 +269,12 @@ static enum rc found_unavailable(struct find_call *fc)
 
 static enum rc find_answer(struct find_call *fc)
 {
-    struct persistent *p = fc->p;
+    _Atomic int64_t *since = &fc->p->outage_since;
 
     fc->op->reason = REASON_UNKNOWN;
     if ((fc->call.rc == RC_OK || fc->call.rc == RC_ABSENT) &&
-        atomic_load_explicit(&p->outage_since, memory_order_relaxed) &&
-        atomic_exchange(&p->outage_since, 0) && atomic_load(&p->unsaved))
-        persistent_flush_unsaved(p, fc->op->now);
+        atomic_load_explicit(since, memory_order_relaxed))
+        atomic_store(since, 0);
     switch (fc->call.rc) {
     case RC_OK:
         return fc->call.unchanged ? found_unchanged(fc) : found_row(fc);
@@ -476,7 +475,7 @@ static void persistent_tick(struct manager *m, struct instant now)
     }
     if (!atomic_load(&m->secret_known))
         secret_ask(p);
-    if (atomic_load(&p->unsaved) && !atomic_load(&p->flights))
+    if (atomic_load(&p->unsaved) && !atomic_load(&p->catching_up))
         look_for_store(p, now);
 }
 

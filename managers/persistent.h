@@ -44,6 +44,7 @@ struct persistent {
     _Atomic uint64_t unsaved;      /* entries with changes only here */
     _Atomic int64_t outage_since;  /* mono ms; 0: the store answers */
     _Atomic uint64_t flights;
+    _Atomic uint64_t catching_up;  /* of these, the ones that send unsaved */
     _Atomic uint64_t unreadable; /* rows that were none, each told once */
     _Atomic uint64_t told[TOLD_ROWS]; /* the last ones, by a part of the id */
 };

@@ -24,7 +24,8 @@ struct flight {
     int64_t sent_access;           /* mono */
     struct pack_writer bytes;
     unsigned uncertain, conflicts;
-    bool catching_up; /* sends what was made while the store was away */
+    bool catching_up; /* sends what was made while the store was away, */
+    bool last_up;     /* and landed as the last of those under way */
 };
 
 static void flight_done(struct store_call *call);
@@ -107,6 +108,8 @@ static void flight_land(struct flight *f, struct entry *e)
     if (!(e->flags & ENTRY_UNSAVED))
         e->flags &= ~(uint32_t)ENTRY_BUSY;
     atomic_fetch_sub(&f->p->flights, 1);
+    if (f->catching_up)
+        f->last_up = atomic_fetch_sub(&f->p->catching_up, 1) == 1;
 }
 
 static void flight_free(struct flight **flight)
@@ -468,13 +471,14 @@ static void flight_done(struct store_call *call)
     }
     table_unlock(stripe);
     struct persistent *p = f->p;
-    bool more = f->catching_up && !o.send && call->rc == RC_OK;
+    bool more = f->last_up && call->rc != RC_UNAVAILABLE &&
+                call->rc != RC_UNCERTAIN;
     struct instant now = f->now;
     if (o.send)
         flight_send(f);
     else
         flight_free(&f);
-    if (more && atomic_load(&p->unsaved) && !atomic_load(&p->flights))
+    if (more && atomic_load(&p->unsaved))
         persistent_flush_unsaved(p, now);
     answer_all(o.list, o.rc, &o.end, o.rc == RC_OK ? NULL : &o.err);
 }
@@ -627,6 +631,7 @@ static bool collect_unsaved(void *user, struct entry *e)
             flight_new(u->p, e, record_ref(e->record), u->now);
         flight_load(f, e);
         f->catching_up = true;
+        atomic_fetch_add(&u->p->catching_up, 1);
         u->flights[u->count++] = f;
     }
     return u->count < UNSAVED_AT_ONCE;

@@ -416,6 +416,26 @@ static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
     }
 }
 
+/* Reads go through, writes do not (a full disk): what is unsaved is tried once
+ * a second, not at each request. */
+static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
+{
+    uint8_t id[20][ID_SIZE];
+    for (unsigned n = 0; n < 20; n++)
+        CHECK_INT_FATAL(world_create(w, 0, id[n]), RC_OK);
+    atomic_store(&w->faults.how, FAILING_UNAVAILABLE);
+    atomic_store(&w->faults.fail_puts, UINT32_MAX);
+    for (unsigned n = 0; n < 20; n++)
+        CHECK_INT(world_put(w, 0, id[n], "k", "meanwhile"), RC_OK);
+    uint64_t puts = world_puts(w, 0);
+    for (unsigned n = 0; n < 200; n++)
+        CU_ASSERT(world_holds(w, 0, id[n % 20], "k", "meanwhile"));
+    CHECK_INT(world_puts(w, 0), puts);
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned n = 0; n < 20; n++)
+        CU_ASSERT(world_holds(w, 1, id[n], "k", "meanwhile"));
+}
+
 /* clang-format off */
 #define STATEMENTS(S)                                                          \
     S(p30_an_outage_ends_nothing, NULL)                                        \
@@ -431,7 +451,8 @@ static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
     S(p40_a_local_copy_serves_on, local)                                       \
     S(p41_changes_merge_when_the_store_returns, local)                         \
     S(p42_a_logout_meanwhile_is_final, local)                                  \
-    S(p43_what_is_made_meanwhile_is_known_afterwards, local)
+    S(p43_what_is_made_meanwhile_is_known_afterwards, local)                   \
+    S(p44_requests_do_not_hammer_a_store_that_only_reads, local)
 /* clang-format on */
 
 #define ON_BOTH(name, settings)                                                \
