@@ -8,8 +8,8 @@
  *          the next start reads it back and removes it. A kill loses
  *          everything: the other managers are for that.
  * Source   org/apache/catalina/session/StandardManager.java; unlike it, the
- *          file is written aside, and a file that cannot be read is kept as
- *          NAME.bad instead of being removed. */
+ *          file is written aside, a damaged one is kept as NAME.bad instead of
+ *          being removed, and over one that cannot be read nobody starts. */
 #include "config.h"
 
 #include "session/buf.h"
@@ -27,6 +27,7 @@
 #define FILE_FORMAT 1
 #define FILE_MAX ((off_t)4 << 30)
 #define PATH_SIZE 4096
+#define TIME_MAX (INT64_MAX / 4) /* as in a record: no difference overflows */
 
 struct standard_options {
     char *pathname;
@@ -34,7 +35,8 @@ struct standard_options {
 
 struct standard {
     struct manager base;
-    char path[PATH_SIZE];
+    char path[PATH_SIZE]; /* "": none */
+    bool started;         /* what the file held is in the table */
 };
 
 static const struct option standard_options[] = {
@@ -125,7 +127,7 @@ static bool load_bytes(struct manager *m, struct instant now,
     memcpy(m->secret, t.p, ID_SIZE);
     while (r.p < r.end) {
         if (!pack_read(&r, &access) || access.type != PACK_INT ||
-            !pack_read(&r, &t) || t.type != PACK_BIN ||
+            access.i < 0 || access.i > TIME_MAX || !pack_read(&r, &t) || t.type != PACK_BIN ||
             record_decode(t.p, t.len, &record, NULL) != RC_OK)
             return false;
         load_one(m, now, access.i, record);
@@ -134,25 +136,34 @@ static bool load_bytes(struct manager *m, struct instant now,
     return true;
 }
 
-static uint8_t *read_file(const char *path, size_t *len)
+/* *bytes is NULL with RC_OK: there is no file. */
+static enum rc read_file(const char *path, uint8_t **bytes, size_t *len,
+                         struct err *err)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    uint8_t *bytes = NULL;
 
+    *bytes = NULL;
+    if (fd < 0 && errno == ENOENT)
+        return RC_OK;
     if (fd < 0)
-        return NULL;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size < FILE_MAX) {
-        bytes = mem_alloc((size_t)st.st_size);
-        size_t at = 0;
-        ssize_t n;
-        while (at < (size_t)st.st_size &&
-               (n = read(fd, bytes + at, (size_t)st.st_size - at)) > 0)
-            at += (size_t)n;
-        *len = at;
+        return err_set(err, RC_INVALID,
+                       "pathname: %s cannot be read (%s): make it readable, or "
+                       "move it away", path, strerror(errno));
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size >= FILE_MAX) {
+        close(fd);
+        return err_set(err, RC_INVALID,
+                       "pathname: %s is no file of sessions: move it away, or "
+                       "name another", path);
     }
+    *bytes = mem_alloc((size_t)st.st_size);
+    *len = 0;
+    ssize_t n;
+    while (*len < (size_t)st.st_size &&
+           (n = read(fd, *bytes + *len, (size_t)st.st_size - *len)) > 0)
+        *len += (size_t)n;
     close(fd);
-    return bytes;
+    return RC_OK;
 }
 
 static void keep_aside(struct standard *s)
@@ -172,9 +183,11 @@ static enum rc standard_start(struct manager *m, struct instant now,
 {
     struct standard *s = standard_of(m);
     size_t len = 0, count = 0;
+    uint8_t *bytes = NULL;
+    enum rc rc = s->path[0] ? read_file(s->path, &bytes, &len, err) : RC_OK;
 
-    (void)err;
-    uint8_t *bytes = s->path[0] ? read_file(s->path, &len) : NULL;
+    if (rc != RC_OK)
+        return rc;
     if (bytes) {
         if (load_bytes(m, now, bytes, len, &count))
             unlink(s->path);
@@ -184,6 +197,7 @@ static enum rc standard_start(struct manager *m, struct instant now,
                  count, s->path);
         free(bytes);
     }
+    s->started = true;
     atomic_store(&m->ready, 1);
     return RC_OK;
 }
@@ -307,11 +321,9 @@ static void standard_save(struct manager *m, struct instant now)
 
 static bool collect_live(void *user, struct entry *entry)
 {
-    struct save *save = user;
     if (record_kind(entry->record) == RECORD_SESSION &&
         !record_ended(entry->record, NULL))
         return save_collect(user, entry);
-    (void)save;
     return true;
 }
 
@@ -335,10 +347,12 @@ static void standard_end_all(struct manager *m, struct instant now)
 static void standard_stop(struct manager *m, struct instant now,
                           int within_ms)
 {
+    const struct standard *s = standard_of(m);
+
     (void)within_ms;
-    if (standard_of(m)->path[0])
+    if (s->started && s->path[0])
         standard_save(m, now);
-    else
+    else if (s->started)
         standard_end_all(m, now);
 }
 

@@ -182,6 +182,24 @@ static void p61_a_damaged_file_stops_nobody(struct world *w)
     CU_ASSERT(world_logged(w, "sessions.file"));
 }
 
+static void p61_a_file_that_cannot_be_read_is_left_alone(struct world *w)
+{
+    char path[512], kept[600];
+    uint8_t id[ID_SIZE];
+    path_of_file(w, path);
+    snprintf(kept, sizeof kept, "%s.kept", path);
+    furnish(w, id);
+    world_stop(w, 0);
+    CHECK_INT_FATAL(rename(path, kept), 0);
+    CHECK_INT_FATAL(symlink(path, path), 0); /* for root as well */
+    CHECK_INT(world_start(w, 0), RC_INVALID);
+    world_stop(w, 0);
+    CHECK_INT(unlink(path), 0); /* nothing was put in its place */
+    CHECK_INT_FATAL(rename(kept, path), 0);
+    CHECK_INT_FATAL(world_start(w, 0), RC_OK);
+    is_furnished(w, 0, id, 1);
+}
+
 static void p62_a_file_that_cannot_be_written_is_told(struct world *w)
 {
     char path[512], aside[600];
@@ -233,6 +251,7 @@ static void p63_time_goes_on_in_the_file(struct world *w)
     S(p60_an_orderly_restart_keeps_all, pathname)                              \
     S(p60_without_a_pathname_nothing_is_kept, NULL)                            \
     S(p61_a_damaged_file_stops_nobody, pathname)                               \
+    S(p61_a_file_that_cannot_be_read_is_left_alone, pathname)                  \
     S(p62_a_file_that_cannot_be_written_is_told, pathname)                     \
     S(p63_time_goes_on_in_the_file, idle_pathname)
 #define ON_STANDARD(name, settings) STATEMENT_ON(name, settings, standard)
