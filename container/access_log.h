@@ -10,7 +10,9 @@
  *         %{x}i %{x}o request and response header   %{x}c cookie
  *         %{x}s attribute of the session
  * Rules   What comes from outside is escaped: controls, quotes, backslashes
- *         and bytes from 0x7f are \xHH, so a line stays one line.
+ *         and bytes from 0x7f are \xHH, so a line stays one line. A session's
+ *         id is never written whole, whether it stands in a path, a Referer, a
+ *         Location or a cookie: 8 digits, no more.
  * Errors  RC_INVALID: an unknown code; err names it.
  * Threads A pattern is immutable. */
 #ifndef MARGAY_CONTAINER_ACCESS_LOG_H

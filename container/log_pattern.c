@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MAX_ITEMS = 128 };
+enum { MAX_ITEMS = 128, SHOWN_DIGITS = 8 };
 
 /* Text, a code, or a code with a name. */
 struct item {
@@ -52,18 +52,59 @@ __attribute__((format(printf, 2, 3))) static void putf(struct line *l,
         put(l, text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1);
 }
 
-static void put_safe(struct line *l, const char *text)
+static void put_bytes(struct line *l, const char *text, size_t len)
 {
-    if (!text || !*text) {
-        put(l, "-", 1);
-        return;
-    }
-    for (; *text; text++) {
+    for (; len; text++, len--) {
         unsigned char c = (unsigned char)*text;
         if (c < 0x20 || c >= 0x7f || c == '"' || c == '\\')
             putf(l, "\\x%02x", c);
         else
             put(l, text, 1);
+    }
+}
+
+static void put_safe(struct line *l, const char *text)
+{
+    if (text && *text)
+        put_bytes(l, text, strlen(text));
+    else
+        put(l, "-", 1);
+}
+
+/* The length of a session id's name with its =, where text begins with it. */
+static size_t id_name(const struct http_request *r, const char *text)
+{
+    const struct context *site = request_site(r);
+    const char *const names[] = {
+        site ? site->session_parameter_name : "jsessionid",
+        site ? site->session_cookie_name : "JSESSIONID",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        size_t len = names[i] ? strlen(names[i]) : 0;
+        if (len && !strncmp(text, names[i], len) && text[len] == '=')
+            return len + 1;
+    }
+    return 0;
+}
+
+/* A URL or a header: who has a session's id is in that session. */
+static void put_masked(struct line *l, const struct http_request *r,
+                       const char *text)
+{
+    if (!text || !*text) {
+        put(l, "-", 1);
+        return;
+    }
+    for (bool begins = true; *text;) {
+        size_t name = begins ? id_name(r, text) : 0;
+        if (name) {
+            size_t id = strcspn(text + name, ";/?#&, \"");
+            put_bytes(l, text, name + (id < SHOWN_DIGITS ? id : SHOWN_DIGITS));
+            text += name + id;
+        } else {
+            begins = *text == ';' || *text == ' ';
+            put_bytes(l, text++, 1);
+        }
     }
 }
 
@@ -82,7 +123,7 @@ static void put_request_line(struct line *l, struct http_request *r)
 {
     put_safe(l, r->method);
     put(l, " ", 1);
-    put_safe(l, r->target);
+    put_masked(l, r, r->target);
     put(l, " ", 1);
     put_safe(l, r->protocol);
 }
@@ -99,7 +140,7 @@ static void put_host(struct line *l, struct http_request *r)
 static void put_session_id(struct line *l, struct http_request *r)
 {
     if (http_session_is_current(r->session))
-        put(l, http_session_id(r->session), 8);
+        put(l, http_session_id(r->session), SHOWN_DIGITS);
     else
         put(l, "-", 1);
 }
@@ -139,17 +180,27 @@ static void put_duration(struct line *l, struct http_request *r, char code)
         putf(l, "%" PRId64 ".%03" PRId64, us / 1000000, us / 1000 % 1000);
 }
 
+static void put_cookie(struct line *l, struct http_request *r, const char *name)
+{
+    const struct context *site = request_site(r);
+    const char *value = http_request_cookie(r, name);
+    bool is_id = !strcmp(name, site ? site->session_cookie_name : "JSESSIONID");
+    if (value && is_id && strlen(value) > SHOWN_DIGITS)
+        value = request_text(r, value, SHOWN_DIGITS);
+    put_safe(l, value);
+}
+
 /* ---- one function per item ---- */
 
 static void put_named(struct line *l, struct http_request *r,
                       const struct item *i)
 {
     if (i->code == 'i')
-        put_safe(l, http_request_header(r, i->text));
+        put_masked(l, r, http_request_header(r, i->text));
     else if (i->code == 'o')
-        put_safe(l, response_header(&r->response, i->text));
+        put_masked(l, r, response_header(&r->response, i->text));
     else if (i->code == 'c')
-        put_safe(l, http_request_cookie(r, i->text));
+        put_cookie(l, r, i->text);
     else
         put_attribute(l, r, i->text);
 }
@@ -202,7 +253,7 @@ static void put_code(struct line *l, struct http_request *r, char code)
                         : NULL);
         break;
     case 'U':
-        put_safe(l, r->uri);
+        put_masked(l, r, r->uri);
         break;
     case 'v':
         put_host(l, r);

@@ -76,6 +76,29 @@ static void a_pattern_becomes_a_line(void)
     check_line("%b %B", "- 0");
 }
 
+/* Who reads the log must not be able to take over a session. */
+static void an_id_is_never_written_whole(void)
+{
+    static const char id[] = "0123456789ABCDEF0123456789ABCDEF.node1";
+    char target[128], url[128], cookies[128];
+    snprintf(target, sizeof target, "/a;jsessionid=%s/b?c=d", id);
+    snprintf(url, sizeof url, "http://x/y;jsessionid=%s", id);
+    snprintf(cookies, sizeof cookies, "a=b; JSESSIONID=%s; c=d", id);
+    request_reset(request);
+    request_begin(request, "GET", target, "HTTP/1.1");
+    add_field("Referer", url);
+    add_field("Cookie", cookies);
+    http_response_set_header(&request->response, "Location", url);
+    http_response_set_header(&request->response, "Set-Cookie", cookies + 5);
+    check_line("%r", "GET /a;jsessionid=01234567/b?c=d HTTP/1.1");
+    check_line("%U %{Referer}i",
+               "/a;jsessionid=01234567/b http://x/y;jsessionid=01234567");
+    check_line("%{Location}o", "http://x/y;jsessionid=01234567");
+    check_line("%{Set-Cookie}o", "JSESSIONID=01234567; c=d");
+    check_line("%{Cookie}i %{JSESSIONID}c %{c}c",
+               "a=b; JSESSIONID=01234567; c=d 01234567 d");
+}
+
 static void an_unknown_code_is_refused(void)
 {
     static const char *const bad[] = {"%Z", "%", "%{", "%{}i", "%{x}z", "a %"};
@@ -288,6 +311,7 @@ static void formats_are_printf_s(void)
 }
 
 UNIT_MAIN_AROUND("valve", before, after, CASE(a_pattern_becomes_a_line),
+                 CASE(an_id_is_never_written_whole),
                  CASE(an_unknown_code_is_refused), CASE(a_long_line_is_cut),
                  CASE(lines_reach_their_file),
                  CASE(addresses_are_let_in_or_refused),
