@@ -160,14 +160,26 @@ static enum rc may_change(const struct session *s, struct err *err)
     return RC_OK;
 }
 
-static enum rc may_put(const struct session *s, const char *name, size_t len,
-                       struct err *err)
+static size_t room_of(const struct value *v)
 {
-    enum rc rc = may_change(s, err);
-    if (rc != RC_OK)
-        return rc;
-    if (!name || !*name)
-        return err_set(err, RC_INVALID, "an attribute needs a name");
+    return v->type == VALUE_STRING || v->type == VALUE_BYTES ? v->len : 8;
+}
+
+/* What makes the session no larger is never refused: requests at the same time
+ * may have brought it over its limit, and it must still be of use. */
+static bool is_larger(const struct session *s, struct key key, size_t len,
+                      bool add)
+{
+    struct value old = view(s, key);
+
+    if (old.type == VALUE_NONE)
+        return true;
+    return add ? old.type != VALUE_COUNTER : len > room_of(&old);
+}
+
+static enum rc may_grow(const struct session *s, const char *name, size_t len,
+                        struct err *err)
+{
     size_t limit = (size_t)s->manager->common.max_session_bytes;
     size_t size = (s->record ? s->record->len : 64) + s->changes.bytes +
                   strlen(name) + len + 16;
@@ -176,6 +188,20 @@ static enum rc may_put(const struct session *s, const char *name, size_t len,
                        "the session would have %zu bytes; maxSessionBytes is "
                        "%zu", size, limit);
     return RC_OK;
+}
+
+/* add: a counter goes on. */
+static enum rc may_put(const struct session *s, const char *name, size_t len,
+                       bool add, struct err *err)
+{
+    enum rc rc = may_change(s, err);
+    if (rc != RC_OK)
+        return rc;
+    if (!name || !*name)
+        return err_set(err, RC_INVALID, "an attribute needs a name");
+    return is_larger(s, key_name(name, strlen(name)), len, add)
+               ? may_grow(s, name, len, err)
+               : RC_OK;
 }
 
 typedef void attribute_fn(void *user, struct session *s, const char *name);
@@ -224,10 +250,7 @@ enum rc session_set(struct session *s, const char *name,
 {
     if (!value || value->type == VALUE_NONE)
         return session_remove(s, name, err);
-    size_t len = value->type == VALUE_STRING || value->type == VALUE_BYTES
-                     ? value->len
-                     : 8;
-    enum rc rc = may_put(s, name, len, err);
+    enum rc rc = may_put(s, name, room_of(value), false, err);
     if (rc != RC_OK)
         return rc;
     struct key key = key_name(name, strlen(name));
@@ -256,7 +279,7 @@ enum rc session_remove(struct session *s, const char *name, struct err *err)
 enum rc session_add(struct session *s, const char *name, int64_t amount,
                     int64_t *value, struct err *err)
 {
-    enum rc rc = may_put(s, name, 32, err);
+    enum rc rc = may_put(s, name, 32, true, err);
     if (rc != RC_OK)
         return rc;
     if (amount > MAX_AMOUNT || amount < -MAX_AMOUNT)
@@ -315,8 +338,10 @@ enum rc session_change_id(struct session *s, struct err *err)
 
 enum rc session_login(struct session *s, const char *user, struct err *err)
 {
-    enum rc rc = may_put(s, "user", user ? strlen(user) : 0, err);
+    enum rc rc = may_change(s, err);
 
+    if (rc == RC_OK)
+        rc = may_grow(s, "user", user ? strlen(user) : 0, err);
     if (rc != RC_OK)
         return rc;
     if (!user || !*user)

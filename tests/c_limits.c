@@ -415,6 +415,42 @@ static void p18_max_session_bytes(struct world *w)
     CU_ASSERT(world_holds(w, 1, id, "k", "small"));
 }
 
+/* Requests at the same time know nothing of one another's puts. */
+static void p18_a_session_over_its_limit_is_of_use(struct world *w)
+{
+    struct visit v[4];
+    uint8_t id[ID_SIZE];
+    char big[2001];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_hit(w, 0, id, "hits"), RC_OK);
+    for (unsigned n = 0; n < 4; n++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%u", n);
+        CHECK_INT_FATAL(visit_find(&v[n], w, n, id), RC_OK);
+        CHECK_INT(visit_set(&v[n], name, big), RC_OK);
+    }
+    for (unsigned n = 0; n < 4; n++) {
+        CHECK_INT(visit_commit(&v[n], w), RC_OK);
+        visit_end(&v[n]);
+    }
+    CHECK_INT(world_put(w, 1, id, "more", "x"), RC_TOOBIG);
+    CHECK_INT(world_hit(w, 2, id, "others"), RC_TOOBIG);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);
+    CHECK_INT(world_count(w, 0, id, "hits"), 4);
+    CHECK_INT(world_put(w, 0, id, "n1", big + 1), RC_OK);
+    CHECK_INT(world_put(w, 0, id, "n1", big), RC_TOOBIG);
+    CHECK_INT(world_put(w, 1, id, "n1", "small"), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v[0], w, 2, id), RC_OK);
+    CHECK_INT(session_remove(&v[0].s, "n2", NULL), RC_OK);
+    CHECK_INT(session_remove(&v[0].s, "n3", NULL), RC_OK);
+    CHECK_INT(visit_commit(&v[0], w), RC_OK);
+    visit_end(&v[0]);
+    CHECK_INT(world_put(w, 1, id, "more", "x"), RC_OK);
+}
+
 /* ---- what others hear ---- */
 
 static void p19_listeners_hear_in_order(struct world *w)
@@ -673,6 +709,7 @@ static void p25_a_spoilt_key_is_made_anew(struct world *w)
     S(p16_an_id_of_a_users_record_finds_nothing, oldest_settings)              \
     S(p17_max_active_sessions, active_settings)                                \
     S(p18_max_session_bytes, bytes_settings)                                   \
+    S(p18_a_session_over_its_limit_is_of_use, bytes_settings)                  \
     S(p19_listeners_hear_in_order, NULL)                                       \
     S(p20_what_is_not_changed_is_not_written, NULL)                            \
     S(p21_an_id_is_never_adopted, NULL)                                        \
