@@ -34,8 +34,6 @@ static void finish(struct commit_flow *flow, enum rc rc)
         rc = RC_UNCERTAIN; /* a part was done */
     flow->rc = rc;
     flow->step = STEP_DONE;
-    if (rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN || rc == RC_TOOBIG)
-        flow->err = flow->w.err;
 }
 
 static void finish_ended(struct commit_flow *flow, enum reason reason)
@@ -285,9 +283,24 @@ void commit_flow_free(struct commit_flow **flow)
     *flow = NULL;
     manager_write_release(&f->w);
     record_unref(&f->whole);
-    changes_release(&f->own);
     commit_user_release(f);
+    if (f->more) {
+        record_unref(&f->more->find.record);
+        changes_release(&f->more->own);
+        free(f->more);
+    }
     free(f);
+}
+
+struct commit_more *commit_more_of(struct commit_flow *flow)
+{
+    if (!flow->more) {
+        flow->more = mem_alloc(sizeof *flow->more);
+        changes_init(&flow->more->own);
+        flow->more->find.record = NULL;
+        flow->more->find.user_data = flow;
+    }
+    return flow->more;
 }
 
 /* What the session asks for; STEP_DONE: nothing. */
@@ -317,7 +330,7 @@ static void go_on_flushed(struct commit_flow *flow)
         finish_ended(flow, s->flush_reason);
     } else {
         finish(flow, s->flush_rc);
-        err_set(&flow->err, flow->rc, "what was flushed was not kept");
+        err_set(&flow->w.err, flow->rc, "what was flushed was not kept");
     }
 }
 
@@ -335,8 +348,8 @@ static bool flow_turn(struct commit_flow *flow)
         }
         if (flow->step == STEP_USER_LOOK) {
             commit_user_prepare(flow);
-            flow->find.done = find_done;
-            rc = manager_find(flow->m, &flow->find);
+            flow->more->find.done = find_done;
+            rc = manager_find(flow->m, &flow->more->find);
             if (rc == RC_PENDING)
                 return false;
             commit_user_looked(flow);
@@ -375,7 +388,7 @@ static enum rc flow_finish(struct commit_flow *flow)
     if (op) {
         op->rc = rc;
         op->reason = flow->reason;
-        op->err = flow->err;
+        op->err = flow->w.err;
         op->flow = NULL;
     }
     commit_flow_free(&flow);
@@ -405,9 +418,8 @@ static void write_done(struct manager_write *w)
 
 static void find_done(struct find_op *op)
 {
-    struct commit_flow *flow =
-        (struct commit_flow *)((char *)op -
-                               offsetof(struct commit_flow, find));
+    struct commit_flow *flow = op->user_data;
+
     commit_user_looked(flow);
     commit_flow_go_on(flow);
 }
@@ -417,13 +429,9 @@ struct commit_flow *commit_flow_new(struct manager *m, struct session *s,
 {
     struct commit_flow *flow = mem_alloc(sizeof *flow);
 
-    /* kilobytes of texts and room that most commits never look at */
-    memset((char *)flow + sizeof flow->w, 0,
-           offsetof(struct commit_flow, own) - sizeof flow->w);
+    /* but for w, whose text of an error most commits never look at */
+    memset((char *)flow + sizeof flow->w, 0, sizeof *flow - sizeof flow->w);
     manager_write_init(&flow->w, WRITE_CHANGE, s->id, now);
-    changes_init(&flow->own);
-    flow->find.record = NULL;
-    flow->err.text[0] = 0;
     flow->m = m;
     flow->s = s;
     flow->now = now;

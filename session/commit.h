@@ -47,6 +47,12 @@ struct user_session {
     bool alive;
 };
 
+/* What only a login or a flush needs: kilobytes that a hit does without. */
+struct commit_more {
+    struct changes own;  /* flush: the changes; user steps: the entry */
+    struct find_op find; /* STEP_USER_LOOK */
+};
+
 struct commit_flow {
     struct manager_write w; /* first: w.done gets the flow back */
     struct manager *m;
@@ -67,14 +73,10 @@ struct commit_flow {
     struct commit_flow *next;   /* of the session's */
     struct commit_flow *waiter; /* the commit that needs its answer */
     atomic_int meet;            /* commit_flush.c */
-    /* the answer */
+    struct commit_more *more;   /* NULL until commit_more_of */
+    /* the answer; its text is w.err */
     enum rc rc;
     enum reason reason;
-
-    /* from here on: not cleared at the start */
-    struct changes own;  /* flush: the changes; user steps: the entry */
-    struct find_op find; /* STEP_USER_LOOK */
-    struct err err;
 };
 
 /* commit.c */
@@ -82,6 +84,7 @@ enum commit_step commit_first_step(const struct session *s);
 struct commit_flow *commit_flow_new(struct manager *m, struct session *s,
                                     struct instant now);
 void commit_flow_free(struct commit_flow **flow);
+struct commit_more *commit_more_of(struct commit_flow *flow);
 /* Takes steps; when all are done the flow is answered, and may be gone. */
 void commit_flow_go_on(struct commit_flow *flow);
 
@@ -96,7 +99,7 @@ bool commit_flush_wait(struct commit_flow *flow);
 void commit_user_begin(struct commit_flow *flow);
 void commit_user_prepare(struct commit_flow *flow);
 void commit_user_answer(struct commit_flow *flow);
-/* STEP_USER_LOOK: the answer of flow->find. */
+/* STEP_USER_LOOK: the answer of flow->more->find. */
 void commit_user_looked(struct commit_flow *flow);
 void commit_user_release(struct commit_flow *flow);
 

@@ -106,8 +106,8 @@ void manager_flush(struct manager *m, struct session *s, struct instant now)
     struct commit_flow *flow = commit_flow_new(m, s, now);
     flow->step = step;
     flow->s = NULL;
-    changes_copy(&flow->own, &s->changes);
-    flow->changes = &flow->own;
+    changes_copy(&commit_more_of(flow)->own, &s->changes);
+    flow->changes = &flow->more->own;
     view_as_published(m, s, now);
     changes_clear(&s->changes);
     s->created = s->created && step == STEP_CREATE;

@@ -32,9 +32,9 @@ static void own_entry(struct commit_flow *flow)
 
     if (!flow->s->login)
         record_each(flow->s->record, take_login, &listed);
-    changes_release(&flow->own);
+    changes_release(&commit_more_of(flow)->own);
     id_format(flow->id, text);
-    changes_set(&flow->own, key_name(text, ID_TEXT_SIZE - 1), &listed);
+    changes_set(&flow->more->own, key_name(text, ID_TEXT_SIZE - 1), &listed);
 }
 
 void commit_user_begin(struct commit_flow *flow)
@@ -58,7 +58,7 @@ static void user_write(struct commit_flow *flow, enum write_kind kind,
     manager_write_release(w);
     record_unref(&flow->whole);
     manager_write_init(w, kind, id, flow->now);
-    w->changes = &flow->own;
+    w->changes = &flow->more->own;
 }
 
 static void prepare_user_create(struct commit_flow *flow)
@@ -67,7 +67,7 @@ static void prepare_user_create(struct commit_flow *flow)
     struct changes with_limit;
 
     user_write(flow, WRITE_CREATE, flow->user_key);
-    changes_copy(&with_limit, &flow->own);
+    changes_copy(&with_limit, &flow->more->own);
     changes_set(&with_limit, key_field(FIELD_MAX_INACTIVE), &keep);
     flow->whole = record_new(RECORD_USER, flow->user_key, flow->now.wall,
                              &with_limit,
@@ -80,10 +80,10 @@ static void prepare_prune(struct commit_flow *flow)
 {
     char text[ID_TEXT_SIZE];
 
-    changes_release(&flow->own);
+    changes_release(&flow->more->own);
     for (size_t i = 0; i < flow->other_count; i++)
         if (!flow->others[i].alive)
-            changes_remove(&flow->own,
+            changes_remove(&flow->more->own,
                            key_name(id_format(flow->others[i].id, text),
                                     ID_TEXT_SIZE - 1));
     user_write(flow, WRITE_CHANGE, flow->user_key);
@@ -96,8 +96,9 @@ void commit_user_prepare(struct commit_flow *flow)
         prepare_user_create(flow);
         break;
     case STEP_USER_LOOK:
-        flow->find = (struct find_op){.peek = true, .now = flow->now};
-        memcpy(flow->find.id, flow->others[flow->other_at].id, ID_SIZE);
+        flow->more->find = (struct find_op){
+            .peek = true, .now = flow->now, .user_data = flow};
+        memcpy(flow->more->find.id, flow->others[flow->other_at].id, ID_SIZE);
         break;
     case STEP_USER_PRUNE:
         prepare_prune(flow);
@@ -118,8 +119,6 @@ static void finish_user(struct commit_flow *flow, enum rc rc)
         rc = RC_UNCERTAIN;
     flow->rc = rc;
     flow->step = STEP_DONE;
-    if (rc != RC_OK && rc != RC_ENDED)
-        flow->err = flow->w.err;
 }
 
 static void collect_other(void *user, struct key key,
@@ -213,13 +212,13 @@ void commit_user_looked(struct commit_flow *flow)
 {
     struct user_session *o = &flow->others[flow->other_at];
 
-    if (flow->find.rc == RC_UNAVAILABLE) {
-        flow->w.err = flow->find.err;
+    if (flow->more->find.rc == RC_UNAVAILABLE) {
+        flow->w.err = flow->more->find.err;
         finish_user(flow, RC_UNAVAILABLE);
         return;
     }
-    o->alive = flow->find.rc == RC_OK;
-    record_unref(&flow->find.record);
+    o->alive = flow->more->find.rc == RC_OK;
+    record_unref(&flow->more->find.record);
     flow->other_at++;
     look_on(flow);
 }
@@ -276,5 +275,4 @@ void commit_user_answer(struct commit_flow *flow)
 void commit_user_release(struct commit_flow *flow)
 {
     free(flow->others);
-    record_unref(&flow->find.record);
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -60,21 +61,30 @@ static void log_write(int fd, const char *line, size_t len)
     }
 }
 
-void log_line(struct log *log, enum log_level level, const char *area,
-              const char *format, ...)
+/* FNV-1a; never 0. */
+static uint64_t log_sum(const char *text)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+    for (; *text; text++)
+        sum = (sum ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return sum | 1;
+}
+
+static void log_build(struct log *log, enum log_level level, const char *area,
+                      bool is_state, const char *format, va_list ap)
 {
     char line[LOG_LINE_MAX + 1]; /* room for the newline */
     size_t head, len;
-    va_list ap;
+    uint64_t sum;
     int n;
 
-    if (!log || level > log->level)
-        return;
     head = log_head(log, level, area, line, LOG_LINE_MAX);
-    va_start(ap, format);
     n = vsnprintf(line + head, LOG_LINE_MAX - head, format, ap);
-    va_end(ap);
     if (n < 0)
+        return;
+    sum = is_state ? log_sum(line + head) : 0;
+    if (is_state && atomic_exchange(&log->state, sum) == sum)
         return;
     len = head + (size_t)n;
     if (len >= LOG_LINE_MAX) {
@@ -88,6 +98,30 @@ void log_line(struct log *log, enum log_level level, const char *area,
     }
     line[len++] = '\n';
     log_write(log->fd, line, len);
+}
+
+void log_line(struct log *log, enum log_level level, const char *area,
+              const char *format, ...)
+{
+    va_list ap;
+
+    if (!log || level > log->level)
+        return;
+    va_start(ap, format);
+    log_build(log, level, area, false, format, ap);
+    va_end(ap);
+}
+
+void log_state(struct log *log, enum log_level level, const char *area,
+               const char *format, ...)
+{
+    va_list ap;
+
+    if (!log || level > log->level)
+        return;
+    va_start(ap, format);
+    log_build(log, level, area, true, format, ap);
+    va_end(ap);
 }
 
 const char *log_id(char out[LOG_ID_SIZE], const uint8_t id[16])

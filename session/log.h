@@ -26,6 +26,7 @@ struct log {
     log_sink_fn *sink; /* NULL: file descriptor fd */
     void *user;
     int fd;
+    _Atomic uint64_t state; /* of the last log_state line; 0: none */
 };
 
 /* Writes to standard error at LOG_INFO. */
@@ -33,6 +34,12 @@ void log_init(struct log *log, const char *node);
 /* log may be NULL: nothing happens. area: a short noun, "store". */
 void log_line(struct log *log, enum log_level level, const char *area,
               const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The same for a state that several of an instance see begin and end, each for
+ * itself (three applications, one file): what repeats the last line of this
+ * kind is left out. */
+void log_state(struct log *log, enum log_level level, const char *area,
+               const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 #define LOG_ID_SIZE 12
 /* "1A2B3C4D..." for the 16 bytes of an id. Returns out. */

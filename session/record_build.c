@@ -162,12 +162,15 @@ static void build_reg(struct pack_writer *w, const struct head *head,
         pack_raw(w, reg->value, reg->value_len);
 }
 
-static size_t build_expected(const struct reg *regs, size_t count)
+/* Close to the size that comes out: a block that is much too large has to be
+ * given back in part. */
+static size_t build_expected(const struct nodes *n, const struct reg *regs,
+                             size_t count)
 {
-    size_t expected = sizeof(struct record) + 64;
+    size_t expected = sizeof(struct record) + 40 + 8 * n->count;
     for (size_t i = 0; i < count; i++)
-        expected += regs[i].key.len + regs[i].value_len + 24 +
-                    (regs[i].other ? regs[i].other->value_len + 24 : 0);
+        expected += regs[i].key.len + regs[i].value_len + 6 +
+                    (regs[i].other ? regs[i].other->value_len : 0);
     return expected;
 }
 
@@ -200,7 +203,7 @@ struct record *record_build(const struct head *head, const struct reg *regs,
     struct record blank = {.refs = 1, .newest = head->birth};
 
     nodes_collect(&nodes, regs, count);
-    pack_init(&w, build_expected(regs, count));
+    pack_init(&w, build_expected(&nodes, regs, count));
     pack_raw(&w, &blank, offsetof(struct record, bytes));
     pack_raw(&w, (uint8_t[]){0x97, RECORD_FORMAT, (uint8_t)head->kind,
                              head->whole ? 0xc3 : 0xc2}, 4);
@@ -215,7 +218,8 @@ struct record *record_build(const struct head *head, const struct reg *regs,
     }
     if (nodes.items != nodes.first)
         free(nodes.items);
-    struct record *r = mem_resize(w.data, w.len);
+    bool trim = w.cap - w.len > 16; /* what malloc rounds up anyway */
+    struct record *r = trim ? mem_resize(w.data, w.len) : (void *)w.data;
     r->newest = blank.newest;
     r->len = (uint32_t)(w.len - offsetof(struct record, bytes));
     return r;
