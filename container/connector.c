@@ -61,8 +61,9 @@ struct http_connection {
     int fd;
     atomic_bool busy; /* a header is there and its response not yet gone */
     enum phase phase;
-    bool too_big; /* the body */
-    size_t room;  /* for the response's header */
+    bool too_big;           /* the body */
+    const char *target_end; /* as it came, in MHD's memory */
+    size_t room;            /* for the response's header */
     int64_t swallowed, requests;
     char address[INET6_ADDRSTRLEN];
 };
@@ -367,8 +368,21 @@ struct header_scan {
     size_t lines, hosts, lengths, encodings;
     uint64_t length;
     const char *encoding;
-    bool bad_name, expects;
+    const char *line; /* where the next one has to begin */
+    bool bad_name, bad_line, expects;
 };
+
+/* MHD cuts the header into strings where it lies, so each line's end is known:
+ * the two zeros of CR and LF follow its value. Where the next name is not
+ * right behind them, somebody's lines are not ours: a folded line, a 0 byte or
+ * a bare CR or LF. Whoever wrote them may have meant to hide a request. */
+static void follow_line(struct header_scan *s, const char *name,
+                        const char *value, size_t value_len)
+{
+    if (name != s->line || (value && memchr(value, '\r', value_len)))
+        s->bad_line = true;
+    s->line = value ? value + value_len + 2 : NULL;
+}
 
 static enum MHD_Result scan_line(void *cls, enum MHD_ValueKind kind,
                                  const char *name, size_t name_len,
@@ -378,6 +392,7 @@ static enum MHD_Result scan_line(void *cls, enum MHD_ValueKind kind,
     (void)kind;
     if (!s->lines++)
         return MHD_YES; /* our own empty Cookie */
+    follow_line(s, name, value, value_len);
     if (!name_len || name[name_len - 1] <= ' ') {
         s->bad_name = true; /* "Content-Length : 5" is for smugglers */
         return MHD_YES;
@@ -423,8 +438,8 @@ static int header_status(const struct http_connection *k,
     if (lines > (size_t)o->max_header_count)
         return 400;
     *why = "The request's header is malformed.";
-    if (s->bad_name || s->lengths > 1 || s->encodings > 1 || s->hosts > 1 ||
-        (s->lengths && s->encodings) ||
+    if (s->bad_name || s->bad_line || s->lengths > 1 || s->encodings > 1 ||
+        s->hosts > 1 || (s->lengths && s->encodings) ||
         (!s->hosts && strcmp(r->protocol, "HTTP/1.0") != 0))
         return 400;
     *why = NULL;
@@ -461,7 +476,7 @@ static enum MHD_Result take_header(struct http_connection *k,
                                    struct http_request *r, const char *method,
                                    const char *protocol)
 {
-    struct header_scan s = {.r = r};
+    struct header_scan s = {.r = r, .line = protocol + strlen(protocol) + 2};
     const char *why;
     k->phase = PHASE_BODY;
     k->requests++;
@@ -474,6 +489,9 @@ static enum MHD_Result take_header(struct http_connection *k,
         k->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     size_t size = info ? info->header_size : 0;
     k->room = room_beside(k->connector, size, s.lines - 1);
+    /* A line without a name ends the header, says MHD. */
+    if (protocol != k->target_end + 1 || s.line + 2 != method + size)
+        s.bad_line = true;
     int status = header_status(k, &s, size, &why);
     k->too_big = s.length > r->body.max;
     if (!status)
@@ -529,6 +547,7 @@ static void *on_request_line(void *cls, const char *target,
     }
     request_reset(r);
     request_begin(r, "", target, "");
+    k->target_end = target + strlen(target);
     k->phase = PHASE_HEADER;
     k->too_big = false;
     k->swallowed = 0;

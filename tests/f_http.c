@@ -273,6 +273,53 @@ static void a_malformed_header_is_refused(void)
     CHECK_INT(raw_status("GET /app/hello HTTP/1.0\r\n\r\n"), 200);
 }
 
+/* What one server takes for one request, and another for two. */
+static void nobody_hides_a_request_in_a_header(void)
+{
+#define GET "GET /app/hello HTTP/1.1\r\nHost: a\r\n"
+#define POST "POST /app/echo HTTP/1.1\r\nHost: a\r\n"
+    static const struct {
+        const char *bytes;
+        size_t len;
+    } hidden[] = {
+#define ROW(text) {text, sizeof text - 1}
+        ROW(POST "Transfer-Encoding:\r\n chunked\r\n\r\n" GET "\r\n"),
+        ROW(POST "Transfer-Encoding: chunked\r\n\t\r\n\r\n" GET "\r\n"),
+        ROW(POST "Content-Length:\r\n 24\r\n\r\n" GET "\r\n"),
+        ROW(POST "X: y\r\n Content-Length: 24\r\n\r\n" GET "\r\n"),
+        ROW(POST ": foo\r\nContent-Length: 99\r\n\r\n" GET "\r\n"),
+        ROW(GET ": foo\r\n" GET "\r\n"),
+        ROW(GET "X: y\r\n: foo\r\n" GET "\r\n"),
+        ROW("GET /app/hello HTTP/1.1\r\n: foo\r\nHost: a\r\n\r\n" GET "\r\n"),
+        ROW(GET "X: a\rContent-Length: 24\r\n\r\n"),
+        ROW(GET "X: a\nContent-Length: 24\r\n\r\n"),
+        ROW(GET "X: a\0; b=c\r\n\r\n"),
+        ROW(GET "Content-Length: 0\0009\r\n\r\n"),
+        ROW("GET /app/hello\0/../x HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ROW("GET /app/hello?a=b\0c HTTP/1.1\r\nHost: a\r\n\r\n"),
+        ROW("GET /app/hello HTTP/1.1\0\r\nHost: a\r\n\r\n"),
+#undef ROW
+    };
+    site_start(site);
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+        char *text = site_raw(site, hidden[i].bytes, hidden[i].len);
+        if (strncmp(text, "HTTP/1.1 400 ", 13) != 0)
+            fprintf(stderr, "row %zu: %.40s\n", i, text);
+        CU_ASSERT(!strncmp(text, "HTTP/1.1 400 ", 13));
+        CU_ASSERT_PTR_NULL(strstr(text + 1, "HTTP/1.1 "));
+        free(text);
+    }
+    /* Blanks that are nobody's trick. */
+    CHECK_INT(raw_status(GET "X:a\r\nY:   b  \r\nZ:\t c\t\r\nEmpty:\r\n"
+                             "Blank:   \r\nConnection: close\r\n\r\n"),
+              200);
+    CHECK_INT(raw_status("GET /app/hello?a=b&c HTTP/1.1\r\nHost:a\r\n"
+                         "Connection: close\r\n\r\n"),
+              200);
+#undef GET
+#undef POST
+}
+
 /* Everything up to the limit, whatever it consists of, and nothing above. */
 static void a_header_over_the_limit_is_431(void)
 {
@@ -575,6 +622,7 @@ static void metrics_count_by_status(void)
 UNIT_MAIN_AROUND(
     "http", before, after, CASE(a_request_reaches_its_servlet),
     CASE(what_cannot_be_served_says_why), CASE(a_malformed_header_is_refused),
+    CASE(nobody_hides_a_request_in_a_header),
     CASE(a_header_over_the_limit_is_431), CASE(a_full_memory_is_431_as_well),
     CASE(header_lines_are_counted), CASE(many_parameters_fit_into_a_header),
     CASE(bodies_and_forms_are_read), CASE(a_body_over_the_limit_is_413),
