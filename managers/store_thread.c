@@ -98,16 +98,16 @@ static void trouble_tell(struct store *s, struct trouble *t,
     snprintf(t->text, sizeof t->text, "%s", err->text);
     pthread_mutex_unlock(&s->lock);
     if (is_new)
-        log_line(s->base->env.log, LOG_WARN, "store", "%s%s: %s", s->ops->name,
-                 t->what, err->text);
+        log_state(s->base->env.log, LOG_WARN, "store", "%s%s: %s",
+                  s->ops->name, t->what, err->text);
 }
 
 static void trouble_over(struct store *s, struct trouble *t)
 {
     if (atomic_load_explicit(&t->on, memory_order_relaxed) &&
         atomic_exchange(&t->on, false))
-        log_line(s->base->env.log, LOG_INFO, "store", "%s %s", s->ops->name,
-                 t->over);
+        log_state(s->base->env.log, LOG_INFO, "store", "%s %s", s->ops->name,
+                  t->over);
 }
 
 /* What made a get fail is told only where the check does not know better: one

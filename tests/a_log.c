@@ -133,7 +133,31 @@ static void lines_do_not_mix(void)
     CHECK_INT(whole, WRITERS * LINES);
 }
 
+/* Three applications notice the same outage, and its end. */
+static void a_state_is_told_once(void)
+{
+    struct memory m = {0};
+    struct log log = log_into(&m);
+
+    for (int outage = 0; outage < 2; outage++) {
+        for (int i = 0; i < 3; i++) {
+            log_state(&log, LOG_WARN, "store", "%s is away", "it");
+            log_line(&log, LOG_INFO, "manager", "something else");
+        }
+        for (int i = 0; i < 3; i++)
+            log_state(&log, LOG_INFO, "store", "it is back");
+    }
+    CHECK_INT(m.count, 2 * (1 + 3 + 1));
+    log_state(&log, LOG_WARN, "store", "another is away");
+    log_state(&log, LOG_DEBUG, "store", "it is back");
+    CHECK_INT(m.count, 2 * (1 + 3 + 1) + 1);
+    log_line(&log, LOG_INFO, "test", "same");
+    log_line(&log, LOG_INFO, "test", "same");
+    CHECK_INT(m.count, 2 * (1 + 3 + 1) + 3);
+}
+
 UNIT_MAIN("log", CASE(a_line_has_time_level_node_area),
           CASE(what_is_below_the_level_is_not_built),
           CASE(a_text_cannot_begin_another_line), CASE(a_long_text_is_cut),
-          CASE(an_id_is_shown_in_part), CASE(lines_do_not_mix))
+          CASE(an_id_is_shown_in_part), CASE(lines_do_not_mix),
+          CASE(a_state_is_told_once))

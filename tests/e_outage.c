@@ -89,6 +89,8 @@ static void a_moved_database_is_noticed_and_comes_back(struct fleet *f)
         is_503(&b, s, "/login/hit");
         is_503(&b, s, "/login/new");
         CU_ASSERT(server_said(s, fleet_database(f, path), NOTICED_MS));
+        /* One cause, one line, however many applications it has. */
+        CHECK_INT(server_said_times(s, fleet_database(f, path)), 1);
     }
     database_move(f, ".away", "");
     look.status = 200;
@@ -181,8 +183,8 @@ static void a_full_disk_is_told_and_loses_nothing(void)
 {
     struct fleet *f;
     char dir[300], path[320], filler[320], line[128];
-    unsigned sent = 0, ok = 0, refused = 0;
-    struct browser b;
+    unsigned sent = 0, ok = 0, refused = 0, grown = 0;
+    struct browser b, stranger;
     if (geteuid() != 0)
         SKIP("mounting a small tmpfs takes root");
     if (unshare(CLONE_NEWNS) ||
@@ -201,26 +203,36 @@ static void a_full_disk_is_told_and_loses_nothing(void)
     CU_ASSERT_FATAL(fleet_start(f, 2));
     browser_open(&b);
     CHECK_INT(browser_login(&b, fleet_server(f, 0), "kim"), 303);
+    for (; sent < 20; ok++)
+        CHECK_INT(browser_get(&b, fleet_server(f, sent++), "/login/hit"), 200);
     CU_ASSERT(fill_up(filler) > 0);
-    /* What SQLite has allocated already takes some more. */
-    while (sent < 2000 && refused < 5) {
-        int status = browser_get(&b, fleet_server(f, sent++), "/login/hit");
+    /* What is there already takes some more, until the sessions have grown: a
+     * hit for each new one. */
+    browser_open(&stranger);
+    while (grown < 2000 && refused < 5) {
+        struct server *s = fleet_server(f, grown++);
+        browser_close(&stranger);
+        browser_open(&stranger);
+        refused += browser_get(&stranger, s, "/login/new") == 503;
+        int status = browser_get(&b, s, "/login/hit");
         CU_ASSERT(status == 200 || status == 503);
+        sent++;
         ok += status == 200;
-        refused += status == 503;
     }
-    printf("%u hits before the disk was full\n", ok);
+    browser_close(&stranger);
+    printf("%u hits, %u of them on a full disk\n", ok, ok - 20);
+    CU_ASSERT(ok > 20);
     CHECK_INT(refused, 5);
     CU_ASSERT(server_said(fleet_server(f, 0), "full", 1000) ||
               server_said(fleet_server(f, 1), "full", 1000));
     CHECK_INT(browser_get(&b, fleet_server(f, 0), "/health"), 200);
 
     CHECK_INT(unlink(filler), 0);
-    struct look look = {f, &b, "/login/new", 200};
-    struct browser stranger;
     browser_open(&stranger);
-    look.browser = &stranger;
+    struct look look = {f, &stranger, "/login/new", 200};
     CU_ASSERT(eventually(5000, all_answer, &look));
+    for (unsigned n = 0; n < 20; n++, sent++, ok++)
+        CHECK_INT(browser_get(&b, fleet_server(f, n), "/login/hit"), 200);
     for (unsigned i = 0; i < 2; i++) {
         CHECK_INT(browser_get(&b, fleet_server(f, i), "/login/me"), 200);
         unsigned hits = (unsigned)atoi(browser_line(&b, "hits", line));

@@ -115,9 +115,9 @@ static enum rc sqlite_save(struct sqlite_store *s, struct err *err)
 {
     enum rc rc;
 
-    log_line(s->base.env.log, LOG_WARN, "store",
-             "a file that belongs to %s was removed; it is made anew",
-             s->gate.path);
+    log_state(s->base.env.log, LOG_WARN, "store",
+              "a file that belongs to %s was removed; it is made anew",
+              s->gate.path);
     rc = gate_lock(&s->gate, TURN_MS, err);
     if (rc != RC_OK)
         return rc;
