@@ -73,28 +73,32 @@ static void tell_unreadable(struct persistent *p, const uint8_t id[ID_SIZE],
              log_id(text, id), p->base.env.app, len, err->text);
 }
 
-bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
-                       const void *bytes, size_t len, struct record **record,
-                       int64_t *access_wall)
+enum rc persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
+                          const void *bytes, size_t len,
+                          struct record **record, int64_t *access_wall,
+                          struct err *err)
 {
     struct pack_reader r = {bytes, (const uint8_t *)bytes + len};
     struct pack_token t;
-    struct err err = {.text = "not [last access, record]"};
+    enum rc rc = err_set(err, RC_INVALID, "not [last access, record]");
 
     if (pack_read(&r, &t) && t.type == PACK_ARRAY && t.len == 2 &&
         pack_read(&r, &t) && t.type == PACK_INT && t.i >= 0 &&
         t.i < INT64_MAX / 4) {
         *access_wall = t.i;
-        if (pack_read(&r, &t) && t.type == PACK_BIN &&
-            record_decode(t.p, t.len, record, &err) == RC_OK) {
-            if (id_equal(record_id(*record), id))
-                return true;
+        if (pack_read(&r, &t) && t.type == PACK_BIN)
+            rc = record_decode(t.p, t.len, record, err);
+        if (rc == RC_OK && id_equal(record_id(*record), id))
+            return RC_OK;
+        if (rc == RC_OK) {
             record_unref(record);
-            err_set(&err, RC_INVALID, "it is the record of another id");
+            err_set(err, RC_INVALID, "it is the record of another id");
         }
     }
-    tell_unreadable(p, id, len, &err);
-    return false;
+    if (rc == RC_UNSUPPORTED)
+        return RC_UNAVAILABLE;
+    tell_unreadable(p, id, len, err);
+    return RC_ABSENT;
 }
 
 int64_t persistent_expiry(const struct persistent *p,
@@ -196,17 +200,17 @@ static enum rc found_row(struct find_call *fc)
     struct record *record;
     int64_t access;
 
-    bool ok = persistent_decode(p, call->id, call->found, call->found_len,
-                                &record, &access);
+    enum rc rc = persistent_decode(p, call->id, call->found, call->found_len,
+                                   &record, &access, &fc->op->err);
     free(call->found);
     call->found = NULL;
-    if (!ok)
-        return found_none(fc);
+    if (rc != RC_OK)
+        return rc == RC_ABSENT ? found_none(fc) : rc;
     struct table_stripe *stripe = table_lock(p->base.table, call->id);
     struct entry *e =
         persistent_absorb(p, stripe, table_find(stripe, call->id), record,
                           access, call->new_version, fc->op->now);
-    enum rc rc = found_entry(fc, stripe, e);
+    rc = found_entry(fc, stripe, e);
     table_unlock(stripe);
     return rc;
 }
@@ -415,9 +419,10 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
     struct record *record;
     struct record_life life;
     struct record_end end;
+    struct err err;
     int64_t access;
 
-    if (!persistent_decode(p, id, bytes, len, &record, &access))
+    if (persistent_decode(p, id, bytes, len, &record, &access, &err) != RC_OK)
         return;
     int64_t mono = instant_mono_of(now, access);
     record_life(record, &life);
@@ -483,22 +488,25 @@ static void persistent_tick(struct manager *m, struct instant now)
 
 enum secret_state { SECRET_NONE, SECRET_GETTING, SECRET_PUTTING };
 
-static bool secret_take(struct persistent *p)
+/* RC_ABSENT: the row is none. */
+static enum rc secret_take(struct persistent *p)
 {
+    const struct store_call *call = &p->secret_call;
     struct record *record;
+    struct err err;
     int64_t access;
-    bool ok = persistent_decode(p, p->secret_call.id, p->secret_call.found,
-                                p->secret_call.found_len, &record, &access);
+    enum rc rc = persistent_decode(p, call->id, call->found, call->found_len,
+                                   &record, &access, &err);
 
-    if (!ok)
-        return false;
+    if (rc != RC_OK)
+        return rc;
     struct value v = record_attribute(record, "secret", 6);
-    ok = record_kind(record) == RECORD_SECRET && v.type == VALUE_BYTES &&
-         v.len == ID_SIZE;
-    if (ok)
+    bool is_secret = record_kind(record) == RECORD_SECRET &&
+                     v.type == VALUE_BYTES && v.len == ID_SIZE;
+    if (is_secret)
         memcpy(p->shared_secret, v.data, ID_SIZE);
     record_unref(&record);
-    return ok;
+    return is_secret ? RC_OK : RC_ABSENT;
 }
 
 static void secret_known(struct persistent *p)
@@ -538,11 +546,11 @@ static enum rc secret_put(struct persistent *p, uint64_t version)
 static void secret_answer(struct persistent *p, enum rc rc)
 {
     bool getting = atomic_load(&p->secret_state) == SECRET_GETTING;
+    bool there = (getting && rc == RC_OK) || rc == RC_CONFLICT;
+    enum rc taken = there ? secret_take(p) : RC_ABSENT;
 
-    bool known = ((getting && rc == RC_OK) || rc == RC_CONFLICT) &&
-                 secret_take(p);
-    if (getting && (rc == RC_ABSENT || (rc == RC_OK && !known))) {
-        uint64_t version = rc == RC_OK ? p->secret_call.new_version : 0;
+    if (getting && (rc == RC_ABSENT || (there && taken == RC_ABSENT))) {
+        uint64_t version = there ? p->secret_call.new_version : 0;
         if (version)
             log_line(p->base.env.log, LOG_ERROR, "manager",
                      "the row that was none is the key of the users of %s: it "
@@ -552,10 +560,10 @@ static void secret_answer(struct persistent *p, enum rc rc)
         rc = secret_put(p, version);
         if (rc == RC_PENDING)
             return;
-        known = rc == RC_CONFLICT && secret_take(p);
+        taken = rc == RC_CONFLICT ? secret_take(p) : RC_ABSENT;
         getting = false;
     }
-    if (known || (!getting && rc == RC_OK))
+    if (taken == RC_OK || (!getting && rc == RC_OK))
         secret_known(p);
     free(p->secret_call.found);
     p->secret_call.found = NULL;

@@ -67,13 +67,14 @@ static inline struct copy *copy_of(struct entry *e)
     return (struct copy *)e->extra;
 }
 
-/* A stored row of that id: [last access (wall ms), record]. false: it is not
- * one, and counts as absent; the first time a log line says so. Only a user's
- * record and the secret are made anew over it, by its version: the id of a
- * session is never given again. */
-bool persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
-                       const void *bytes, size_t len, struct record **record,
-                       int64_t *access_wall);
+/* A stored row of that id: [last access (wall ms), record]. RC_ABSENT: it is
+ * not one; the first time a log line says so. Only a user's record and the
+ * secret are made anew over it, by its version: the id of a session is never
+ * given again. RC_UNAVAILABLE: a newer version wrote it, err says so. */
+enum rc persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
+                          const void *bytes, size_t len,
+                          struct record **record, int64_t *access_wall,
+                          struct err *err);
 void persistent_encode(struct pack_writer *w, const struct record *record,
                        int64_t access_wall);
 /* How long the store keeps the row of this record, wall ms. */

@@ -167,7 +167,11 @@ struct outcome {
     enum rc rc;
     struct record_end end;
     struct err err;
-    bool send; /* the flight goes on */
+    bool send; /* the flight goes on, */
+    bool anew; /* over a row that is none */
+    enum rc read;         /* CONFLICT: what persistent_decode said of it */
+    struct record *other; /* OK: a reference */
+    int64_t access;       /* its last, wall */
 };
 
 static void take_all(struct flight *f, struct outcome *o, enum rc rc)
@@ -292,68 +296,6 @@ static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
     return true;
 }
 
-static void land_absent(struct flight *f, struct table_stripe *stripe,
-                        struct entry *e, struct outcome *o);
-
-/* What is stored is no record. A user's is written over it, else that user
- * could never log in again; a session is gone. */
-static void land_unreadable(struct flight *f, struct table_stripe *stripe,
-                            struct entry *e, struct outcome *o)
-{
-    char text[LOG_ID_SIZE];
-
-    if (record_kind(e->record) != RECORD_USER) {
-        land_absent(f, stripe, e, o);
-        return;
-    }
-    log_line(f->p->base.env.log, LOG_WARN, "manager",
-             "the row %s of %s is a user's list of sessions: it is made anew",
-             log_id(text, f->call.id), f->p->base.env.app);
-    free(f->call.found);
-    copy_of(e)->version = f->call.new_version;
-    flight_load(f, e);
-    o->send = true;
-}
-
-/* Somebody else wrote meanwhile: join both, try again. */
-static void land_conflict(struct flight *f, struct table_stripe *stripe,
-                          struct entry *e, struct outcome *o)
-{
-    struct record *other;
-    int64_t access;
-
-    if (++f->conflicts > CONFLICT_TRIES) {
-        take_all(f, o, RC_UNAVAILABLE);
-        err_set(&o->err, RC_UNAVAILABLE, "the stored row cannot be merged");
-        flight_land(f, e);
-        return;
-    }
-    if (!persistent_decode(f->p, f->call.id, f->call.found, f->call.found_len,
-                           &other, &access)) {
-        land_unreadable(f, stripe, e, o);
-        return;
-    }
-    free(f->call.found);
-    f->call.found = NULL;
-    if (record_ended(other, NULL) ||
-        record_kind(other) != record_kind(e->record)) {
-        land_ended(f, stripe, e, other, o);
-        record_unref(&other);
-        return;
-    }
-    raise_access(e, access, f->now);
-    copy_of(e)->version = f->call.new_version;
-    if (only_idle_ends(f) && idle_end_decided(f, stripe, e, other, o))
-        return;
-    extend_before(f->riding, other);
-    extend_before(f->waiting, other);
-    table_replace(stripe, e, record_merge(e->record, other));
-    record_unref(&f->base);
-    f->base = other;
-    flight_load(f, e);
-    o->send = true;
-}
-
 /* The row is gone: it lapsed, or somebody removed it. A write never creates. */
 static void land_absent(struct flight *f, struct table_stripe *stripe,
                         struct entry *e, struct outcome *o)
@@ -365,6 +307,7 @@ static void land_absent(struct flight *f, struct table_stripe *stripe,
     table_remove(stripe, e);
 }
 
+/* Back to what is stored. */
 static void undo(struct flight *f, struct table_stripe *stripe,
                  struct entry *e)
 {
@@ -377,6 +320,58 @@ static void undo(struct flight *f, struct table_stripe *stripe,
     table_set_idle(stripe, e, false);
     e->flags &= ~(uint32_t)ENTRY_ENDING;
     manager_arm(&f->p->base, stripe, e, f->now);
+}
+
+/* What is stored is no record. A user's is written over it, else that user
+ * could never log in again; a session is gone. */
+static void land_unreadable(struct flight *f, struct table_stripe *stripe,
+                            struct entry *e, struct outcome *o)
+{
+    if (record_kind(e->record) != RECORD_USER) {
+        land_absent(f, stripe, e, o);
+        return;
+    }
+    copy_of(e)->version = f->call.new_version;
+    flight_load(f, e);
+    o->send = o->anew = true;
+}
+
+/* Somebody else wrote meanwhile: join both, try again. */
+static void land_conflict(struct flight *f, struct table_stripe *stripe,
+                          struct entry *e, struct outcome *o)
+{
+    struct record *other = o->other;
+
+    if (o->read == RC_ABSENT) {
+        land_unreadable(f, stripe, e, o);
+        return;
+    }
+    if (o->read != RC_OK || ++f->conflicts > CONFLICT_TRIES) {
+        if (o->read == RC_OK)
+            err_set(&o->err, RC_UNAVAILABLE, "others write it all the time");
+        record_unref(&other);
+        take_all(f, o, f->uncertain ? RC_UNCERTAIN : RC_UNAVAILABLE);
+        flight_land(f, e);
+        undo(f, stripe, e);
+        return;
+    }
+    if (record_ended(other, NULL) ||
+        record_kind(other) != record_kind(e->record)) {
+        land_ended(f, stripe, e, other, o);
+        record_unref(&other);
+        return;
+    }
+    raise_access(e, o->access, f->now);
+    copy_of(e)->version = f->call.new_version;
+    if (only_idle_ends(f) && idle_end_decided(f, stripe, e, other, o))
+        return;
+    extend_before(f->riding, other);
+    extend_before(f->waiting, other);
+    table_replace(stripe, e, record_merge(e->record, other));
+    record_unref(&f->base);
+    f->base = other;
+    flight_load(f, e);
+    o->send = true;
 }
 
 /* What the last end on the list replaced, else `found`. */
@@ -447,10 +442,33 @@ static void note_outage(struct persistent *p, enum rc rc, struct instant now)
         atomic_store(&p->outage_since, 0);
 }
 
+/* Before the lock is taken: it takes its time, and may log. */
+static void read_other(struct flight *f, struct outcome *o)
+{
+    struct store_call *call = &f->call;
+
+    o->read = persistent_decode(f->p, call->id, call->found, call->found_len,
+                                &o->other, &o->access, &o->err);
+    free(call->found);
+    call->found = NULL;
+}
+
+static void tell_anew(struct persistent *p, const uint8_t id[ID_SIZE])
+{
+    char text[LOG_ID_SIZE];
+
+    log_line(p->base.env.log, LOG_WARN, "manager",
+             "the row %s of %s is a user's list of sessions: it is made anew",
+             log_id(text, id), p->base.env.app);
+}
+
 static void flight_done(struct store_call *call)
 {
     struct flight *f = (struct flight *)call;
     struct outcome o = {.rc = RC_OK};
+
+    if (call->rc == RC_CONFLICT)
+        read_other(f, &o);
     struct table_stripe *stripe = table_lock(f->p->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
 
@@ -474,6 +492,8 @@ static void flight_done(struct store_call *call)
     bool more = f->last_up && call->rc != RC_UNAVAILABLE &&
                 call->rc != RC_UNCERTAIN;
     struct instant now = f->now;
+    if (o.anew)
+        tell_anew(p, call->id);
     if (o.send)
         flight_send(f);
     else
@@ -502,17 +522,17 @@ static enum rc fetched(struct fetch *fetch)
     int64_t access;
     enum rc rc = call->rc;
 
-    if (rc == RC_OK && !persistent_decode(fetch->p, call->id, call->found,
-                                          call->found_len, &record, &access))
-        rc = RC_ABSENT;
-    else if (rc == RC_OK) {
+    w->err = call->err;
+    if (rc == RC_OK)
+        rc = persistent_decode(fetch->p, call->id, call->found,
+                               call->found_len, &record, &access, &w->err);
+    if (rc == RC_OK) {
         struct table_stripe *stripe =
             table_lock(fetch->p->base.table, call->id);
         persistent_absorb(fetch->p, stripe, table_find(stripe, call->id),
                           record, access, call->new_version, w->now);
         table_unlock(stripe);
     }
-    w->err = call->err;
     free(call->found);
     free(fetch);
     return rc;

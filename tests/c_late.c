@@ -8,6 +8,7 @@
 #include "tests/world.h"
 
 #include "managers/stores/wrapper.h"
+#include "session/manager_impl.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -241,10 +242,63 @@ static void p32_what_is_uncertain_comes_to_rest(struct world *w)
     CU_ASSERT_FATAL(world_settle(w));
 }
 
+struct asked {
+    struct store_call call; /* first */
+    sem_t gate;
+};
+
+static void asked_done(struct store_call *call)
+{
+    sem_post(&((struct asked *)call)->gate);
+}
+
+/* Writes another row in place of the one that is stored. */
+static void overwrite(struct world *w, const uint8_t id[ID_SIZE],
+                      const void *bytes, size_t len)
+{
+    struct asked asked = {.call = {.done = asked_done}};
+    struct store *store = w->m[0]->store;
+    memcpy(asked.call.id, id, ID_SIZE);
+    sem_init(&asked.gate, 0, 0);
+    CHECK_INT_FATAL(store_get(store, &asked.call), RC_OK);
+    free(asked.call.found);
+    asked.call.version = asked.call.new_version;
+    asked.call.bytes = bytes;
+    asked.call.len = len;
+    asked.call.expiry = w->now.wall + 100000;
+    CHECK_INT_FATAL(store_put(store, &asked.call), RC_PENDING);
+    sem_wait(&asked.gate);
+    CHECK_INT_FATAL(asked.call.rc, RC_OK);
+    sem_destroy(&asked.gate);
+}
+
+/* During an upgrade: whether that session lives is not known here. */
+static void p30_a_row_of_a_newer_version_is_not_absent(struct world *w)
+{
+    static const uint8_t newer[] = "\x92\x01\xc4\x03\x97\x02\xc0";
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    overwrite(w, id, newer, sizeof newer - 1);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_UNAVAILABLE);
+    visit_set(&v, "k", "v");
+    CHECK_INT(visit_commit(&v, w), RC_UNAVAILABLE);
+    visit_end(&v);
+    CHECK_INT(world_look(w, 0, id, NULL), RC_UNAVAILABLE);
+    /* One that nobody can read is none, */
+    overwrite(w, id, "\x92\x01\xc4\x02??", 6);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+    CU_ASSERT(world_logged(w, "cannot be read"));
+}
+
 /* clang-format off */
 #define STATEMENTS(S)                                                          \
     S(p06_a_logout_elsewhere_outlives_a_failure, NULL)                         \
     S(p08_a_minute_after_the_end_not_after_what_was_before_it, NULL)           \
+    S(p30_a_row_of_a_newer_version_is_not_absent, NULL)                        \
     S(p32_what_is_uncertain_comes_to_rest, NULL)                               \
     S(p33_a_failure_takes_nothing_of_others_back, NULL)
 /* clang-format on */
