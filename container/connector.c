@@ -23,6 +23,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,10 +50,14 @@ enum { SWALLOW = 2 << 20 };
  * request that it has read but not yet begun. */
 enum { LOOK_MS = 10, QUIET_LOOKS = 3 };
 
-enum phase { PHASE_IDLE, PHASE_HEADER, PHASE_BODY, PHASE_FLOW };
+/* How long the stop waits for the rest of a body, and for a reader that takes
+ * nothing of its response. */
+enum { BODY_GRACE_MS = 1000, READER_GRACE_MS = 2000 };
 
-/* Lives as long as the socket. In the hands of one HTTP thread, but for busy
- * and fd, which connector_stop reads under the lock of the list. */
+enum phase { PHASE_IDLE, PHASE_HEADER, PHASE_BODY, PHASE_FLOW, PHASE_SENDING };
+
+/* Lives as long as the socket. In the hands of one HTTP thread, but for busy,
+ * phase and fd, which connector_stop reads under the lock of the list. */
 struct http_connection {
     struct http_connection *next, *prev;
     struct connector *connector;
@@ -60,7 +65,9 @@ struct http_connection {
     struct http_request *request; /* used again and again; one reference */
     int fd;
     atomic_bool busy; /* a header is there and its response not yet gone */
-    enum phase phase;
+    _Atomic enum phase phase;
+    int unsent; /* connector_stop: bytes, and since when so many */
+    int64_t unsent_since;
     bool too_big;           /* the body */
     const char *target_end; /* as it came, in MHD's memory */
     size_t room;            /* for the response's header */
@@ -335,6 +342,7 @@ static enum MHD_Result send_response(struct http_connection *k,
     if (!m)
         return MHD_NO;
     add_headers(k, m, &r->response);
+    k->phase = PHASE_SENDING;
     metrics_count(r->instance->metrics, (unsigned)k->fd, r->response.status);
     enum MHD_Result sent =
         MHD_queue_response(k->mhd, (unsigned)r->response.status, m);
@@ -352,6 +360,7 @@ static enum MHD_Result send_abandoned(struct http_connection *k)
     let_go(k);
     if (!m)
         return MHD_NO;
+    k->phase = PHASE_SENDING;
     MHD_add_response_header(m, "Connection", "close");
     MHD_add_response_header(m, "Retry-After", "1");
     MHD_add_response_header(m, "Content-Type", "text/plain;charset=UTF-8");
@@ -748,20 +757,39 @@ void connector_close(struct connector *c)
     atomic_store(&c->closing, true);
 }
 
+/* Does its reader take nothing? */
+static bool is_stuck(struct http_connection *k, int64_t now)
+{
+    int unsent = 0;
+    if (ioctl(k->fd, SIOCOUTQ, &unsent) || unsent != k->unsent ||
+        !k->unsent_since) {
+        k->unsent = unsent;
+        k->unsent_since = now;
+    }
+    return now - k->unsent_since >= READER_GRACE_MS;
+}
+
+/* since: when the stop began. */
+static bool is_waited_for(struct http_connection *k, int64_t since, int64_t now)
+{
+    int bytes = 0;
+    if (!atomic_load_explicit(&k->busy, memory_order_acquire))
+        return k->fd >= 0 && !ioctl(k->fd, FIONREAD, &bytes) && bytes > 0;
+    if (k->phase == PHASE_BODY)
+        return now - since < BODY_GRACE_MS && !has_left(k->fd);
+    return k->phase != PHASE_SENDING || !is_stuck(k, now);
+}
+
 /* Requests under way, sockets that hold bytes nobody has read, and those that
  * no thread has taken over from the listener yet. */
-static unsigned count_busy(struct connector *c)
+static unsigned count_busy(struct connector *c, int64_t since, int64_t now)
 {
     unsigned busy = 0;
     size_t opened = 0;
     pthread_mutex_lock(&c->lock);
     for (struct http_connection *k = c->connections; k; k = k->next) {
-        int bytes = 0;
         opened++;
-        bool now = atomic_load_explicit(&k->busy, memory_order_acquire);
-        if (!now && k->fd >= 0 && !ioctl(k->fd, FIONREAD, &bytes) && bytes > 0)
-            now = true;
-        busy += now;
+        busy += is_waited_for(k, since, now);
     }
     size_t accepted = atomic_load(&c->connection_count);
     pthread_mutex_unlock(&c->lock);
@@ -778,10 +806,11 @@ static void pause_ms(int ms)
 static unsigned let_finish(struct connector *c, int64_t until)
 {
     unsigned busy = 0;
+    int64_t since = instant_read().mono;
     for (int quiet = 0; quiet < QUIET_LOOKS;) {
         int64_t now = instant_read().mono;
         waits_expire(&c->waits, now);
-        busy = count_busy(c);
+        busy = count_busy(c, since, now);
         quiet = busy ? 0 : quiet + 1;
         if (now >= until)
             break;

@@ -9,7 +9,8 @@
  * Stop    connector_close: the port closes; what had been accepted or stood in
  *         the kernel's queue is served on. connector_stop: every request whose
  *         header had arrived is answered (with Connection: close), waits are
- *         ended in time, then the threads end. Both happen after the
+ *         ended in time, then the threads end. For the rest of a body it waits
+ *         a second, for a reader that takes nothing two. Both happen after the
  *         instance's state is DRAINING.
  * Limits  A header over max_header_size is 431 (a request line alone 414),
  *         more than max_header_count lines 400. Beyond max_header_size there

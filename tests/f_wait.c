@@ -60,6 +60,14 @@ static void begin(struct http_request *r, struct http_response *w)
     http_response_print(w, s ? http_session_id(s) : "none");
 }
 
+static void big(struct http_request *r, struct http_response *w)
+{
+    static char piece[1 << 16];
+    (void)r;
+    for (int i = 0; i < 256; i++)
+        http_response_write(w, piece, sizeof piece);
+}
+
 static void none(struct http_request *r, struct http_response *w)
 {
     CU_ASSERT_PTR_NULL(http_request_session(r, true));
@@ -82,6 +90,7 @@ static const struct site_servlet servlets[] = {
     {"/see", see, SESSION_WISH_READ, false},
     {"/begin", begin, SESSION_WISH_WRITE, false},
     {"/begin-async", begin, SESSION_WISH_WRITE, true},
+    {"/big", big, SESSION_WISH_NONE, false},
     {"/none", none, SESSION_WISH_NONE, false},
     {"/blocked", blocked, SESSION_WISH_WRITE, true},
     {0},
@@ -594,6 +603,75 @@ static void the_stop_does_not_wait_for_who_hung_up(void)
         sem_post(&gate);
 }
 
+static int64_t stop_takes(void)
+{
+    struct stopping stop;
+    int64_t begun = instant_read().mono;
+    stop_begin(&stop, 20000);
+    pthread_join(stop.thread, NULL);
+    return instant_read().mono - begun;
+}
+
+/* A POST whose body does not come; the server has read its header. */
+static int half_a_post(void)
+{
+    static const char half[] = "POST /hit HTTP/1.1\r\nHost: a\r\nExpect: "
+                               "100-continue\r\nContent-Length: 9\r\n\r\n";
+    char answer[64];
+    int fd = dial();
+    CU_ASSERT(send(fd, half, sizeof half - 1, MSG_NOSIGNAL) > 0);
+    CU_ASSERT(recv(fd, answer, sizeof answer, 0) > 0);
+    return fd;
+}
+
+static void the_stop_waits_a_second_for_half_a_post(void)
+{
+    int fd, header;
+    site_start(site);
+    fd = half_a_post();
+    CU_ASSERT(send(fd, "abc", 3, MSG_NOSIGNAL) == 3);
+    header = dial();
+    CU_ASSERT(send(header, "GET /hit HT", 11, MSG_NOSIGNAL) == 11);
+    int64_t took = stop_takes();
+    CU_ASSERT(took >= 900 && took < 8000);
+    close(fd);
+    close(header);
+}
+
+static void the_stop_does_not_wait_for_half_a_header(void)
+{
+    int fd;
+    site_start(site);
+    fd = dial();
+    CU_ASSERT(send(fd, "GET /hit HTTP/1.1\r\nHost", 23, MSG_NOSIGNAL) == 23);
+    CU_ASSERT(site_until(site, connections, 1));
+    CU_ASSERT(stop_takes() < 900);
+    close(fd);
+}
+
+/* libmicrohttpd does not always see at once that a client has gone. */
+static void the_stop_does_not_wait_for_half_a_post_that_left(void)
+{
+    site_start(site);
+    for (int i = 0; i < LEAVERS; i++)
+        hang_up(half_a_post(), i % 2);
+    CU_ASSERT(stop_takes() < 900);
+}
+
+static void the_stop_waits_two_seconds_for_who_does_not_read(void)
+{
+    char byte;
+    int fd, small = 4096;
+    site_start(site);
+    fd = dial();
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    ask(fd, "/big");
+    CU_ASSERT(recv(fd, &byte, 1, 0) == 1);
+    int64_t took = stop_takes();
+    CU_ASSERT(took >= 1900 && took < 9000);
+    close(fd);
+}
+
 static void pause_ms(int ms)
 {
     struct timespec t = {.tv_nsec = ms * 1000000L};
@@ -727,5 +805,9 @@ UNIT_MAIN_AROUND(
     CASE(who_hangs_up_during_a_long_servlet_does_not_stop_it),
     CASE(who_hangs_up_before_a_thread_begins_is_not_served),
     CASE(the_stop_does_not_wait_for_who_hung_up),
+    CASE(the_stop_waits_a_second_for_half_a_post),
+    CASE(the_stop_does_not_wait_for_half_a_header),
+    CASE(the_stop_does_not_wait_for_half_a_post_that_left),
+    CASE(the_stop_waits_two_seconds_for_who_does_not_read),
     CASE(the_stop_ends_whatever_still_comes),
     CASE(the_stop_under_load_loses_nobody), CASE(parallel_requests_all_count))
