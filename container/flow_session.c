@@ -23,11 +23,25 @@ static struct manager *manager_of(const struct http_request *r)
 
 static void add_id(struct http_request *r, const char *text, size_t len)
 {
-    if (!len || r->id_count == REQUEST_MAX_IDS)
+    uint8_t id[ID_SIZE];
+    if (!len)
         return;
+    bool good = id_parse(text, len, id, NULL, NULL);
+    if (good ? r->id_count == REQUEST_MAX_IDS : r->malformed_id != NULL)
+        return;
+    text = request_text(r, text, len < SHOWN_ID ? len : SHOWN_ID);
+    if (!good) {
+        r->malformed_id = text;
+        return;
+    }
     unsigned i = r->id_count++;
-    r->ids[i].good = id_parse(text, len, r->ids[i].id, NULL, NULL);
-    r->ids[i].text = request_text(r, text, len < SHOWN_ID ? len : SHOWN_ID);
+    memcpy(r->ids[i].id, id, ID_SIZE);
+    r->ids[i].text = text;
+}
+
+static bool has_ids(const struct http_request *r)
+{
+    return r->id_count || r->malformed_id;
 }
 
 /* False: too many cookies. */
@@ -57,10 +71,16 @@ enum flow_step flow_session_ids(struct http_request *r)
         response_page(&r->response, 400, "The request has too many cookies.");
         return FLOW_OUT;
     }
-    r->id_from_cookie = r->id_count > 0;
-    if (!r->id_count && site->url_tracking && r->path_id) {
+    r->id_from_cookie = has_ids(r);
+    if (!r->id_from_cookie && site->url_tracking && r->path_id) {
         add_id(r, r->path_id, r->path_id_len);
-        r->id_from_url = r->id_count > 0;
+        r->id_from_url = has_ids(r);
+    }
+    /* What an id that exists ended with says more. */
+    if (r->malformed_id) {
+        r->requested_id = r->malformed_id;
+        r->reason = REASON_MALFORMED;
+        manager_refused(manager_of(r), REASON_MALFORMED);
     }
     return FLOW_FIND;
 }
@@ -104,13 +124,10 @@ static enum flow_step submit_find(struct http_request *r,
 
 enum flow_step flow_session_find(struct http_request *r, bool *aside)
 {
-    while (r->id_next < r->id_count) {
+    if (r->id_next < r->id_count) {
         unsigned i = r->id_next++;
         r->requested_id = r->ids[i].text;
-        if (r->ids[i].good)
-            return submit_find(r, r->ids[i].id, aside);
-        manager_refused(manager_of(r), REASON_MALFORMED);
-        r->reason = REASON_MALFORMED;
+        return submit_find(r, r->ids[i].id, aside);
     }
     return FLOW_SERVE;
 }

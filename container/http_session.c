@@ -139,18 +139,18 @@ enum http_result http_session_login(struct http_request *request,
     if (request->mapping.wish != SESSION_WISH_WRITE ||
         request->response.committed)
         return HTTP_ILLEGAL;
-    struct http_session *s = http_request_session(request, false);
+    struct http_session *old = http_request_session(request, false), *s = old;
     const char *other = s ? session_user(s->session) : NULL;
-    if (other && strcmp(other, user) != 0) {
-        enum rc rc = session_invalidate(s->session, REASON_REPLACED, NULL);
-        if (rc != RC_OK)
-            return result_of(rc);
-        s = NULL;
-    }
-    if (!s)
+    if (!s || (other && strcmp(other, user) != 0))
         s = session_begin(request);
     if (!s)
         return HTTP_NO_SESSION;
+    /* Only now: at maxActiveSessions there is no new one. */
+    if (old && s != old) {
+        enum rc rc = session_invalidate(old->session, REASON_REPLACED, NULL);
+        if (rc != RC_OK)
+            return result_of(rc);
+    }
     enum http_result result = result_of(session_login(s->session, user, NULL));
     if (result == HTTP_OK && out)
         *out = s;

@@ -145,6 +145,7 @@ void request_begin(struct http_request *r, const char *method,
     r->form_parsed = false;
     r->form_status = 0;
     r->id_count = r->id_next = 0;
+    r->malformed_id = NULL;
     r->requested_id = NULL;
     r->id_from_cookie = r->id_from_url = false;
     r->reason = REASON_NONE;

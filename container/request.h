@@ -30,7 +30,7 @@
 
 /* Session ids of one request that are looked up: each may cost a read of a
  * store, and strangers write them. */
-#define REQUEST_MAX_IDS 8
+#define REQUEST_MAX_IDS 32
 
 struct http_field {
     const char *name, *value; /* followed by a 0 */
@@ -93,9 +93,9 @@ struct http_request {
     /* sessions */
     struct {
         uint8_t id[ID_SIZE];
-        bool good; /* else: malformed */
         const char *text;
     } ids[REQUEST_MAX_IDS];
+    const char *malformed_id; /* the first that is none, as text; or NULL */
     unsigned id_count, id_next;
     const char *requested_id; /* at most 100 bytes; NULL: none came */
     bool id_from_cookie, id_from_url;
