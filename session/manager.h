@@ -146,7 +146,8 @@ void manager_flush(struct manager *m, struct session *s, struct instant now);
 /* Once a second: ends what is due. Costs what is due. */
 void manager_tick(struct manager *m, struct instant now);
 void manager_stats(struct manager *m, struct manager_stats *out);
-/* "PersistentManager: SQLite file /x/sessions.db". Returns out. */
+/* "PersistentManager: SQLite file sessions.db": strangers may read it. Returns
+ * out. */
 const char *manager_describe(const struct manager *m, char *out, size_t size);
 const struct manager_options *manager_options(const struct manager *m);
 

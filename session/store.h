@@ -110,8 +110,8 @@ void store_expire(struct store *store, struct instant now, unsigned limit,
 bool store_reads_inline(const struct store *store);
 void store_stats(struct store *store, struct store_stats *out);
 const char *store_name(const struct store *store);
-/* One sentence for the page and `margay check`: "SQLite file /x/y.db".
- * Returns out. Never shows a password. */
+/* One sentence for web pages: "SQLite file y.db". Returns out. Strangers read
+ * it: no password, and no folder; the log has the whole path. */
 const char *store_describe(const struct store *store, char *out, size_t size);
 
 #endif

@@ -643,6 +643,20 @@ static void a_disk_that_the_log_filled(void)
     on_a_small_disk("full-log");
 }
 
+/* Web pages show it. */
+static void its_folders_are_not_told(void)
+{
+    struct sqlite_options o = options();
+    char text[256];
+    struct shop shop;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_STR(store_describe(shop.store, text, sizeof text),
+              "SQLite file rows.db");
+    CHECK_INT(shop_logged(&shop, shelf_path("")), 1);
+    shop_close(&shop);
+}
+
 /* A log of a busy small file is not kept for ever. */
 static void the_log_stays_small(void)
 {
@@ -764,6 +778,7 @@ int main(int argc, char **argv)
         CASE(everything_is_removed),
         CASE(a_full_disk),
         CASE(a_disk_that_the_log_filled),
+        CASE(its_folders_are_not_told),
         CASE(the_log_stays_small),
         CASE(a_stopped_neighbour_is_not_waited_for),
         CASE(what_was_acknowledged_survives_kill),

@@ -346,6 +346,10 @@ static enum rc sqlite_open(struct store_base *base, struct err *err)
     gate_init(&s->gate, base->env.log, o->path, sqlite_companions);
     s->db =
         db_new(s->gate.path, base->env.app, o->synchronous == SQLITE_SYNC_FULL);
+    log_state(base->env.log, LOG_INFO, "store",
+              "SQLiteStore keeps the "
+              "sessions in %s",
+              s->gate.path);
     return RC_OK;
 }
 
@@ -361,8 +365,10 @@ static void sqlite_close(struct store_base *base)
 static void sqlite_describe(const struct store_base *base, char *out,
                             size_t size)
 {
-    snprintf(out, size, "SQLite file %s",
-             ((const struct sqlite_store *)base)->gate.path);
+    const char *path = ((const struct sqlite_store *)base)->gate.path;
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, size, "SQLite file %s", slash ? slash + 1 : path);
 }
 
 static const struct option sqlite_options[] = {
