@@ -23,6 +23,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/sockios.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +42,8 @@
  * what an ordinary one takes, so that no servlet runs in vain. The status line
  * and what libmicrohttpd adds are at most BARE_RESPONSE. */
 enum { MEMORY_BESIDE = 4096, LEAST_FOR_RESPONSE = 1024, BARE_RESPONSE = 192 };
+
+enum { MOST_CONNECTIONS = 1000000, KEPT_FILES = 64 };
 
 /* What is over the limit of a body is still read up to here: a client that is
  * busy sending would not see the answer. Tomcat's maxSwallowSize. */
@@ -659,8 +663,26 @@ static void on_accepted(void *user, int fd, const struct sockaddr *address,
 static bool may_accept(void *user)
 {
     struct connector *c = user;
-    int64_t most = c->options.max_connections;
-    return most < 0 || atomic_load(&c->connection_count) < (size_t)most;
+    return atomic_load(&c->connection_count) <
+           (size_t)c->options.max_connections;
+}
+
+/* Stores and logs need descriptors too, also while strangers take what they
+ * can get. */
+static int64_t limit_connections(int64_t asked, struct log *log)
+{
+    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
+    int64_t most = MOST_CONNECTIONS;
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < MOST_CONNECTIONS)
+        most = (int64_t)files.rlim_cur;
+    most -= most / 2 < KEPT_FILES ? most / 2 : KEPT_FILES;
+    if (asked > most)
+        log_line(log, LOG_WARN, "http",
+                 "maxConnections is %" PRId64 ", and the limit of open files "
+                 "allows %" PRId64 ": raise it (ulimit -n)",
+                 asked, most);
+    return asked < 0 || asked > most ? most : asked;
 }
 
 /* ---- life ---- */
@@ -678,6 +700,8 @@ enum rc connector_new(struct instance *in,
     struct connector *c = mem_zero(sizeof *c);
     c->instance = in;
     c->options = *options;
+    c->options.max_connections =
+        limit_connections(options->max_connections, &in->log);
     if (c->options.threads <= 0)
         c->options.threads = sysconf(_SC_NPROCESSORS_ONLN);
     waits_init(&c->waits, (size_t)options->max_waiting, resume_wait);
@@ -691,9 +715,7 @@ static struct MHD_Daemon *start_daemon(struct connector *c)
     const struct connector_options *o = &c->options;
     unsigned threads = (unsigned)o->threads;
     /* Each thread has its share of the limit; the listener keeps the sum. */
-    unsigned most = o->max_connections < 0
-                        ? 1u << 20
-                        : ((unsigned)o->max_connections + 1) * threads;
+    unsigned most = ((unsigned)o->max_connections + 1) * threads;
     unsigned silent = o->connection_timeout < 0
                           ? 0
                           : (unsigned)((o->connection_timeout + 999) / 1000);

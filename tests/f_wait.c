@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -515,6 +516,26 @@ static void stop_in_time(void)
     CU_ASSERT(instant_read().mono - begun < 4000);
 }
 
+/* Strangers cannot take the descriptors that a store needs. */
+static void the_limit_of_files_leaves_room(void)
+{
+    enum { FILES = 80, DIALLED = 60 };
+    struct rlimit before_it, few;
+    int fds[DIALLED];
+    CHECK_INT_FATAL(getrlimit(RLIMIT_NOFILE, &before_it), 0);
+    few = (struct rlimit){.rlim_cur = FILES, .rlim_max = before_it.rlim_max};
+    CHECK_INT_FATAL(setrlimit(RLIMIT_NOFILE, &few), 0);
+    site->in.log.level = LOG_ERROR;
+    site_start(site);
+    setrlimit(RLIMIT_NOFILE, &before_it);
+    for (int i = 0; i < DIALLED; i++)
+        fds[i] = dial();
+    CU_ASSERT(site_until(site, connections, FILES / 2));
+    CU_ASSERT_FALSE(connections(site) > FILES / 2);
+    for (int i = 0; i < DIALLED; i++)
+        close(fds[i]);
+}
+
 static void who_hangs_up_during_a_find_leaves_nothing(void)
 {
     site_start(site);
@@ -800,6 +821,7 @@ UNIT_MAIN_AROUND(
     CASE(the_executor_blocks_nobody), CASE(a_full_executor_is_503),
     CASE(who_gets_no_thread_in_time_is_503), CASE(the_stop_answers_who_waits),
     CASE(the_stop_waits_for_answers), CASE(the_stop_leaves_a_stuck_servlet),
+    CASE(the_limit_of_files_leaves_room),
     CASE(who_hangs_up_during_a_find_leaves_nothing),
     CASE(who_hangs_up_during_a_commit_has_asked_for_it),
     CASE(who_hangs_up_during_a_long_servlet_does_not_stop_it),
