@@ -294,6 +294,8 @@ void response_file(struct http_response *w, int fd, uint64_t size,
 
 uint64_t response_length(const struct http_response *w)
 {
+    if (w->status == 304)
+        return 0;
     return w->fd >= 0 ? w->file_size : w->body.len;
 }
 

@@ -541,6 +541,10 @@ static void a_draining_instance_closes_connections(void)
     CHECK_INT(status_of("/health", NULL), 503);
 }
 
+#define UNCHANGED                                                              \
+    "GET /app/a.html HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n"          \
+    "GET /app/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
 static void files_are_served_with_their_date(void)
 {
     char since[128], match[128];
@@ -557,6 +561,12 @@ static void files_are_served_with_their_date(void)
     call_free(&c);
     CHECK_INT(status_of("/app/a.html", since), 304);
     CHECK_INT(status_of("/app/a.html", match), 304);
+    char *same = site_raw(site, UNCHANGED, sizeof UNCHANGED - 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(same, "304 Not Modified\r\n"));
+    CU_ASSERT_PTR_NULL(strstr(same, "Content-Length: 0"));
+    CU_ASSERT_PTR_NULL(strstr(same, "<p>"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(same, "\r\n\r\nHTTP/1.1 200 OK\r\n"));
+    free(same);
     CHECK_INT(status_of("/app/a.html", "If-None-Match: \"x\""), 200);
     CHECK_INT(status_of("/app/a.html", "If-Modified-Since: Sun, 06 Nov 1994 "
                                        "08:49:37 GMT"),
