@@ -381,14 +381,23 @@ void *servlet_context_state(const struct servlet_context *context)
 void servlet_log(const struct servlet_context *context, const char *format, ...)
 {
     const struct context *c = context_of(context);
+    enum log_level level = LOG_INFO;
+    const char *rest = format;
     char text[1024];
     va_list ap;
 
+    if (!strncmp(format, "warning: ", 9)) {
+        level = LOG_WARN;
+        rest += 9;
+    } else if (!strncmp(format, "error: ", 7)) {
+        level = LOG_ERROR;
+        rest += 7;
+    }
     va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
+    vsnprintf(text, sizeof text, rest, ap);
     va_end(ap);
-    log_line(&c->instance->log, LOG_INFO, c->path[0] ? c->path + 1 : "ROOT",
-             "%s", text);
+    log_line(&c->instance->log, level, c->path[0] ? c->path + 1 : "ROOT", "%s",
+             text);
 }
 
 bool servlet_context_authenticate(const struct servlet_context *context,

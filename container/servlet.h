@@ -116,7 +116,9 @@ const char *servlet_context_manager(const struct servlet_context *context);
 void servlet_context_set_state(struct servlet_context *context, void *state);
 void *servlet_context_state(const struct servlet_context *context);
 /* A property of -D or the environment of server.xml: <Parameter> of the
- * context; the same as servlet_context_param. Log line of the application. */
+ * context; the same as servlet_context_param. Log line of the application, at
+ * INFO; a format that begins with "warning: " or "error: " says another level
+ * and goes without these words. */
 void servlet_log(const struct servlet_context *context, const char *format,
                  ...) __attribute__((format(printf, 2, 3)));
 

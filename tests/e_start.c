@@ -293,6 +293,17 @@ static void what_comes_later_is_one_line(void)
                       "sqlite.xml, which the instances of one machine share\n");
 }
 
+static void a_switch_is_true_or_false(void)
+{
+    static char *const unusable[] = {"login.anyone=TRUE", "login.anyone=maybe",
+                                     "login.playground=no"};
+    for (size_t i = 0; i < sizeof unusable / sizeof unusable[0]; i++) {
+        CHECK_INT(RUN("run", "-D", "port=0", "-D", unusable[i]), 1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(said(), " ERROR "));
+        CU_ASSERT_PTR_NOT_NULL(strstr(said(), "\": write true or false\n"));
+    }
+}
+
 static void a_misspelt_property_is_told(void)
 {
     CHECK_INT(RUN("check", "-D", "prot=1"), 0);
@@ -466,6 +477,7 @@ UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
                  CASE(every_shipped_file_knows_the_properties),
                  CASE(what_is_refused_is_one_line),
                  CASE(what_comes_later_is_one_line),
+                 CASE(a_switch_is_true_or_false),
                  CASE(a_misspelt_property_is_told), CASE(run_and_stop),
                  CASE(run_and_save), CASE(interrupt_while_draining),
                  CASE(a_port_in_use_is_told), CASE(ready_at_once),

@@ -115,6 +115,24 @@ static void a_guest_becomes_a_user(struct fleet *f)
     browser_close(&b);
 }
 
+/* The longest that a form and a session take, not what a buffer holds. */
+static void a_very_long_name_is_told_whole(struct fleet *f)
+{
+    struct server *s = fleet_server(f, 0);
+    char form[2100] = "password=x&user=", *name = form + strlen(form);
+    struct browser b;
+    memset(name, 'a', 2000);
+    browser_open(&b);
+    CHECK_INT(browser_post(&b, s, "/login/login", form), 303);
+    CHECK_INT(browser_get(&b, s, "/login/"), 200);
+    CU_ASSERT(!strncmp(b.body, "user=", 5) && !strncmp(b.body + 5, name, 2000));
+    CU_ASSERT_PTR_NOT_NULL(strstr(b.body, "a\ninstance=node1\nmanager="));
+    CU_ASSERT(b.body[strlen(b.body) - 1] == '\n');
+    browser_close(&b);
+    CHECK_INT(server_said_times(s, " WARN node1 login: login.anyone is true"),
+              1);
+}
+
 static void put_and_get_keep_what_they_are_given(struct fleet *f)
 {
     struct server *s = fleet_server(f, 0);
@@ -323,6 +341,7 @@ FLEET_CASES(a_stranger_is_told_so)
 FLEET_CASES(a_login_goes_like_that)
 FLEET_CASES(a_login_over_another_users_session_begins_anew)
 FLEET_CASES(a_guest_becomes_a_user)
+FLEET_CASES(a_very_long_name_is_told_whole)
 FLEET_CASES(put_and_get_keep_what_they_are_given)
 FLEET_CASES(too_much_is_refused)
 FLEET_CASES(an_end_is_told)
@@ -333,6 +352,7 @@ UNIT_MAIN_AROUND(
     FLEET_ENTRIES(a_login_goes_like_that),
     FLEET_ENTRIES(a_login_over_another_users_session_begins_anew),
     FLEET_ENTRIES(a_guest_becomes_a_user),
+    FLEET_ENTRIES(a_very_long_name_is_told_whole),
     FLEET_ENTRIES(put_and_get_keep_what_they_are_given),
     FLEET_ENTRIES(too_much_is_refused), FLEET_ENTRIES(an_end_is_told),
     CASE(a_time_to_live_ends_as_idle_on_standard),

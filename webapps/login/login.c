@@ -65,7 +65,9 @@ static void answer_refused(struct http_request *request,
                "refused: the session would grow over maxSessionBytes",
                "That does not fit into a session");
     else if (result == HTTP_NO_SESSION)
-        answer(request, response, 403, http_result_text(result),
+        answer(request, response, 403,
+               "refused: there are as many sessions as maxActiveSessions "
+               "allows",
                "No session may be made: a limit is reached");
     else if (result == HTTP_ILLEGAL && !http_request_session(request, false))
         page_send_logged_out(request, response);
@@ -111,23 +113,33 @@ static const char *name_of(const struct http_session *session)
     return user ? user : "";
 }
 
+/* What page_send does for a program, where the text is printed piece by piece.
+ */
+static void begin_text(struct http_response *response)
+{
+    http_response_set_content_type(response, "text/plain;charset=UTF-8");
+    http_response_set_header(response, "Cache-Control", "no-store");
+}
+
 static void page_service(struct http_request *request,
                          struct http_response *response)
 {
     const struct servlet_context *context = http_request_context(request);
     const struct http_session *session;
-    struct page page = {.status = 200};
-    char text[1024];
 
     if (!is_allowed(request, response, GET))
         return;
+    if (http_request_wants_html(request)) {
+        page_send(request, response, &(struct page){.status = 200});
+        return;
+    }
     session = http_request_session(request, false);
-    snprintf(text, sizeof(text), "%s%s\ninstance=%s\nmanager=%s",
-             session ? "user=" : "not logged in: ",
-             session ? name_of(session) : http_request_session_reason(request),
-             servlet_context_node(context), servlet_context_manager(context));
-    page.text = text;
-    page_send(request, response, &page);
+    begin_text(response);
+    http_response_printf(
+        response, "%s%s\ninstance=%s\nmanager=%s\n",
+        session ? "user=" : "not logged in: ",
+        session ? name_of(session) : http_request_session_reason(request),
+        servlet_context_node(context), servlet_context_manager(context));
 }
 
 static void hello_service(struct http_request *request,
@@ -158,8 +170,7 @@ static void me_service(struct http_request *request,
         page_send(request, response, &(struct page){.status = 200});
         return;
     }
-    http_response_set_content_type(response, "text/plain;charset=UTF-8");
-    http_response_set_header(response, "Cache-Control", "no-store");
+    begin_text(response);
     http_response_printf(
         response, "user=%s\ninstance=%s\nsession=%s\nhits=%" PRId64 "\n",
         name_of(session), servlet_context_node(http_request_context(request)),
@@ -168,11 +179,26 @@ static void me_service(struct http_request *request,
 
 /* ---- in and out ---- */
 
+static bool is_yes_or_no(const struct servlet_context *context,
+                         const char *name)
+{
+    const char *value = servlet_context_param(context, name);
+
+    if (!value || strcmp(value, "true") == 0 || strcmp(value, "false") == 0)
+        return true;
+    servlet_log(context, "error: %s is \"%.50s\": write true or false", name,
+                value);
+    return false;
+}
+
 static bool login_init(const struct servlet_config *config, void **state)
 {
     struct servlet_context *context = servlet_config_context(config);
 
     (void)state;
+    if (!is_yes_or_no(context, "login.anyone") ||
+        !is_yes_or_no(context, "playground"))
+        return false;
     if (takes_anyone(context))
         servlet_log(context, "warning: login.anyone is true: every user name "
                              "is let in with every password; set "
@@ -274,7 +300,7 @@ static void hit_service(struct http_request *request,
     enum http_result result;
     int64_t hits = 0;
     char text[32];
-    char title[64] = "";
+    char title[64];
 
     if (!is_allowed(request, response, GET | POST))
         return;
@@ -286,9 +312,13 @@ static void hit_service(struct http_request *request,
         answer_refused(request, response, result);
         return;
     }
+    if (!http_request_wants_html(request)) {
+        begin_text(response);
+        http_response_printf(response, "%" PRId64 "\n", hits);
+        return;
+    }
     snprintf(text, sizeof(text), "%" PRId64, hits);
-    if (http_request_wants_html(request))
-        snprintf(title, sizeof(title), "Hit number %" PRId64, hits);
+    snprintf(title, sizeof(title), "Hit number %" PRId64, hits);
     answer(request, response, 200, text, title);
 }
 
