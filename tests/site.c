@@ -102,7 +102,9 @@ static enum rc ask_later(struct helper *h, enum site_when when,
     }
     pthread_mutex_lock(&h->lock);
     struct question **list = when == SITE_HELD ? &h->held : &h->now;
-    q->next = *list;
+    /* In the order of the questions: what was released comes before. */
+    while (*list)
+        list = &(*list)->next;
     *list = q;
     h->held_count += when == SITE_HELD;
     pthread_cond_signal(&h->changed);
