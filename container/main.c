@@ -12,12 +12,14 @@
 #include "session/buf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -338,11 +340,37 @@ static int cluster(struct command *c)
     return status;
 }
 
+/* Where 0, 1 and 2 are closed, sockets and files become them: the log would be
+ * written into those, and libuv aborts when it is to close one. */
+static void open_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* The usual soft limit is for programs that use select. */
+static void allow_many_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int main(int argc, char **argv)
 {
     struct command c;
     int status;
 
+    open_standard_files();
+    allow_many_files();
     signal(SIGPIPE, SIG_IGN);
     status = command_read(&c, argc, argv);
     if (status == STATUS_OK) {

@@ -22,6 +22,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #define PATIENCE_MS 20000
@@ -329,6 +330,57 @@ static void run_and_stop(void)
     CHECK_INT(st.st_mode & 0777, 0700);
 }
 
+static bool is_there(unsigned port)
+{
+    for (int64_t until = now_ms() + PATIENCE_MS; now_ms() < until;) {
+        if (connects(port))
+            return true;
+        poll(NULL, 0, 5);
+    }
+    return false;
+}
+
+/* As some supervisors start programs. */
+static void run_without_standard_files(void)
+{
+    unsigned first = free_ports(1);
+    char port[32];
+    int status = -1;
+
+    CU_ASSERT_FATAL(first > 0);
+    snprintf(port, sizeof port, "port=%u", first);
+    p.pid = fork();
+    CU_ASSERT_FATAL(p.pid >= 0);
+    if (p.pid == 0) {
+        setenv("HOME", home, 1);
+        for (int fd = 0; fd <= STDERR_FILENO; fd++)
+            close(fd);
+        execl(getenv("MARGAY"), "margay", "run", "-D", port, NULL);
+        _exit(126);
+    }
+    CU_ASSERT(is_there(first));
+    kill(p.pid, SIGTERM);
+    CU_ASSERT_EQUAL(waitpid(p.pid, &status, 0), p.pid);
+    p.pid = 0;
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void run_with_as_many_files_as_allowed(void)
+{
+    struct rlimit before, files;
+
+    CHECK_INT_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    files = (struct rlimit){.rlim_cur = 64, .rlim_max = before.rlim_max};
+    CHECK_INT_FATAL(setrlimit(RLIMIT_NOFILE, &files), 0);
+    START("run", "-D", "port=0");
+    CU_ASSERT(wait_for(" ms\n"));
+    CHECK_INT(prlimit(p.pid, RLIMIT_NOFILE, NULL, &files), 0);
+    CHECK_INT((int64_t)files.rlim_cur, (int64_t)before.rlim_max);
+    kill(p.pid, SIGTERM);
+    CHECK_INT(finish(), 0);
+    setrlimit(RLIMIT_NOFILE, &before);
+}
+
 /* A machine on which it never ran: the folder is there before it is needed. */
 static void run_and_save(void)
 {
@@ -479,7 +531,8 @@ UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
                  CASE(what_comes_later_is_one_line),
                  CASE(a_switch_is_true_or_false),
                  CASE(a_misspelt_property_is_told), CASE(run_and_stop),
-                 CASE(run_and_save), CASE(interrupt_while_draining),
-                 CASE(a_port_in_use_is_told), CASE(ready_at_once),
-                 CASE(a_cluster_and_its_end), CASE(a_killed_launcher),
-                 CASE(a_cluster_starts_whole_or_not))
+                 CASE(run_without_standard_files),
+                 CASE(run_with_as_many_files_as_allowed), CASE(run_and_save),
+                 CASE(interrupt_while_draining), CASE(a_port_in_use_is_told),
+                 CASE(ready_at_once), CASE(a_cluster_and_its_end),
+                 CASE(a_killed_launcher), CASE(a_cluster_starts_whole_or_not))
