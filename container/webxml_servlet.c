@@ -111,10 +111,17 @@ void webxml_mapping_add(struct context *c, const char *pattern,
         .pattern = mem_strdup(pattern), .servlet = s, .wish = wish};
 }
 
+/* A star means something at the end of "/x/" and before an extension; anywhere
+ * else it would be a plain character, which nobody who writes it wants. */
 static bool pattern_is_legal(const char *pattern)
 {
-    return pattern[0] == '\0' || pattern[0] == '/' ||
-           (strncmp(pattern, "*.", 2) == 0 && !strchr(pattern, '/'));
+    const char *star = strchr(pattern, '*');
+
+    if (strncmp(pattern, "*.", 2) == 0)
+        return pattern[2] && !strchr(pattern, '/') && !strchr(pattern + 1, '*');
+    if (star && (star[1] || star == pattern || star[-1] != '/'))
+        return false;
+    return pattern[0] == '\0' || pattern[0] == '/';
 }
 
 static enum rc read_wish(struct webxml *w, const struct xml_element *e,
@@ -141,8 +148,8 @@ static enum rc read_pattern(struct webxml *w, const struct xml_element *e,
 {
     if (!pattern_is_legal(e->text))
         return xml_error(e, RC_INVALID, w->err,
-                         "<url-pattern>%.64s</url-pattern>: it begins with / "
-                         "or *.",
+                         "<url-pattern>%.64s</url-pattern>: write /name, "
+                         "/name/*, *.extension, / or nothing",
                          e->text);
     if (webxml_mapping_find(w->context, e->text))
         return xml_error(e, RC_INVALID, w->err,

@@ -175,6 +175,22 @@ static void apply_name(struct context *c)
         set_text(&c->session_cookie_name, "JSESSIONID");
 }
 
+/* Which of the two files is to blame. */
+static enum rc cookie_error(struct webxml *w, enum rc rc, const char *text)
+{
+    const struct context_config *config = w->context->config;
+    const struct context_options *o = &config->options;
+    const struct xml_element *at = w->session.cookie_config;
+
+    if (!at || o->session_cookie_name || o->session_cookie_path ||
+        o->session_cookie_domain)
+        at = config->at ? config->at : at;
+    if (at)
+        return xml_error(at, rc, w->err, "session cookie: %s", text);
+    return err_set(w->err, rc, "%s: session cookie: %s", w->context->doc_base,
+                   text);
+}
+
 static enum rc apply_cookie(struct webxml *w)
 {
     struct context *c = w->context;
@@ -203,15 +219,7 @@ static enum rc apply_cookie(struct webxml *w)
     cookie->same_site = (enum cookie_same_site)p->same_site;
     c->cookies_without_equals = (enum cookie_bare)p->cookies_without_equals;
     rc = cookie_check(cookie, &err);
-    if (rc == RC_OK)
-        return RC_OK;
-    if (w->session.cookie_config)
-        return xml_error(w->session.cookie_config, rc, w->err,
-                         "session cookie: %s", err.text);
-    if (c->config->at)
-        return xml_error(c->config->at, rc, w->err, "session cookie: %s",
-                         err.text);
-    return err_set(w->err, rc, "%s: session cookie: %s", c->doc_base, err.text);
+    return rc == RC_OK ? RC_OK : cookie_error(w, rc, err.text);
 }
 
 enum rc webxml_session_apply(struct webxml *w)

@@ -7,6 +7,7 @@
 #include "tests/scratch.h"
 #include "tests/unit.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct scratch site;
@@ -187,7 +188,7 @@ static void tracking_modes(void)
 
 #define COOKIE(inner)                                                          \
     "<session-config><cookie-config>" inner "</cookie-config></"               \
-                                            "session-config>"
+    "session-config>"
 
 static void the_cookie_of_web_xml(void)
 {
@@ -286,7 +287,8 @@ static void what_is_wrong(void)
          "1: <servlet-mapping> without <url-pattern>: add it"},
         {"<servlet-mapping><servlet-name>default</servlet-name>\n"
          "<url-pattern>a</url-pattern></servlet-mapping>",
-         "2: <url-pattern>a</url-pattern>: it begins with / or *."},
+         "2: <url-pattern>a</url-pattern>: write /name, /name/*, *.extension, "
+         "/ or nothing"},
         {"<servlet-mapping><servlet-name>default</servlet-name>"
          "<url-pattern>/a</url-pattern>\n<url-pattern>/a</url-pattern>"
          "</servlet-mapping>",
@@ -335,6 +337,36 @@ static void what_is_wrong(void)
     }
 }
 
+static void a_star_stands_where_it_means_something(void)
+{
+    static const char *const bad[] = {"/a/*.html", "/a*",   "*",   "*.",
+                                      "/*/a",      "*.a/b", "*.*", "a/*"};
+    char app[256];
+
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(app, sizeof app,
+                 "<servlet-mapping><servlet-name>default</servlet-name>"
+                 "<url-pattern>%s</url-pattern></servlet-mapping>",
+                 bad[i]);
+        CHECK_INT(read_app("", app), RC_INVALID);
+        CU_ASSERT_PTR_NOT_NULL(strstr(scratch_error(&site), "write /name"));
+    }
+    read_good("", "<servlet-mapping><servlet-name>default</servlet-name>"
+                  "<url-pattern>/*</url-pattern><url-pattern>/a/*</url-pattern>"
+                  "<url-pattern>*.b</url-pattern><url-pattern/>"
+                  "</servlet-mapping>");
+}
+
+/* The place of an attribute of <Context> is not web.xml. */
+static void a_wrong_cookie_of_the_context_is_told_there(void)
+{
+    CHECK_INT(read_app("\n<Context path='/x' sessionCookieDomain='.a'/>",
+                       COOKIE("<name>a</name>")),
+              RC_INVALID);
+    CU_ASSERT(strncmp(scratch_error(&site),
+                      "server.xml:2: session cookie: ", 30) == 0);
+}
+
 static void what_needs_java_warns_once(void)
 {
     read_good("", "\n<env-entry><env-entry-name>x</env-entry-name></env-entry>"
@@ -355,4 +387,6 @@ UNIT_MAIN_AROUND("webxml", before, after, CASE(a_bare_folder),
                  CASE(tracking_modes), CASE(the_cookie_of_web_xml),
                  CASE(the_context_wins), CASE(path_of_the_root),
                  CASE(path_with_a_blank), CASE(what_is_wrong),
+                 CASE(a_star_stands_where_it_means_something),
+                 CASE(a_wrong_cookie_of_the_context_is_told_there),
                  CASE(what_needs_java_warns_once))
