@@ -16,6 +16,7 @@
 #include "container/connector.h"
 
 #include "container/flow.h"
+#include "container/header_scan.h"
 #include "container/instance.h"
 #include "container/listener.h"
 #include "container/metrics.h"
@@ -42,12 +43,6 @@
  * what an ordinary one takes, so that no servlet runs in vain. The status line
  * and what libmicrohttpd adds are at most BARE_RESPONSE. */
 enum { MEMORY_BESIDE = 4096, LEAST_FOR_RESPONSE = 1024, BARE_RESPONSE = 192 };
-
-enum { MOST_CONNECTIONS = 1000000, KEPT_FILES = 64 };
-
-/* What is over the limit of a body is still read up to here: a client that is
- * busy sending would not see the answer. Tomcat's maxSwallowSize. */
-enum { SWALLOW = 2 << 20 };
 
 /* How often connector_stop looks, and how often everything must have been
  * quiet: the time between two looks is long enough for a thread to take a
@@ -95,22 +90,6 @@ struct connector {
 
 /* ---- connections ---- */
 
-static void address_text(const struct sockaddr *a, char out[INET6_ADDRSTRLEN])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    out[0] = 0;
-    if (a && a->sa_family == AF_INET) {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, out,
-                  INET6_ADDRSTRLEN);
-    } else if (a && a->sa_family == AF_INET6) {
-        const uint8_t *bytes =
-            ((const struct sockaddr_in6 *)a)->sin6_addr.s6_addr;
-        bool v4 = !memcmp(bytes, mapped, sizeof mapped);
-        inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? bytes + 12 : bytes, out,
-                  INET6_ADDRSTRLEN);
-    }
-}
-
 static void connection_opened(struct connector *c, struct MHD_Connection *mhd,
                               void **context)
 {
@@ -121,7 +100,7 @@ static void connection_opened(struct connector *c, struct MHD_Connection *mhd,
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
     k->fd = info ? info->connect_fd : -1;
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    address_text(info ? info->client_addr : NULL, k->address);
+    listener_peer_text(info ? info->client_addr : NULL, k->address);
     pthread_mutex_lock(&c->lock);
     k->next = c->connections;
     if (k->next)
@@ -376,54 +355,12 @@ static enum MHD_Result send_abandoned(struct http_connection *k)
 
 /* ---- the header ---- */
 
-struct header_scan {
-    struct http_request *r;
-    size_t lines, hosts, lengths, encodings;
-    uint64_t length;
-    const char *encoding;
-    const char *line; /* where the next one has to begin */
-    bool bad_name, bad_line, expects;
-};
-
-/* MHD cuts the header into strings where it lies, so each line's end is known:
- * the two zeros of CR and LF follow its value. Where the next name is not
- * right behind them, somebody's lines are not ours: a folded line, a 0 byte or
- * a bare CR or LF. Whoever wrote them may have meant to hide a request. */
-static void follow_line(struct header_scan *s, const char *name,
-                        const char *value, size_t value_len)
-{
-    if (name != s->line || (value && memchr(value, '\r', value_len)))
-        s->bad_line = true;
-    s->line = value ? value + value_len + 2 : NULL;
-}
-
 static enum MHD_Result scan_line(void *cls, enum MHD_ValueKind kind,
                                  const char *name, size_t name_len,
                                  const char *value, size_t value_len)
 {
-    struct header_scan *s = cls;
     (void)kind;
-    if (!s->lines++)
-        return MHD_YES; /* our own empty Cookie */
-    follow_line(s, name, value, value_len);
-    if (!name_len || name[name_len - 1] <= ' ') {
-        s->bad_name = true; /* "Content-Length : 5" is for smugglers */
-        return MHD_YES;
-    }
-    if (!value)
-        value = "";
-    request_add_field(s->r, name, name_len, value, value_len);
-    if (name_len == 4 && !strcasecmp(name, "Host")) {
-        s->hosts++;
-    } else if (name_len == 14 && !strcasecmp(name, "Content-Length")) {
-        s->lengths++;
-        s->length = strtoull(value, NULL, 10);
-    } else if (name_len == 17 && !strcasecmp(name, "Transfer-Encoding")) {
-        s->encodings++;
-        s->encoding = value;
-    } else if (name_len == 6 && !strcasecmp(name, "Expect")) {
-        s->expects = true;
-    }
+    header_line(cls, name, name_len, value, value_len);
     return MHD_YES;
 }
 
@@ -432,36 +369,6 @@ static size_t room_beside(const struct connector *c, size_t size, size_t lines)
     size_t memory = (size_t)c->options.max_header_size + MEMORY_BESIDE;
     size_t used = size + 64 * (lines + 3);
     return memory > used ? memory - used : 0;
-}
-
-/* 0: the header is fine. */
-static int header_status(const struct http_connection *k,
-                         const struct header_scan *s, size_t size,
-                         const char **why)
-{
-    const struct connector_options *o = &k->connector->options;
-    const struct http_request *r = s->r;
-    size_t lines = s->lines - 1;
-    *why = NULL;
-    if (strlen(r->target) > (size_t)o->max_header_size)
-        return 414;
-    if (size > (size_t)o->max_header_size || k->room < LEAST_FOR_RESPONSE)
-        return 431;
-    *why = "The request has too many header lines.";
-    if (lines > (size_t)o->max_header_count)
-        return 400;
-    *why = "The request's header is malformed.";
-    if (s->bad_name || s->bad_line || s->lengths > 1 || s->encodings > 1 ||
-        s->hosts > 1 || (s->lengths && s->encodings) ||
-        (!s->hosts && strcmp(r->protocol, "HTTP/1.0") != 0))
-        return 400;
-    *why = NULL;
-    if (s->encodings && strcasecmp(s->encoding, "chunked") != 0)
-        return 501;
-    if (s->length > r->body.max &&
-        (s->expects || s->length - r->body.max > SWALLOW))
-        return 413;
-    return 0;
 }
 
 /* A connection that was put aside for an answer that came just then is still
@@ -505,7 +412,9 @@ static enum MHD_Result take_header(struct http_connection *k,
     /* A line without a name ends the header, says MHD. */
     if (protocol != k->target_end + 1 || s.line + 2 != method + size)
         s.bad_line = true;
-    int status = header_status(k, &s, size, &why);
+    int status =
+        header_status(&s, &k->connector->options, size,
+                      k->room >= LEAST_FOR_RESPONSE, &why);
     k->too_big = s.length > r->body.max;
     if (!status)
         return MHD_YES;
@@ -667,24 +576,6 @@ static bool may_accept(void *user)
            (size_t)c->options.max_connections;
 }
 
-/* Stores and logs need descriptors too, also while strangers take what they
- * can get. */
-static int64_t limit_connections(int64_t asked, struct log *log)
-{
-    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
-    int64_t most = MOST_CONNECTIONS;
-    getrlimit(RLIMIT_NOFILE, &files);
-    if (files.rlim_cur < MOST_CONNECTIONS)
-        most = (int64_t)files.rlim_cur;
-    most -= most / 2 < KEPT_FILES ? most / 2 : KEPT_FILES;
-    if (asked > most)
-        log_line(log, LOG_WARN, "http",
-                 "maxConnections is %" PRId64 ", and the limit of open files "
-                 "allows %" PRId64 ": raise it (ulimit -n)",
-                 asked, most);
-    return asked < 0 || asked > most ? most : asked;
-}
-
 /* ---- life ---- */
 
 enum rc connector_new(struct instance *in,
@@ -701,7 +592,7 @@ enum rc connector_new(struct instance *in,
     c->instance = in;
     c->options = *options;
     c->options.max_connections =
-        limit_connections(options->max_connections, &in->log);
+        connector_most_connections(options->max_connections, &in->log);
     if (c->options.threads <= 0)
         c->options.threads = sysconf(_SC_NPROCESSORS_ONLN);
     waits_init(&c->waits, (size_t)options->max_waiting, resume_wait);

@@ -36,6 +36,7 @@
 struct connector;
 struct http_request;
 struct instance;
+struct log;
 
 /* Attributes of <Connector>. */
 struct connector_options {
@@ -62,6 +63,9 @@ struct connector_options {
 };
 extern const struct option connector_option_table[];
 
+/* maxConnections as asked, within what the limit of open files leaves beside
+ * stores and logs; a warning when that is less. */
+int64_t connector_most_connections(int64_t asked, struct log *log);
 enum rc connector_new(struct instance *in,
                       const struct connector_options *options,
                       struct connector **out, struct err *err);

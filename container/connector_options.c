@@ -3,7 +3,11 @@
 
 #include "container/connector.h"
 
+#include "session/log.h"
+
+#include <inttypes.h>
 #include <stddef.h>
+#include <sys/resource.h>
 
 /* clang-format off */
 #define AT(member) offsetof(struct connector_options, member)
@@ -86,3 +90,25 @@ const struct option connector_option_table[] = {
 #undef IGNORED
 #undef AT
 /* clang-format on */
+
+/* More than a process can have; and what of its descriptors is not for
+ * strangers. */
+enum { MOST_CONNECTIONS = 1000000, KEPT_FILES = 64 };
+
+/* Stores and logs need descriptors too, also while strangers take what they
+ * can get. */
+int64_t connector_most_connections(int64_t asked, struct log *log)
+{
+    struct rlimit files = {.rlim_cur = RLIM_INFINITY};
+    int64_t most = MOST_CONNECTIONS;
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < MOST_CONNECTIONS)
+        most = (int64_t)files.rlim_cur;
+    most -= most / 2 < KEPT_FILES ? most / 2 : KEPT_FILES;
+    if (asked > most)
+        log_line(log, LOG_WARN, "http",
+                 "maxConnections is %" PRId64 ", and the limit of open files "
+                 "allows %" PRId64 ": raise it (ulimit -n)",
+                 asked, most);
+    return asked < 0 || asked > most ? most : asked;
+}

@@ -228,3 +228,20 @@ void listener_close(struct listener **listener)
     free(l);
     *listener = NULL;
 }
+
+void listener_peer_text(const struct sockaddr *a, char out[INET6_ADDRSTRLEN])
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    out[0] = 0;
+    if (a && a->sa_family == AF_INET) {
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)a)->sin_addr, out,
+                  INET6_ADDRSTRLEN);
+    } else if (a && a->sa_family == AF_INET6) {
+        const uint8_t *bytes =
+            ((const struct sockaddr_in6 *)a)->sin6_addr.s6_addr;
+        bool v4 = !memcmp(bytes, mapped, sizeof mapped);
+        inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? bytes + 12 : bytes, out,
+                  INET6_ADDRSTRLEN);
+    }
+}

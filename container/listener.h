@@ -17,6 +17,7 @@
 #include "session/log.h"
 #include "session/rc.h"
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 
@@ -38,5 +39,9 @@ enum rc listener_open(const char *address, unsigned port, int backlog,
 unsigned listener_port(const struct listener *l);
 /* When it returns, all that had connected were handed on. */
 void listener_close(struct listener **l);
+
+/* The peer's address in digits, an IPv4 one as such also where it came over
+ * IPv6; "" when it has none. */
+void listener_peer_text(const struct sockaddr *a, char out[INET6_ADDRSTRLEN]);
 
 #endif

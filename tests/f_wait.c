@@ -8,8 +8,6 @@
 #include "tests/site.h"
 #include "tests/unit.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -456,42 +454,11 @@ static void the_stop_leaves_a_stuck_servlet(void)
 
 /* ---- clients that do not wait ---- */
 
-static int dial(void)
-{
-    struct sockaddr_in to = {
-        .sin_family = AF_INET,
-        .sin_port = htons((uint16_t)site->port),
-        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-    };
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(fd >= 0);
-    CU_ASSERT_FATAL(!connect(fd, (struct sockaddr *)&to, sizeof to));
-    return fd;
-}
-
-static void ask(int fd, const char *path)
-{
-    char text[512];
-    int len =
-        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n",
-                 path, cookie);
-    (void)!send(fd, text, (size_t)len, MSG_NOSIGNAL);
-}
-
 static unsigned connections(struct site *s)
 {
     struct connector_stats stats;
     connector_stats(s->connector, &stats);
     return (unsigned)stats.connections;
-}
-
-/* Half of them slam the door, which the kernel tells as a reset. */
-static void hang_up(int fd, bool slam)
-{
-    struct linger now = {.l_onoff = 1};
-    if (slam)
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-    close(fd);
 }
 
 enum { LEAVERS = 8 };
@@ -500,10 +467,10 @@ static void ask_and_leave(const char *path, unsigned (*value)(struct site *s))
 {
     int fds[LEAVERS];
     for (int i = 0; i < LEAVERS; i++)
-        ask(fds[i] = dial(), path);
+        site_ask(fds[i] = site_dial(site), path, cookie);
     CU_ASSERT(site_until(site, value, LEAVERS));
     for (int i = 0; i < LEAVERS; i++)
-        hang_up(fds[i], i % 2);
+        site_hang_up(fds[i], i % 2); /* half of them slam the door */
 }
 
 static void stop_in_time(void)
@@ -529,7 +496,7 @@ static void the_limit_of_files_leaves_room(void)
     site_start(site);
     setrlimit(RLIMIT_NOFILE, &before_it);
     for (int i = 0; i < DIALLED; i++)
-        fds[i] = dial();
+        fds[i] = site_dial(site);
     CU_ASSERT(site_until(site, connections, FILES / 2));
     CU_ASSERT_FALSE(connections(site) > FILES / 2);
     for (int i = 0; i < DIALLED; i++)
@@ -639,7 +606,7 @@ static int half_a_post(void)
     static const char half[] = "POST /hit HTTP/1.1\r\nHost: a\r\nExpect: "
                                "100-continue\r\nContent-Length: 9\r\n\r\n";
     char answer[64];
-    int fd = dial();
+    int fd = site_dial(site);
     CU_ASSERT(send(fd, half, sizeof half - 1, MSG_NOSIGNAL) > 0);
     CU_ASSERT(recv(fd, answer, sizeof answer, 0) > 0);
     return fd;
@@ -651,7 +618,7 @@ static void the_stop_waits_a_second_for_half_a_post(void)
     site_start(site);
     fd = half_a_post();
     CU_ASSERT(send(fd, "abc", 3, MSG_NOSIGNAL) == 3);
-    header = dial();
+    header = site_dial(site);
     CU_ASSERT(send(header, "GET /hit HT", 11, MSG_NOSIGNAL) == 11);
     int64_t took = stop_takes();
     CU_ASSERT(took >= 900 && took < 8000);
@@ -663,7 +630,7 @@ static void the_stop_does_not_wait_for_half_a_header(void)
 {
     int fd;
     site_start(site);
-    fd = dial();
+    fd = site_dial(site);
     CU_ASSERT(send(fd, "GET /hit HTTP/1.1\r\nHost", 23, MSG_NOSIGNAL) == 23);
     CU_ASSERT(site_until(site, connections, 1));
     CU_ASSERT(stop_takes() < 900);
@@ -675,7 +642,7 @@ static void the_stop_does_not_wait_for_half_a_post_that_left(void)
 {
     site_start(site);
     for (int i = 0; i < LEAVERS; i++)
-        hang_up(half_a_post(), i % 2);
+        site_hang_up(half_a_post(), i % 2);
     CU_ASSERT(stop_takes() < 900);
 }
 
@@ -684,19 +651,13 @@ static void the_stop_waits_two_seconds_for_who_does_not_read(void)
     char byte;
     int fd, small = 4096;
     site_start(site);
-    fd = dial();
+    fd = site_dial(site);
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
-    ask(fd, "/big");
+    site_ask(fd, "/big", cookie);
     CU_ASSERT(recv(fd, &byte, 1, 0) == 1);
     int64_t took = stop_takes();
     CU_ASSERT(took >= 1900 && took < 9000);
     close(fd);
-}
-
-static void pause_ms(int ms)
-{
-    struct timespec t = {.tv_nsec = ms * 1000000L};
-    nanosleep(&t, NULL);
 }
 
 /* Connections that stood idle ask one after the other, also in the moment in
@@ -710,7 +671,7 @@ static void the_stop_ends_whatever_still_comes(void)
     site_start(site);
     log_in();
     for (int i = 0; i < SLEEPERS; i++)
-        fds[i] = dial();
+        fds[i] = site_dial(site);
     CU_ASSERT(site_until(site, connections, SLEEPERS));
     struct call *c = call_start(site, "/blocked", cookie, NULL);
     CU_ASSERT(site_until(site, blocked_count, 1));
@@ -718,10 +679,10 @@ static void the_stop_ends_whatever_still_comes(void)
     stop_begin(&stop, 5);
     check_503(c);
     call_free(&c);
-    pause_ms(15); /* all that waited has gone */
+    site_pause(15); /* all that waited has gone */
     for (int i = 0; i < SLEEPERS; i++) {
-        ask(fds[i], "/hit");
-        pause_ms(1);
+        site_ask(fds[i], "/hit", cookie);
+        site_pause(1);
     }
     pthread_join(stop.thread, NULL);
     CHECK_INT(stop.late, 1);

@@ -512,3 +512,41 @@ char *site_raw(struct site *s, const char *bytes, size_t len)
     close(fd);
     return all.data ? all.data : mem_strdup("");
 }
+
+int site_dial(struct site *s)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET,
+        .sin_port = htons((uint16_t)s->port),
+        .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to)) {
+        perror("site_dial");
+        abort();
+    }
+    return fd;
+}
+
+void site_ask(int fd, const char *path, const char *header)
+{
+    char text[512];
+    int len =
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n",
+                 path, header);
+    (void)!send(fd, text, (size_t)len, MSG_NOSIGNAL);
+}
+
+void site_hang_up(int fd, bool slam)
+{
+    struct linger now = {.l_onoff = 1};
+    if (slam)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+}
+
+void site_pause(int ms)
+{
+    struct timespec t = {.tv_nsec = ms * 1000000L};
+    nanosleep(&t, NULL);
+}

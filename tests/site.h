@@ -87,4 +87,12 @@ const char *call_header(struct call *c, const char *name, unsigned n);
 /* Sends the bytes and reads until the server closes. Returns the text. */
 char *site_raw(struct site *s, const char *bytes, size_t len);
 
+/* A client that does not wait: connects, sends a GET with one header line more,
+ * goes. slam: the kernel tells the server of a reset. */
+int site_dial(struct site *s);
+void site_ask(int fd, const char *path, const char *header);
+void site_hang_up(int fd, bool slam);
+/* For a client's own rhythm, never to wait for something. ms < 1000. */
+void site_pause(int ms);
+
 #endif
