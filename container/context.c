@@ -107,7 +107,9 @@ void context_free(struct context **context)
         free(c->error_pages[i].location);
     free(c->error_pages);
     texts_free(c->welcome_files, c->welcome_file_count);
-    texts_free(c->listener_classes, c->listener_class_count);
+    for (size_t i = 0; i < c->listener_class_count; i++)
+        free(c->listener_classes[i].name);
+    free(c->listener_classes);
     servlets_release(c);
     cookie_release(c);
     parameters_release(&c->params);
@@ -120,16 +122,24 @@ void context_free(struct context **context)
 
 /* ---- started ---- */
 
+static enum rc class_error(const struct context *c, int line, enum rc rc,
+                           const struct err *why, struct err *err)
+{
+    return err_set(err, rc, "%s/WEB-INF/web.xml:%d: %s", c->doc_base, line,
+                   why->text);
+}
+
 static enum rc find_servlets(struct context *c, struct err *err)
 {
     for (size_t i = 0; i < c->servlet_count; i++) {
         struct servlet_config *s = &c->servlets[i];
+        struct err why = {""};
         enum rc rc;
         if (s->servlet)
             continue;
-        rc = loader_servlet(c, s->class_name, &s->servlet, err);
+        rc = loader_servlet(c, s->class_name, &s->servlet, &why);
         if (rc != RC_OK)
-            return rc;
+            return class_error(c, s->line, rc, &why, err);
     }
     return RC_OK;
 }
@@ -143,10 +153,11 @@ static enum rc find_listeners(struct context *c, struct err *err)
     for (size_t i = 0; i < c->listener_class_count; i++) {
         const struct http_session_listener *session;
         const struct servlet_context_listener *application;
-        enum rc rc = loader_listener(c, c->listener_classes[i], &session,
-                                     &application, err);
+        struct err why = {""};
+        enum rc rc = loader_listener(c, c->listener_classes[i].name, &session,
+                                     &application, &why);
         if (rc != RC_OK)
-            return rc;
+            return class_error(c, c->listener_classes[i].line, rc, &why, err);
         if (session)
             c->session_listeners[c->session_listener_count++] = session;
         if (application)

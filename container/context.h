@@ -45,6 +45,7 @@ const char *parameters_get(const struct parameters *p, const char *name);
 struct servlet_config {
     struct context *context;
     char *name, *class_name;
+    int line; /* of web.xml; 0: nobody named it */
     struct parameters params;
     bool async_supported; /* runs on the Executor's threads */
     int load_on_startup;
@@ -59,6 +60,11 @@ struct servlet_mapping {
     char *pattern; /* "/me", "/put/" and a star, "*.html", "/", "" */
     struct servlet_config *servlet;
     enum session_wish wish;
+};
+
+struct listener_class {
+    char *name;
+    int line; /* of web.xml */
 };
 
 struct error_page {
@@ -84,7 +90,7 @@ struct context {
     struct error_page *error_pages;
     size_t error_page_count;
 
-    char **listener_classes; /* in the order of web.xml */
+    struct listener_class *listener_classes; /* in the order of web.xml */
     size_t listener_class_count;
     const struct http_session_listener **session_listeners;
     size_t session_listener_count;

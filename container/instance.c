@@ -97,6 +97,7 @@ enum rc instance_new(const struct server_config *config, struct instance **out,
                      struct err *err)
 {
     struct instance *in = mem_zero(sizeof *in);
+    struct err why = {""};
     enum rc rc;
 
     assert(strlen(config->node) < sizeof in->node);
@@ -106,7 +107,9 @@ enum rc instance_new(const struct server_config *config, struct instance **out,
     in->node_number = id_mint_node();
     atomic_init(&in->state, INSTANCE_STARTING);
     build_loop(in);
-    rc = metrics_new(config->metrics_allow, &in->metrics, err);
+    rc = metrics_new(config->metrics_allow, &in->metrics, &why);
+    if (rc != RC_OK)
+        rc = xml_error(config->at, rc, err, "%s", why.text);
     if (rc == RC_OK)
         rc = build_realm(in, err);
     if (rc == RC_OK)

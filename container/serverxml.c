@@ -205,6 +205,7 @@ static enum rc read_server(struct reader *r, const struct xml_element *e)
         return reader_error(r, e, RC_INVALID,
                             "<%s> is no server.xml: it begins with <Server>",
                             e->name);
+    config->at = e;
     reader_option_defaults(r, server_table, config);
     rc = reader_attributes(r, e, &(struct option_target){server_table, config},
                            1);

@@ -142,7 +142,8 @@ struct executor_config {
 
 struct server_config {
     char *file;
-    char *folder; /* of file; absolute */
+    char *folder;                 /* of file; absolute */
+    const struct xml_element *at; /* <Server> */
     struct notes notes;
     struct properties *properties; /* borrowed */
     char *state_dir;               /* for what is written */

@@ -131,7 +131,8 @@ static enum rc read_listener(struct webxml *w, const struct xml_element *e)
     enum rc rc = webxml_text(w, e, "listener-class", &name);
 
     if (rc == RC_OK)
-        *GROW(c->listener_classes, c->listener_class_count) = mem_strdup(name);
+        *GROW(c->listener_classes, c->listener_class_count) =
+            (struct listener_class){.name = mem_strdup(name), .line = e->line};
     return rc;
 }
 

@@ -90,7 +90,8 @@ enum rc webxml_servlet(struct webxml *w, const struct xml_element *e)
         return xml_error(e, RC_INVALID, w->err,
                          "a second servlet called %.64s: give it another name",
                          name);
-    webxml_servlet_add(w->context, name, class_name ? class_name : "");
+    webxml_servlet_add(w->context, name, class_name ? class_name : "")->line =
+        e->line;
     return webxml_children(w, e, servlet_rules);
 }
 

@@ -143,7 +143,7 @@ static void listeners_and_pages(void)
                   "<error-page><location>/any.html</location></error-page>"
                   "<distributable/>");
     CHECK_INT_FATAL(context->listener_class_count, 2);
-    CHECK_STR(context->listener_classes[1], "two");
+    CHECK_STR(context->listener_classes[1].name, "two");
     CHECK_INT_FATAL(context->welcome_file_count, 2);
     CHECK_STR(context->welcome_files[0], "home");
     CHECK_INT_FATAL(context->error_page_count, 2);

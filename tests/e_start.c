@@ -281,6 +281,36 @@ static void what_is_refused_is_one_line(void)
     CHECK_INT(count_lines(said()), 1);
 }
 
+static void what_is_found_late_has_its_line_too(void)
+{
+    char *file =
+        write_file("<Server\n metricsAllow='${m:-all}'><Service>"
+                   "<Connector port='0' address='127.0.0.1'/><Engine>"
+                   "<Host appBase='apps'/></Engine></Service></Server>");
+    char path[PATH_MAX + 64];
+
+    snprintf(path, sizeof path, "%s/apps", home);
+    mkdir(path, 0700);
+    CHECK_INT(RUN("run", "-c", file, "-D", "m=nobody"), 1);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(said(), "x.xml:1: metrics.allow: \"nobody\""));
+    snprintf(path, sizeof path, "%s/apps/a", home);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/apps/a/WEB-INF", home);
+    mkdir(path, 0700);
+    snprintf(path, sizeof path, "%s/apps/a/WEB-INF/web.xml", home);
+    FILE *f = fopen(path, "w");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+    fputs("<web-app>\n<servlet><servlet-name>a</servlet-name>\n"
+          "<servlet-class>nobody</servlet-class></servlet></web-app>",
+          f);
+    fclose(f);
+    CHECK_INT(RUN("run", "-c", file), 1);
+    CHECK_INT(count_lines(said()), 1);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(said(), "apps/a/WEB-INF/web.xml:2: class nobody: "));
+}
+
 static void what_comes_later_is_one_line(void)
 {
     CHECK_INT(RUN("balancer", "haproxy", "-n", "2", "-p", "9000"), 1);
@@ -528,6 +558,7 @@ UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
                  CASE(wrong_usage), CASE(check_of_what_is_shipped),
                  CASE(every_shipped_file_knows_the_properties),
                  CASE(what_is_refused_is_one_line),
+                 CASE(what_is_found_late_has_its_line_too),
                  CASE(what_comes_later_is_one_line),
                  CASE(a_switch_is_true_or_false),
                  CASE(a_misspelt_property_is_told), CASE(run_and_stop),
