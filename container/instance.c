@@ -32,7 +32,7 @@ struct instance_loop {
     uv_async_t wake; /* instance_request_stop */
     uv_timer_t fast, slow, drain;
     uv_signal_t term, interrupt;
-    bool stopping;
+    bool own_process, stopping;
     instance_ready_fn *ready; /* NULL: told, or nobody */
     void *user;
     atomic_bool saving; /* at the stop: somebody saves the sessions */
@@ -195,7 +195,17 @@ static enum rc start_connectors(struct instance *in, struct err *err)
     return RC_OK;
 }
 
-enum rc instance_start(struct instance *in, struct err *err)
+static void on_signal(uv_signal_t *handle, int number);
+
+/* Before the first request can be answered: from then on an end is in order. */
+static void catch_signals(struct instance_loop *loop)
+{
+    loop->own_process = true;
+    uv_signal_start(&loop->term, on_signal, SIGTERM);
+    uv_signal_start(&loop->interrupt, on_signal, SIGINT);
+}
+
+enum rc instance_start(struct instance *in, bool own_process, struct err *err)
 {
     enum rc rc = start_valves(in, err);
 
@@ -206,6 +216,8 @@ enum rc instance_start(struct instance *in, struct err *err)
     /* Ready before the first request can ask. */
     if (rc == RC_OK) {
         atomic_store(&in->state, INSTANCE_READY);
+        if (own_process)
+            catch_signals(in->loop);
         rc = start_connectors(in, err);
     }
     if (rc != RC_OK)
@@ -385,12 +397,12 @@ static void give_up(void *user)
 }
 
 /* A tenth of the time is kept for saving the sessions. */
-static void stop(struct instance *in, bool own_process)
+static void stop(struct instance *in)
 {
     int64_t within_ms = in->config->stop_timeout * 1000;
     int64_t deadline = instant_read().mono + within_ms;
     struct watchdog *dog =
-        own_process ? watchdog_new(within_ms, give_up, in) : NULL;
+        in->loop->own_process ? watchdog_new(within_ms, give_up, in) : NULL;
 
     atomic_store(&in->state, INSTANCE_DRAINING);
     stop_requests(in, deadline - within_ms / 10);
@@ -400,18 +412,14 @@ static void stop(struct instance *in, bool own_process)
     watchdog_free(&dog);
 }
 
-int instance_run(struct instance *in, bool signals)
+int instance_run(struct instance *in)
 {
     struct instance_loop *loop = in->loop;
 
     uv_timer_start(&loop->fast, on_fast, 0, CONNECTOR_TICK_MS);
     uv_timer_start(&loop->slow, on_slow, MANAGER_TICK_MS, MANAGER_TICK_MS);
-    if (signals) {
-        uv_signal_start(&loop->term, on_signal, SIGTERM);
-        uv_signal_start(&loop->interrupt, on_signal, SIGINT);
-    }
     uv_run(&loop->uv, UV_RUN_DEFAULT);
-    stop(in, signals);
+    stop(in);
     return 0;
 }
 

@@ -6,8 +6,8 @@
  *         process (tests do). instance_new takes a read configuration, reads
  *         each application's web.xml and the users, and opens nothing;
  *         instance_start opens stores and ports, instance_run turns the I/O
- *         loop (libuv: signals, timers) until it is told to stop, instance_stop
- *         drains and ends in the order of CONTRACT 2.
+ *         loop (libuv: signals, timers) until it is told to stop, then drains
+ *         and ends in the order of CONTRACT 2.
  * Errors  "FILE:LINE: what and what to do" where a file is the cause.
  * Threads The I/O loop has one thread; instance_request_stop may be called
  *         from any. What HTTP threads read (node, state, log, contexts) does
@@ -55,23 +55,25 @@ struct instance {
 
 enum rc instance_new(const struct server_config *config, struct instance **out,
                      struct err *err);
-/* Opens everything; when it returns RC_OK requests are answered. */
-enum rc instance_start(struct instance *in, struct err *err);
+/* Opens everything; when it returns RC_OK requests are answered. own_process:
+ * the process is this instance's alone; SIGTERM and SIGINT are caught from the
+ * moment before the first port opens, and stop it. */
+enum rc instance_start(struct instance *in, bool own_process, struct err *err);
 /* `ready` is told once by the thread of instance_run, when /health first says
  * `ready`. Before instance_run; NULL: nobody is told. */
 typedef void instance_ready_fn(struct instance *in, void *user);
 void instance_on_ready(struct instance *in, instance_ready_fn *ready,
                        void *user);
-/* Blocks until SIGTERM/SIGINT (when signals is true) or
- * instance_request_stop, then stops in order: DRAINING for `drain` seconds;
- * the ports close; requests are answered; the Executor ends; the applications
- * stop and their sessions are saved. What comes after `drain` takes at most
- * stopTimeout; with signals the process is this instance's alone, and it exits
- * then with 0 even where a servlet hangs (said in the log). A second stop skips
- * the rest of `drain`. Returns the exit status. */
-int instance_run(struct instance *in, bool signals);
+/* Blocks until a signal that is caught or instance_request_stop, then stops in
+ * order: DRAINING for `drain` seconds; the ports close; requests are answered;
+ * the Executor ends; the applications stop and their sessions are saved. What
+ * comes after `drain` takes at most stopTimeout; an own process exits then with
+ * 0 even where a servlet hangs (said in the log). A second stop skips the rest
+ * of `drain`. Returns the exit status. */
+int instance_run(struct instance *in);
 void instance_request_stop(struct instance *in);
-/* Whatever state it is in; nothing is waited for. */
+/* Whatever state it is in. Waits for servlets that still run (stuck), for
+ * nothing else. */
 void instance_free(struct instance **in);
 /* "http://127.0.0.1:8080/" of the first connector. Returns out. */
 const char *instance_url(const struct instance *in, char *out, size_t size);

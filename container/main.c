@@ -199,10 +199,10 @@ static int run(struct command *c)
             rc = make_folder(c->state, &err);
     }
     if (rc == RC_OK)
-        rc = instance_start(l.instance, &err);
+        rc = instance_start(l.instance, true, &err);
     if (rc == RC_OK) {
         instance_on_ready(l.instance, print_ready, c);
-        status = instance_run(l.instance, true);
+        status = instance_run(l.instance);
         /* Freeing would wait for what still runs. */
         if (l.instance->stuck)
             _exit(status);
