@@ -75,7 +75,7 @@ const struct option connector_option_table[] = {
     IGNORED("disableUploadTimeout", "connectionTimeout is for uploads too"),
     IGNORED("connectionUploadTimeout", "connectionTimeout is for uploads too"),
     IGNORED("connectionLinger", "the system decides"),
-    IGNORED("maxSwallowSize", "as much as maxPostSize, then it is closed"),
+    IGNORED("maxSwallowSize", "2 MiB beyond maxPostSize are read, then it is closed"),
     IGNORED("maxSavePostSize", "there is no FORM authentication"),
     IGNORED("useBodyEncodingForURI", "paths are UTF-8"),
     IGNORED("xpoweredBy", "there is no such header"),

@@ -42,7 +42,6 @@ enum rc context_new(struct instance *instance,
     c->display_name =
         mem_strdup(config->options.display_name ? config->options.display_name
                                                 : config->path);
-    c->max_post_size = 2 << 20;
     rc = webxml_read(c, err);
     if (rc != RC_OK) {
         context_free(&c);

@@ -107,7 +107,6 @@ struct context {
     char *session_cookie_path, *session_cookie_domain;
     char *session_parameter_name; /* "jsessionid" */
     enum cookie_bare cookies_without_equals;
-    int64_t max_post_size;
 
     struct manager *manager;
     struct manager_options manager_options;

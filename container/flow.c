@@ -245,10 +245,8 @@ static void error_page(struct http_request *r, const char *location)
 
 static enum flow_step step_served(struct http_request *r)
 {
-    if (r->form_status) {
-        response_page(&r->response, r->form_status,
-                      r->form_status == 413 ? "The form is too long."
-                                            : "The form cannot be read.");
+    if (r->form_bad) {
+        response_page(&r->response, 400, "The form cannot be read.");
         return FLOW_OUT;
     }
     const char *location =

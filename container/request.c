@@ -143,7 +143,7 @@ void request_begin(struct http_request *r, const char *method,
     r->engine_valves = r->context_valves = 0;
     r->servlet_path = r->path_info = NULL;
     r->form_parsed = false;
-    r->form_status = 0;
+    r->form_bad = false;
     r->id_count = r->id_next = 0;
     r->malformed_id = NULL;
     r->requested_id = NULL;
@@ -277,27 +277,19 @@ static bool has_form(const struct http_request *r)
 }
 
 /* A form that cannot be read has no parameters, and its request is answered
- * 400 or 413 instead of what the servlet makes of that (flow.c). */
+ * 400 instead of what the servlet makes of that (flow.c). */
 static void parse_form(struct http_request *r)
 {
-    int64_t max = request_site(r) ? request_site(r)->max_post_size : 0;
     enum rc rc = RC_OK;
     r->form_parsed = true;
     form_init(&r->form, r->limits->max_parameter_count, -1);
     if (r->query)
         rc = form_parse(&r->form, r->query, strlen(r->query), NULL);
-    if (rc == RC_OK && has_form(r)) {
-        if (max > 0 && r->body.len > (size_t)max)
-            rc = RC_TOOBIG;
-        else
-            rc = form_parse(&r->form, r->body.data, r->body.len, NULL);
-        if (rc == RC_TOOBIG)
-            r->form_status = 413;
-    }
+    if (rc == RC_OK && has_form(r))
+        rc = form_parse(&r->form, r->body.data, r->body.len, NULL);
     if (rc == RC_OK)
         return;
-    if (!r->form_status)
-        r->form_status = 400;
+    r->form_bad = true;
     form_release(&r->form);
 }
 

@@ -87,8 +87,7 @@ struct http_request {
     /* made when asked for */
     const char *servlet_path, *path_info;
     struct form form;
-    bool form_parsed;
-    int form_status; /* 400 or 413: the form cannot be read; else 0 */
+    bool form_parsed, form_bad; /* bad: 400 */
 
     /* sessions */
     struct {

@@ -429,6 +429,25 @@ static void bodies_and_forms_are_read(void)
     call_free(&c);
 }
 
+static void a_form_may_be_as_long_as_a_body(void)
+{
+    site->options.max_post_size = 5 << 20;
+    site_start(site);
+    char *form = filled("a=", 4 << 20, "&a=b");
+    struct call *c = call_start(site, "/app/param", "Expect:", form);
+    CHECK_INT(call_wait(c), 200);
+    CHECK_STR(c->body + c->body_len - 4, "a,b\n");
+    call_free(&c);
+    free(form);
+    form = filled("b", 3000, "");
+    for (int i = 0; i < 3000; i += 2)
+        form[i + 1] = '&';
+    c = call_start(site, "/app/param", NULL, form);
+    CHECK_INT(call_wait(c), 400); /* maxParameterCount */
+    call_free(&c);
+    free(form);
+}
+
 static void a_body_over_the_limit_is_413(void)
 {
     site->options.max_post_size = 5000;
@@ -635,7 +654,8 @@ UNIT_MAIN_AROUND(
     CASE(nobody_hides_a_request_in_a_header),
     CASE(a_header_over_the_limit_is_431), CASE(a_full_memory_is_431_as_well),
     CASE(header_lines_are_counted), CASE(many_parameters_fit_into_a_header),
-    CASE(bodies_and_forms_are_read), CASE(a_body_over_the_limit_is_413),
+    CASE(bodies_and_forms_are_read), CASE(a_form_may_be_as_long_as_a_body),
+    CASE(a_body_over_the_limit_is_413),
     CASE(nobody_writes_a_header_line_of_his_own),
     CASE(errors_are_text_or_a_page), CASE(web_xml_may_have_an_error_page),
     CASE(connections_are_kept_and_ended),

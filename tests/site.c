@@ -230,7 +230,6 @@ static void fill_context(struct site *s, const char *path, const char *doc_base,
     cookie_config_init(&c->session_cookie);
     c->session_cookie.path = *path ? c->path : "/";
     c->session_cookie.same_site = COOKIE_SAME_SITE_LAX;
-    c->max_post_size = 2 << 20;
 }
 
 static void open_manager(struct site *s)
