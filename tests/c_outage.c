@@ -55,6 +55,38 @@ static void weather_fail_next_put(struct world *w, enum failing_how how)
 
 /* ---- onStoreOutage="refuse" ---- */
 
+static const struct setting two_per_user[] = {{"maxSessionsPerUser", "2"},
+                                              {NULL, NULL}};
+
+/* Whether the oldest is alive cannot be asked: it is neither ended nor
+ * forgotten. */
+static void p15_who_cannot_be_asked_still_counts(struct world *w)
+{
+    uint8_t guest[ID_SIZE], id[4][ID_SIZE];
+    struct visit v;
+    unsigned alive = 0;
+    for (unsigned n = 0; n < 2; n++) {
+        CHECK_INT_FATAL(world_create(w, 0, guest), RC_OK);
+        CHECK_INT_FATAL(world_login(w, 0, guest, "kim", id[n]), RC_OK);
+        world_pass(w, 1000);
+    }
+    CHECK_INT_FATAL(world_create(w, 0, guest), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, guest), RC_OK);
+    CHECK_INT(session_login(&v.s, "kim", NULL), RC_OK);
+    memcpy(id[2], session_id(&v.s), ID_SIZE);
+    atomic_store(&w->faults.fail_gets, 1);
+    CHECK_INT(visit_commit(&v, w), RC_UNCERTAIN);
+    CHECK_INT(atomic_load(&w->faults.fail_gets), 0);
+    visit_end(&v);
+    world_pass(w, 1000);
+    CHECK_INT_FATAL(world_create(w, 0, guest), RC_OK);
+    CHECK_INT(world_login(w, 0, guest, "kim", id[3]), RC_OK);
+    for (unsigned n = 0; n < 4; n++)
+        alive += world_look(w, 1, id[n], NULL) == RC_OK;
+    CHECK_INT(alive, 2);
+    CHECK_INT(world_look(w, 1, id[3], NULL), RC_OK);
+}
+
 static void p30_an_outage_ends_nothing(struct world *w)
 {
     struct visit v;
@@ -94,6 +126,23 @@ static void p30_a_long_outage_ends_nothing_early(struct world *w)
     CU_ASSERT_FATAL(weather_clear(w));
     for (unsigned i = 0; i < WORLD_MANAGERS; i++)
         CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+}
+
+/* A request that has to ask for another id in the middle of its commit. */
+static void p30_an_outage_in_a_commit_sends_nobody_away(struct world *w)
+{
+    struct visit late;
+    uint8_t old[ID_SIZE], id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+    CHECK_INT_FATAL(visit_find(&late, w, 1, old), RC_OK);
+    CHECK_INT_FATAL(world_login(w, 0, old, "kim", id), RC_OK);
+    CHECK_INT(visit_set(&late, "k", "v"), RC_OK);
+    atomic_store(&w->faults.fail_gets, 1);
+    CHECK_INT(visit_commit(&late, w), RC_UNAVAILABLE);
+    CHECK_INT(atomic_load(&w->faults.fail_gets), 0);
+    visit_end(&late);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CU_ASSERT(world_holds(w, i, id, "k", ""));
 }
 
 static void p31_unavailable_did_nothing(struct world *w)
@@ -143,6 +192,35 @@ static void p32_uncertain_counts_once(struct world *w)
         CHECK_INT(world_count(w, 0, id, "hits"), hits);
         CHECK_INT(world_count(w, 2, id, "hits"), hits);
     }
+}
+
+/* What was UNCERTAIN is there, or is not: on every server the same. */
+static void p32_all_agree_afterwards(struct world *w)
+{
+    for (int how = FAILING_APPLIED; how <= FAILING_LOST; how++)
+        for (int what = 0; what < 3; what++) {
+            uint8_t id[ID_SIZE];
+            enum rc rc;
+            CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+            for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+                CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);
+            atomic_store(&w->faults.how, (unsigned)how);
+            atomic_store(&w->faults.fail_puts, 1000);
+            rc = what == 0   ? world_hit(w, 0, id, "hits")
+                 : what == 1 ? world_put(w, 0, id, "k", "v")
+                             : world_end(w, 0, id, REASON_LOGOUT);
+            /* The retry may find that its own end is stored. */
+            bool found = what == 2 && how == FAILING_APPLIED;
+            CU_ASSERT(rc == RC_UNCERTAIN || (found && rc == RC_ENDED));
+            CU_ASSERT_FATAL(weather_clear(w));
+            int64_t hits = world_count(w, 0, id, "hits");
+            bool holds = world_holds(w, 0, id, "k", "v");
+            CU_ASSERT(what == 2 || hits >= 3);
+            for (unsigned i = 1; i < WORLD_MANAGERS; i++) {
+                CHECK_INT(world_count(w, i, id, "hits"), hits);
+                CHECK_INT(world_holds(w, i, id, "k", "v"), holds);
+            }
+        }
 }
 
 static void hit_in_bad_weather(struct worker *worker)
@@ -397,6 +475,28 @@ static void p42_a_logout_meanwhile_is_final(struct world *w)
     }
 }
 
+/* Whichever of them comes to the store first, and though the put was later. */
+static void p42_a_logout_that_arrives_last_is_final(struct world *w)
+{
+    for (unsigned first = 0; first < 2; first++) {
+        uint8_t id[ID_SIZE];
+        enum reason reason;
+        CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+            CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+        weather_down(w);
+        CHECK_INT(world_end(w, first ? 0 : 1, id, REASON_LOGOUT), RC_OK);
+        w->now.mono += 1000;
+        w->now.wall += 1000;
+        CHECK_INT(world_put(w, first ? 1 : 0, id, "k", "after"), RC_OK);
+        CU_ASSERT_FATAL(weather_clear(w));
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+            CHECK_INT(world_look(w, i, id, &reason), RC_ABSENT);
+            CHECK_INT(reason, REASON_LOGOUT);
+        }
+    }
+}
+
 static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
 {
     uint8_t guest[ID_SIZE], id[ID_SIZE];
@@ -438,10 +538,13 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
 
 /* clang-format off */
 #define STATEMENTS(S)                                                          \
+    S(p15_who_cannot_be_asked_still_counts, two_per_user)                      \
     S(p30_an_outage_ends_nothing, NULL)                                        \
     S(p30_a_long_outage_ends_nothing_early, NULL)                              \
+    S(p30_an_outage_in_a_commit_sends_nobody_away, NULL)                       \
     S(p31_unavailable_did_nothing, NULL)                                       \
     S(p32_uncertain_counts_once, NULL)                                         \
+    S(p32_all_agree_afterwards, NULL)                                          \
     S(p33_nothing_acknowledged_is_lost, NULL)                                  \
     S(p33_no_acknowledged_attribute_is_lost, NULL)                             \
     S(p34_a_failed_login_leaves_an_id_that_lives, NULL)                        \
@@ -451,6 +554,7 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
     S(p40_a_local_copy_serves_on, local)                                       \
     S(p41_changes_merge_when_the_store_returns, local)                         \
     S(p42_a_logout_meanwhile_is_final, local)                                  \
+    S(p42_a_logout_that_arrives_last_is_final, local)                          \
     S(p43_what_is_made_meanwhile_is_known_afterwards, local)                   \
     S(p44_requests_do_not_hammer_a_store_that_only_reads, local)
 /* clang-format on */

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -185,6 +186,32 @@ static void a_symbolic_link_in_the_way(void)
     CU_ASSERT_FALSE(shelf_has(".elsewhere"));
 }
 
+/* As many files are open as may be: the first read cannot open its own. */
+static void a_read_that_fails_is_no_absence(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+    struct rlimit limit, none;
+    int next;
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    CHECK_INT_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    next = dup(0);
+    CU_ASSERT_FATAL(next >= 0);
+    close(next);
+    none = limit;
+    none.rlim_cur = (rlim_t)next;
+    CHECK_INT_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_INT(shop_get(&shop, 1), RC_UNAVAILABLE);
+    CHECK_INT(shop_get(&shop, 2), RC_UNAVAILABLE);
+    CHECK_INT_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT(ask_until(is_serving, &shop));
+    CHECK_INT(shop_get(&shop, 1), RC_OK);
+    CHECK_INT(shop_get(&shop, 2), RC_ABSENT);
+    shop_close(&shop);
+}
+
 UNIT_MAIN_AROUND("sqlite_open", shelf_new, NULL,
                  CASE(it_makes_directories_and_files_for_us_alone),
                  CASE(rows_outlive_the_store), CASE(a_text_is_refused),
@@ -192,4 +219,5 @@ UNIT_MAIN_AROUND("sqlite_open", shelf_new, NULL,
                  CASE(a_newer_format_is_refused),
                  CASE(an_empty_file_is_a_beginning),
                  CASE(without_a_path_it_is_refused),
-                 CASE(a_directory_in_the_way), CASE(a_symbolic_link_in_the_way))
+                 CASE(a_directory_in_the_way), CASE(a_symbolic_link_in_the_way),
+                 CASE(a_read_that_fails_is_no_absence))

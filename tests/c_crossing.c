@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * c_crossing.c: docs/promises.md, requests that cross one another, on every
+ * manager with every store: what comes between two steps of one comes there
+ * because the case says so, never by chance. The number in a name is the
+ * statement's. */
+#include "config.h"
+
+#include "tests/world.h"
+
+#include "session/manager_impl.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct setting idle[] = {{"maxInactive", "100"}, {NULL, NULL}};
+
+static void tick_one(struct world *w, unsigned i)
+{
+    manager_tick(w->m[i % w->count], w->now);
+}
+
+/* ---- what is over ---- */
+
+static void p06_a_login_does_not_outlive_a_logout(struct world *w)
+{
+    struct visit login;
+    uint8_t old[ID_SIZE], id[ID_SIZE];
+    enum reason reason;
+    CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+    CHECK_INT_FATAL(visit_find(&login, w, 0, old), RC_OK);
+    CHECK_INT(session_login(&login.s, "kim", NULL), RC_OK);
+    memcpy(id, session_id(&login.s), ID_SIZE);
+    CHECK_INT(world_end(w, 1, old, REASON_LOGOUT), RC_OK);
+    CHECK_INT(visit_commit(&login, w), RC_ENDED);
+    CHECK_INT(login.reason, REASON_LOGOUT);
+    visit_end(&login);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, old, &reason), RC_ABSENT);
+        CHECK_INT(reason, REASON_LOGOUT);
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+        CHECK_INT(world_stats(w, i).active, 0);
+    }
+}
+
+static void p06_a_logout_of_before_goes_along(struct world *w)
+{
+    for (unsigned at = 0; at < WORLD_MANAGERS; at++) {
+        struct visit logout;
+        uint8_t old[ID_SIZE], id[ID_SIZE];
+        enum reason reason;
+        CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+        CHECK_INT_FATAL(visit_find(&logout, w, at, old), RC_OK);
+        CHECK_INT(session_invalidate(&logout.s, REASON_LOGOUT, NULL), RC_OK);
+        CHECK_INT_FATAL(world_login(w, 0, old, "kim", id), RC_OK);
+        CHECK_INT(visit_commit(&logout, w), RC_OK);
+        visit_end(&logout);
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+            CHECK_INT(world_look(w, i, id, &reason), RC_ABSENT);
+            CHECK_INT(reason, REASON_LOGOUT);
+        }
+    }
+}
+
+/* Is there a row of that id? */
+struct asked {
+    struct store_call call; /* first */
+    atomic_bool answered;
+};
+
+static void asked_done(struct store_call *call)
+{
+    atomic_store(&((struct asked *)call)->answered, true);
+}
+
+static bool is_stored(struct world *w, const uint8_t id[ID_SIZE])
+{
+    struct asked asked = {.call = {.done = asked_done}};
+    if (!w->m[0]->store)
+        return false;
+    memcpy(asked.call.id, id, ID_SIZE);
+    enum rc rc = store_get(w->m[0]->store, &asked.call);
+    while (rc == RC_PENDING && !atomic_load(&asked.answered))
+        sched_yield();
+    free(asked.call.found);
+    return (rc == RC_PENDING ? asked.call.rc : rc) == RC_OK;
+}
+
+/* The end is long ago and its row is gone; only server 0 has noticed. */
+static bool row_lapses(struct world *w, const uint8_t id[ID_SIZE])
+{
+    int64_t end = instant_read().mono + 20000;
+    for (int s = 0; s < 70 || is_stored(w, id); s++) {
+        if (instant_read().mono > end)
+            return false;
+        world_pass(w, 1000);
+        tick_one(w, 0);
+    }
+    return true;
+}
+
+static void p09_a_copy_is_no_session(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+    CHECK_INT(world_end(w, 2, id, REASON_LOGOUT), RC_OK);
+    CU_ASSERT_FATAL(row_lapses(w, id));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+        CHECK_INT(world_put(w, i, id, "k", "v"), RC_ABSENT);
+    }
+    CU_ASSERT(!is_stored(w, id));
+}
+
+/* Until no server has anything of a session, alive or ended. */
+static bool all_forget(struct world *w)
+{
+    int64_t end = instant_read().mono + 20000;
+    for (unsigned i = 0; i < w->count;) {
+        struct manager_stats stats = world_stats(w, i);
+        if (instant_read().mono > end)
+            return false;
+        if (stats.active + stats.tombstones == 0) {
+            i++;
+            continue;
+        }
+        world_pass(w, 1000);
+        world_tick(w);
+    }
+    return true;
+}
+
+static void p09_a_commit_never_creates_what_all_forgot(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 1, id), RC_OK);
+    CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
+    CU_ASSERT_FATAL(row_lapses(w, id));
+    CU_ASSERT_FATAL(all_forget(w));
+    visit_set(&v, "k", "from the dead");
+    CHECK_INT(visit_commit(&v, w), RC_ENDED);
+    CHECK_INT(v.reason, REASON_UNKNOWN);
+    visit_end(&v);
+    CU_ASSERT(!is_stored(w, id));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+}
+
+/* ---- new ids ---- */
+
+/* Changes between the moment at which a login takes its snapshot and the one
+ * at which it leaves the old id; on its own server they are counted in the
+ * slot that the login counts in. */
+static void p10_what_comes_between_goes_along(struct world *w)
+{
+    for (unsigned at = 0; at < WORLD_MANAGERS; at++) {
+        struct visit login;
+        uint8_t old[ID_SIZE], id[ID_SIZE];
+        CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+        CHECK_INT(world_put(w, 0, old, "gone", "soon"), RC_OK);
+        CHECK_INT_FATAL(visit_find(&login, w, 0, old), RC_OK);
+        CHECK_INT(session_login(&login.s, "kim", NULL), RC_OK);
+        CHECK_INT(visit_add(&login, "hits", 1), RC_OK);
+        CHECK_INT(world_put(w, at, old, "cart", "full"), RC_OK);
+        CHECK_INT(world_put(w, at, old, "gone", "now"), RC_OK);
+        CHECK_INT(world_hit(w, at, old, "hits"), RC_OK);
+        CHECK_INT(world_hit(w, at, old, "hits"), RC_OK);
+        CHECK_INT(visit_commit(&login, w), RC_OK);
+        memcpy(id, session_id(&login.s), ID_SIZE);
+        visit_end(&login);
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+            CU_ASSERT(world_holds(w, i, id, "cart", "full"));
+            CU_ASSERT(world_holds(w, i, id, "gone", "now"));
+            CHECK_INT(world_count(w, i, id, "hits"), 3);
+            CHECK_INT(world_look(w, i, old, NULL), RC_ABSENT);
+        }
+    }
+}
+
+static void p10_what_began_before_goes_along(struct world *w)
+{
+    for (unsigned at = 0; at < WORLD_MANAGERS; at++) {
+        struct visit late, later;
+        uint8_t old[ID_SIZE], id[ID_SIZE], newest[ID_SIZE];
+        CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+        CHECK_INT_FATAL(visit_find(&late, w, at, old), RC_OK);
+        CHECK_INT_FATAL(visit_find(&later, w, at, old), RC_OK);
+        CHECK_INT_FATAL(world_login(w, 0, old, "kim", id), RC_OK);
+        CHECK_INT(visit_set(&late, "k", "put"), RC_OK);
+        CHECK_INT(visit_add(&late, "hits", 1), RC_OK);
+        CHECK_INT(visit_commit(&late, w), RC_OK);
+        CHECK_INT_FATAL(world_login(w, 1, id, "kim", newest), RC_OK);
+        CHECK_INT(visit_add(&later, "hits", 1), RC_OK);
+        CHECK_INT(visit_commit(&later, w), RC_OK); /* over two new ids */
+        visit_end(&late);
+        visit_end(&later);
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+            CU_ASSERT(world_holds(w, i, newest, "k", "put"));
+            CHECK_INT(world_count(w, i, newest, "hits"), 2);
+        }
+    }
+}
+
+/* ---- idle ends ---- */
+
+/* A read that is too soon after the last notice is told to nobody. */
+static void p12_a_use_that_nobody_was_told_of_counts(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+    world_pass(w, 4000);
+    CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
+    world_pass(w, 99000);
+    world_tick(w);
+    CU_ASSERT(world_settle(w));
+    CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
+    for (unsigned i = 0; i < w->count; i++)
+        CHECK_INT(world_stats(w, i).ended[REASON_IDLE], 0);
+}
+
+static bool no_session_is_left(struct world *w, unsigned i)
+{
+    int64_t end = instant_read().mono + 20000;
+    tick_one(w, i);
+    while (world_stats(w, i).active > 0) {
+        if (instant_read().mono > end)
+            return false;
+        sched_yield();
+    }
+    return world_settle(w);
+}
+
+static void p12_one_after_the_other_counts_an_idle_end_once(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    uint64_t ended = 0;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+    world_pass(w, 107000);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CU_ASSERT_FATAL(no_session_is_left(w, i));
+    for (unsigned i = 0; i < w->count; i++) {
+        /* Answered after all that its store was asked before. */
+        CHECK_INT(world_create(w, i, id), RC_OK);
+        ended += world_stats(w, i).ended[REASON_IDLE];
+    }
+    CHECK_INT(ended, 1);
+}
+
+/* Server 0 ends it without knowing of the use at server 1. */
+static void p12_a_later_use_brings_it_back(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_put(w, 0, id, "k", "kept"), RC_OK);
+    world_pass(w, 4000);
+    CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
+    world_pass(w, 102000);
+    CU_ASSERT_FATAL(no_session_is_left(w, 0));
+    CHECK_INT(world_look(w, 2, id, NULL), RC_ABSENT);
+    CU_ASSERT(world_holds(w, 1, id, "k", "kept"));
+    CU_ASSERT(world_settle(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CU_ASSERT(world_holds(w, i, id, "k", "kept"));
+    world_pass(w, 99000);
+    world_tick(w);
+    CHECK_INT(world_look(w, 2, id, NULL), RC_OK);
+}
+
+/* clang-format off */
+#define STATEMENTS(S)                                                          \
+    S(p06_a_login_does_not_outlive_a_logout, NULL)                             \
+    S(p06_a_logout_of_before_goes_along, NULL)                                 \
+    S(p09_a_copy_is_no_session, NULL)                                          \
+    S(p09_a_commit_never_creates_what_all_forgot, idle)                        \
+    S(p10_what_comes_between_goes_along, NULL)                                 \
+    S(p10_what_began_before_goes_along, NULL)                                  \
+    S(p12_a_use_that_nobody_was_told_of_counts, idle)                          \
+    S(p12_one_after_the_other_counts_an_idle_end_once, idle)
+
+/* Where several servers may each know something else. */
+#define STORED(S)                                                              \
+    S(p12_a_later_use_brings_it_back, idle)
+#define ON_STORES(name, settings)                                              \
+    STATEMENT_ON(name, settings, memory)                                       \
+    STATEMENT_ON(name, settings, queued)                                       \
+    STATEMENT_ON(name, settings, sqlite)                                       \
+    STATEMENT_ON(name, settings, traced)
+#define STORED_CASES(name, settings)                                           \
+    CASE(name##_on_memory), CASE(name##_on_queued), CASE(name##_on_sqlite),    \
+        CASE(name##_on_traced),
+/* clang-format on */
+
+STATEMENTS(STATEMENT_ON_ALL)
+STORED(ON_STORES)
+UNIT_MAIN("crossing", STATEMENTS(STATEMENT_CASES) STORED(STORED_CASES))
