@@ -261,6 +261,10 @@ static void a_browser_gets_pages(struct fleet *f)
               200);
     CHECK_INT(browser_get_with(&b, s, "/login/get?k=x", html), 200);
     CU_ASSERT(!holds(&b, "<script>") && holds(&b, "&lt;script&gt;"));
+    /* Bytes have no end of their own, and may hold a 0. */
+    CHECK_INT(browser_get(&b, s, "/login/put?k=y&v=a%00%3Cb%3E%00"), 200);
+    CHECK_INT(browser_get_with(&b, s, "/login/get?k=y", html), 200);
+    CU_ASSERT(holds(&b, "a\xef\xbf\xbd&lt;b&gt;\xef\xbf\xbd</pre>"));
     CHECK_INT(browser_post(&b, s, "/login/logout", NULL), 200);
     CHECK_INT(browser_get_with(&b, s, "/login/", html), 200);
     CU_ASSERT(holds(&b, "logged out"));

@@ -67,6 +67,29 @@ static void print_escaped(const struct view *view, const char *text)
     http_response_print_html(view->out, text);
 }
 
+/* A value may hold 0 bytes, and bytes have no 0 behind them. */
+static void print_text(const struct view *view, const struct page *page)
+{
+    size_t left = page->text_len ? page->text_len : strlen(page->text);
+    const char *text = page->text;
+    char piece[256];
+
+    while (left > 0) {
+        size_t room = left < sizeof(piece) - 1 ? left : sizeof(piece) - 1;
+        size_t len = strnlen(text, room);
+
+        memcpy(piece, text, len);
+        piece[len] = '\0';
+        print_escaped(view, piece);
+        if (len < room) {
+            print(view, "\xef\xbf\xbd");
+            len++;
+        }
+        text += len;
+        left -= len;
+    }
+}
+
 /* path below the application, as the value of an HTML attribute. */
 static void print_url(const struct view *view, const char *path)
 {
@@ -195,7 +218,7 @@ static void print_foot(const struct view *view, const struct page *page)
                 "</summary><pre>");
     http_response_printf(view->out, "HTTP %d\n\n", page->status);
     if (page->text) {
-        print_escaped(view, page->text);
+        print_text(view, page);
     } else if (view->session) {
         print(view, "user=");
         print_escaped(view, view->user);
@@ -229,7 +252,7 @@ static void print_notice(const struct view *view, const struct page *page,
     }
     if (page->text_len) {
         print(view, "<pre class=\"value\">");
-        print_escaped(view, page->text);
+        print_text(view, page);
         print(view, "</pre>");
     }
     print(view, "</section>");
