@@ -487,11 +487,12 @@ static void flight_done(struct store_call *call)
     default:
         land_failed(f, stripe, e, &o);
     }
-    table_unlock(stripe);
+    /* a flight that goes on is others' to board, once the lock is open */
     struct persistent *p = f->p;
     bool more = f->last_up && call->rc != RC_UNAVAILABLE &&
                 call->rc != RC_UNCERTAIN;
     struct instant now = f->now;
+    table_unlock(stripe);
     if (o.anew)
         tell_anew(p, call->id);
     if (o.send)
