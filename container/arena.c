@@ -27,11 +27,6 @@ void arena_reset(struct arena *a)
     arena_init(a);
 }
 
-void arena_release(struct arena *a)
-{
-    arena_reset(a);
-}
-
 void *arena_more(struct arena *a, size_t size)
 {
     size_t room = size > BLOCK / 4 ? size : BLOCK;

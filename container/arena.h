@@ -5,7 +5,7 @@
  * What    Pieces are cut from blocks and never freed one by one; arena_reset
  *         takes all back and keeps the first block, which lies in the struct,
  *         so an ordinary request allocates nothing.
- * Owns    Everything that it gave out, until arena_reset or arena_release.
+ * Owns    Everything that it gave out, until arena_reset.
  * Errors  Never: what strangers size is capped before it comes here.
  * Threads None: one request. */
 #ifndef MARGAY_CONTAINER_ARENA_H
@@ -29,7 +29,6 @@ struct arena {
 
 void arena_init(struct arena *a);
 void arena_reset(struct arena *a);
-void arena_release(struct arena *a);
 
 /* A block of its own, or a new one to cut from. */
 void *arena_more(struct arena *a, size_t size);

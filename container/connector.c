@@ -412,9 +412,8 @@ static enum MHD_Result take_header(struct http_connection *k,
     /* A line without a name ends the header, says MHD. */
     if (protocol != k->target_end + 1 || s.line + 2 != method + size)
         s.bad_line = true;
-    int status =
-        header_status(&s, &k->connector->options, size,
-                      k->room >= LEAST_FOR_RESPONSE, &why);
+    int status = header_status(&s, &k->connector->options, size,
+                               k->room >= LEAST_FOR_RESPONSE, &why);
     k->too_big = s.length > r->body.max;
     if (!status)
         return MHD_YES;
@@ -578,16 +577,9 @@ static bool may_accept(void *user)
 
 /* ---- life ---- */
 
-enum rc connector_new(struct instance *in,
-                      const struct connector_options *options,
-                      struct connector **out, struct err *err)
+struct connector *connector_new(struct instance *in,
+                                const struct connector_options *options)
 {
-    const char *protocol = options->protocol;
-    if (protocol && strcasestr(protocol, "ajp"))
-        return err_set(err, RC_INVALID,
-                       "protocol=\"%.50s\": AJP is not spoken here, HTTP/1.1 "
-                       "is; every proxy that knows AJP knows it",
-                       protocol);
     struct connector *c = mem_zero(sizeof *c);
     c->instance = in;
     c->options = *options;
@@ -597,8 +589,7 @@ enum rc connector_new(struct instance *in,
         c->options.threads = sysconf(_SC_NPROCESSORS_ONLN);
     waits_init(&c->waits, (size_t)options->max_waiting, resume_wait);
     pthread_mutex_init(&c->lock, NULL);
-    *out = c;
-    return RC_OK;
+    return c;
 }
 
 static struct MHD_Daemon *start_daemon(struct connector *c)

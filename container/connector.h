@@ -66,9 +66,8 @@ extern const struct option connector_option_table[];
 /* maxConnections as asked, within what the limit of open files leaves beside
  * stores and logs; a warning when that is less. */
 int64_t connector_most_connections(int64_t asked, struct log *log);
-enum rc connector_new(struct instance *in,
-                      const struct connector_options *options,
-                      struct connector **out, struct err *err);
+struct connector *connector_new(struct instance *in,
+                                const struct connector_options *options);
 /* Binds and serves. */
 enum rc connector_start(struct connector *c, struct err *err);
 /* The real one, also when 0 was asked for. 0 before the start. */

@@ -61,9 +61,6 @@ const struct option connector_option_table[] = {
     {"compression", OPTION_LATER, 0, "off",
      "a proxy in front can compress", 0, 0, NULL},
     {"URIEncoding", OPTION_LATER, 0, "UTF-8", "paths are UTF-8", 0, 0, NULL},
-    {"executor", OPTION_IGNORED, 0, NULL,
-     "the Executor serves all applications whose servlets ask for it", 0, 0,
-     NULL},
     IGNORED("maxThreads", "no thread waits for a request here; servlets that "
             "block run on the Executor"),
     IGNORED("minSpareThreads", "its threads are always there"),

@@ -184,11 +184,10 @@ static enum rc start_connectors(struct instance *in, struct err *err)
     for (size_t i = 0; i < config->connector_count; i++) {
         const struct connector_config *c = config->connectors[i];
         struct err why = {""};
-        enum rc rc = connector_new(in, &c->options, &in->connectors[i], &why);
-        if (rc == RC_OK) {
-            in->connector_count++;
-            rc = connector_start(in->connectors[i], &why);
-        }
+        enum rc rc;
+        in->connectors[i] = connector_new(in, &c->options);
+        in->connector_count++;
+        rc = connector_start(in->connectors[i], &why);
         if (rc != RC_OK)
             return xml_error(c->at, rc, err, "%s", why.text);
     }

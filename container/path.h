@@ -30,8 +30,8 @@ struct path_target {
 };
 
 /* Takes the target of a request line apart: "/path?query", or the absolute
- * "http://host/path?query" (RFC 9112, 3.2; then the caller compares host with
- * the Host header). "*" and the target of CONNECT are RC_INVALID. */
+ * "http://host/path?query" (RFC 9112, 3.2). "*" and the target of CONNECT are
+ * RC_INVALID. */
 enum rc path_target(struct path_target *t, const char *target, size_t len,
                     struct err *err);
 

@@ -66,8 +66,8 @@ void request_reset(struct http_request *r)
 
 /* ---- as it came ---- */
 
-/* The usual path needs no cleaning: letters, digits, and slashes, dots and
- * dashes that are not followed by a dot or slash. */
+/* The usual path needs no cleaning: nothing in it is escaped, and no slash is
+ * followed by a dot or another slash. */
 static bool is_clean(const char *path, size_t len)
 {
     static const bool plain[256] = {

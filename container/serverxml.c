@@ -39,6 +39,7 @@ static enum rc read_executor(struct reader *r, const struct xml_element *e,
         r, e, &(struct option_target){executor_option_table, &c->options}, 1);
 }
 
+/* It only has to be there: the Executor serves every servlet that asks. */
 struct pool_options {
     char *executor;
 };

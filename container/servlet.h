@@ -105,7 +105,8 @@ struct servlet_context_listener {
 /* ---- the application ---- */
 
 const char *servlet_context_path(const struct servlet_context *context);
-/* <context-param>; NULL when absent. */
+/* <context-param>, or <Parameter> of server.xml; NULL when absent. Both may
+ * hold ${name}, which -D sets. */
 const char *servlet_context_param(const struct servlet_context *context,
                                   const char *name);
 /* The instance that this process is: jvmRoute ("node1"); "" without one. */
@@ -115,10 +116,8 @@ const char *servlet_context_manager(const struct servlet_context *context);
 /* Something of the application's own, for its servlets and listeners. */
 void servlet_context_set_state(struct servlet_context *context, void *state);
 void *servlet_context_state(const struct servlet_context *context);
-/* A property of -D or the environment of server.xml: <Parameter> of the
- * context; the same as servlet_context_param. Log line of the application, at
- * INFO; a format that begins with "warning: " or "error: " says another level
- * and goes without these words. */
+/* A line of the log, at INFO; a format that begins with "warning: " or "error: "
+ * says another level and goes without these words. */
 void servlet_log(const struct servlet_context *context, const char *format,
                  ...) __attribute__((format(printf, 2, 3)));
 
@@ -168,9 +167,8 @@ bool http_request_wants_html(const struct http_request *request);
 /* ---- the session of the request ---- */
 
 /* getSession(create). NULL: there is none (create false), or none can be made
- * (limit reached, response committed, mapping is session=none or read, or
- * session=read with create). A session that was invalidated in this request
- * counts as none. */
+ * (limit reached, response committed, mapping is session=none or read). A
+ * session that was invalidated in this request counts as none. */
 struct http_session *http_request_session(struct http_request *request,
                                           bool create);
 /* Why there is no session: "none", "unknown", "malformed", "idle", "logout"

@@ -6,7 +6,9 @@
  *         `out` a request may be put aside and taken up by another thread. The
  *         valves of Engine and Host come first, then those of the Context;
  *         `out` runs in reverse order for every valve whose `in` ran, when the
- *         response is complete and before it leaves.
+ *         response is complete and before it leaves; not where none is made:
+ *         the client hung up while its request waited, or a servlet was left
+ *         alone at the stop.
  * New     One file that ends in one const struct valve_kind, one line in
  *         valve_list.h, one line in module.am. See remote_addr.c.
  * Owns    valve_new copies nothing of its options: they are borrowed until

@@ -287,8 +287,8 @@ struct site *site_new(const char *path, const char *doc_base,
 void site_start(struct site *s)
 {
     struct err err = {""};
-    if (connector_new(&s->in, &s->options, &s->connector, &err) != RC_OK ||
-        connector_start(s->connector, &err) != RC_OK) {
+    s->connector = connector_new(&s->in, &s->options);
+    if (connector_start(s->connector, &err) != RC_OK) {
         fprintf(stderr, "site: %s\n", err.text);
         abort();
     }
