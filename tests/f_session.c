@@ -101,6 +101,13 @@ static void overtaken(struct http_request *r, struct http_response *w)
         http_response_keep_on_end(w);
 }
 
+/* It would go on under a new id. */
+static void too_late(struct http_request *r, struct http_response *w)
+{
+    overtaken(r, w);
+    CU_ASSERT(http_request_change_session_id(r) == HTTP_OK);
+}
+
 static void links(struct http_request *r, struct http_response *w)
 {
     struct http_session *s = http_request_session(r, true);
@@ -120,6 +127,7 @@ static const struct site_servlet servlets[] = {
     {"/login", login, SESSION_WISH_WRITE, false},
     {"/put", put, SESSION_WISH_WRITE, false},
     {"/overtaken", overtaken, SESSION_WISH_WRITE, true},
+    {"/toolate", too_late, SESSION_WISH_WRITE, true},
     {"/links", links, SESSION_WISH_WRITE, false},
     {0},
 };
@@ -451,6 +459,20 @@ static void an_end_while_a_request_runs_is_401(void)
     call_free(&c);
 }
 
+static void no_cookie_leaves_for_an_id_that_never_lived(void)
+{
+    static const char *const paths[] = {"/app/toolate", "/app/toolate?keep"};
+    site_start(site);
+    for (int i = 0; i < 2; i++) {
+        make_session();
+        struct call *c = site_get(site, paths[i], cookie);
+        CHECK_INT(c->status, i ? 200 : 401);
+        CHECK_STR(c->body, i ? "put" : "not logged in: logout\n");
+        CU_ASSERT_PTR_NULL(call_header(c, "Set-Cookie", 0));
+        call_free(&c);
+    }
+}
+
 UNIT_MAIN_AROUND("session over HTTP", before, after,
                  CASE(the_cookie_is_written_once),
                  CASE(no_route_and_a_secure_connector),
@@ -464,4 +486,5 @@ UNIT_MAIN_AROUND("session over HTTP", before, after,
                  CASE(an_end_and_a_beginning_in_one_request),
                  CASE(a_login_takes_its_own_session_along),
                  CASE(a_login_over_the_limit_ends_nothing),
-                 CASE(an_end_while_a_request_runs_is_401))
+                 CASE(an_end_while_a_request_runs_is_401),
+                 CASE(no_cookie_leaves_for_an_id_that_never_lived))
