@@ -194,10 +194,17 @@ static bool server_ready(struct server *s, size_t from)
             break;
         late = pthread_cond_timedwait(&s->said, &s->lock, &end) == ETIMEDOUT;
     }
-    if (at && sscanf(line, " ready on http://127.0.0.1:%d/", &s->port) != 1)
+    int port = 0;
+    if (at && sscanf(line, " ready on http://127.0.0.1:%d/", &port) != 1)
         at = NULL;
+    if (at && port != s->port)
+        s->port = port;
     pthread_mutex_unlock(&s->lock);
-    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", s->port);
+    /* clients read it while a server that came back says the same again */
+    char url[sizeof s->url];
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", s->port);
+    if (strcmp(url, s->url) != 0)
+        memcpy(s->url, url, sizeof url);
     return at != NULL;
 }
 
