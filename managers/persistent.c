@@ -184,7 +184,8 @@ static enum rc found_entry(struct find_call *fc, struct table_stripe *stripe,
                            struct entry *e)
 {
     struct persistent *p = fc->p;
-    enum rc rc = manager_find_entry(&p->base, stripe, e, fc->op);
+    enum rc rc = manager_find_entry(&p->base, stripe, e, persistent_shown(e),
+                                    fc->op);
 
     fc->touch = rc == RC_OK && !fc->op->peek && !p->outage_since &&
                 e->access - copy_of(e)->told >= p->base.grace_ms;

@@ -11,7 +11,8 @@
  *           by the entry's stripe. The store is never called under it.
  *         - Per id at most one put is under way: a flight. Writes that come
  *           meanwhile are applied to the record at once, wait on the flight,
- *           and ride with its next put.
+ *           and ride with its next put. Nobody sees them before that: neither
+ *           a find, nor a write that would be answered ENDED because of them.
  *         - An entry with a flight, or with changes that the store has not
  *           (onStoreOutage="local"), is ENTRY_BUSY: it is not removed.
  *         - UNAVAILABLE undoes what was applied since the last put that is
@@ -92,6 +93,10 @@ struct entry *persistent_absorb(struct persistent *p,
 /* The entry has a flight and is about to absorb what is stored: an undo must
  * not go back behind that, since the version says that it is included. */
 void persistent_rebase(struct entry *entry, struct record *stored);
+
+/* What a find may see of the entry: what is stored, or acknowledged, of it;
+ * not what is on its way and may be undone. Borrowed, under the lock. */
+struct record *persistent_shown(struct entry *entry);
 
 enum rc persistent_write(struct manager *m, struct manager_write *w);
 /* Tells the store of the entry's access, when nobody else is about to. */

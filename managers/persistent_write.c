@@ -19,6 +19,7 @@ struct flight {
     struct instant now;
     struct manager_write *riding;  /* in the put that is under way */
     struct manager_write *waiting; /* applied since; the next put */
+    struct manager_write *late;    /* came after an end that is on its way */
     struct record *base;           /* stored, before all of these */
     struct record *sent;           /* in the put that is under way */
     int64_t sent_access;           /* mono */
@@ -26,6 +27,7 @@ struct flight {
     unsigned uncertain, conflicts;
     bool catching_up; /* sends what was made while the store was away, */
     bool last_up;     /* and landed as the last of those under way */
+    bool over;        /* meanwhile a find saw that the session has ended */
 };
 
 static void flight_done(struct store_call *call);
@@ -36,6 +38,14 @@ static void list_add(struct manager_write **list, struct manager_write *w)
         list = &(*list)->next;
     w->next = NULL;
     *list = w;
+}
+
+static void list_move(struct manager_write **from, struct manager_write **to)
+{
+    while (*to)
+        to = &(*to)->next;
+    *to = *from;
+    *from = NULL;
 }
 
 /* Everybody on the list gets this answer. No lock is held. */
@@ -77,12 +87,7 @@ static struct flight *flight_new(struct persistent *p, struct entry *e,
  * UNAVAILABLE. */
 static void flight_board(struct flight *f)
 {
-    struct manager_write **end = &f->riding;
-
-    while (*end)
-        end = &(*end)->next;
-    *end = f->waiting;
-    f->waiting = NULL;
+    list_move(&f->waiting, &f->riding);
 }
 
 static void flight_load(struct flight *f, struct entry *e)
@@ -124,15 +129,11 @@ static void flight_free(struct flight **flight)
     free(f);
 }
 
-void persistent_rebase(struct entry *e, struct record *stored)
+struct record *persistent_shown(struct entry *e)
 {
-    struct flight *f = copy_of(e)->flight;
-    struct record *base = f->base;
+    const struct flight *f = copy_of(e)->flight;
 
-    f->base = base && record_kind(base) == record_kind(stored)
-                  ? record_merge(base, stored)
-                  : record_ref(stored);
-    record_unref(&base);
+    return f && f->base ? f->base : e->record;
 }
 
 static void set_saved(struct persistent *p, struct entry *e)
@@ -172,17 +173,14 @@ struct outcome {
     enum rc read;         /* CONFLICT: what persistent_decode said of it */
     struct record *other; /* OK: a reference */
     int64_t access;       /* its last, wall */
+    struct manager_write *late; /* to be tried again */
 };
 
 static void take_all(struct flight *f, struct outcome *o, enum rc rc)
 {
-    o->list = f->riding;
     o->rc = rc;
-    struct manager_write **end = &o->list;
-    while (*end)
-        end = &(*end)->next;
-    *end = f->waiting;
-    f->riding = f->waiting = NULL;
+    list_move(&f->riding, &o->list);
+    list_move(&f->waiting, &o->list);
 }
 
 /* Riders hear what stands in the store now; an idle end that a later access
@@ -214,6 +212,8 @@ static void land_ok(struct flight *f, struct entry *e, struct outcome *o)
     o->rc = RC_OK;
     f->riding = NULL;
     f->uncertain = 0;
+    if (f->over) /* by others, after this */
+        list_move(&f->waiting, &f->late);
     if (f->waiting) {
         record_unref(&f->base);
         f->base = f->sent;
@@ -246,16 +246,42 @@ static void extend_before(struct manager_write *list, struct record *other)
     }
 }
 
+void persistent_rebase(struct entry *e, struct record *stored)
+{
+    struct flight *f = copy_of(e)->flight;
+    struct record *base = f->base;
+    bool same = base && record_kind(base) == record_kind(stored);
+
+    f->over |= record_ended(stored, NULL);
+    f->base = same ? record_merge(base, stored) : record_ref(stored);
+    record_unref(&base);
+    if (same && !record_ended(stored, NULL)) {
+        extend_before(f->riding, stored);
+        extend_before(f->waiting, stored);
+    }
+}
+
+/* Is the stored end one that a rider brought, of a put that was UNCERTAIN? */
+static bool is_end_of(const struct manager_write *list,
+                      const struct record *stored)
+{
+    for (; list; list = list->next)
+        if (list->kind == WRITE_END && record_equal(list->delta, stored))
+            return true;
+    return false;
+}
+
 static void land_ended(struct flight *f, struct table_stripe *stripe,
                        struct entry *e, struct record *other,
                        struct outcome *o)
 {
+    bool ours = is_end_of(f->riding, other);
+
     record_ended(other, &o->end);
-    copy_of(e)->version = f->call.new_version;
     table_replace(stripe, e, record_ref(other));
     e->access = f->now.mono;
     table_arm(stripe, e, f->now.mono + f->p->base.keep_ended_ms);
-    take_all(f, o, RC_ENDED);
+    take_all(f, o, ours ? RC_OK : RC_ENDED);
     set_saved(f->p, e);
     flight_land(f, e);
 }
@@ -357,6 +383,7 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
     }
     if (record_ended(other, NULL) ||
         record_kind(other) != record_kind(e->record)) {
+        copy_of(e)->version = f->call.new_version;
         land_ended(f, stripe, e, other, o);
         record_unref(&other);
         return;
@@ -442,6 +469,23 @@ static void note_outage(struct persistent *p, enum rc rc, struct instant now)
         atomic_store(&p->outage_since, 0);
 }
 
+static void land(struct flight *f, struct table_stripe *stripe,
+                 struct entry *e, struct outcome *o)
+{
+    if (f->call.rc == RC_OK) {
+        land_ok(f, e, o);
+    } else if (f->call.rc == RC_ABSENT) {
+        land_absent(f, stripe, e, o);
+    } else if (f->over) {
+        record_unref(&o->other);
+        land_ended(f, stripe, e, f->base, o);
+    } else if (f->call.rc == RC_CONFLICT) {
+        land_conflict(f, stripe, e, o);
+    } else {
+        land_failed(f, stripe, e, o);
+    }
+}
+
 /* Before the lock is taken: it takes its time, and may log. */
 static void read_other(struct flight *f, struct outcome *o)
 {
@@ -462,6 +506,20 @@ static void tell_anew(struct persistent *p, const uint8_t id[ID_SIZE])
              log_id(text, id), p->base.env.app);
 }
 
+/* Now it is known whether the session ended before them. */
+static void write_again(struct persistent *p, struct manager_write *list)
+{
+    while (list) {
+        struct manager_write *w = list;
+        list = w->next;
+        enum rc rc = persistent_write(&p->base, w);
+        if (rc != RC_PENDING) {
+            w->rc = rc;
+            w->done(w);
+        }
+    }
+}
+
 static void flight_done(struct store_call *call)
 {
     struct flight *f = (struct flight *)call;
@@ -474,24 +532,14 @@ static void flight_done(struct store_call *call)
 
     assert(e && copy_of(e)->flight == f);
     note_outage(f->p, call->rc, f->now);
-    switch (call->rc) {
-    case RC_OK:
-        land_ok(f, e, &o);
-        break;
-    case RC_CONFLICT:
-        land_conflict(f, stripe, e, &o);
-        break;
-    case RC_ABSENT:
-        land_absent(f, stripe, e, &o);
-        break;
-    default:
-        land_failed(f, stripe, e, &o);
-    }
+    land(f, stripe, e, &o);
     /* a flight that goes on is others' to board, once the lock is open */
     struct persistent *p = f->p;
     bool more = f->last_up && call->rc != RC_UNAVAILABLE &&
                 call->rc != RC_UNCERTAIN;
     struct instant now = f->now;
+    if (!o.send)
+        o.late = f->late;
     table_unlock(stripe);
     if (o.anew)
         tell_anew(p, call->id);
@@ -502,6 +550,7 @@ static void flight_done(struct store_call *call)
     if (more && atomic_load(&p->unsaved))
         persistent_flush_unsaved(p, now);
     answer_all(o.list, o.rc, &o.end, o.rc == RC_OK ? NULL : &o.err);
+    write_again(p, o.late);
 }
 
 /* ---- writes ---- */
@@ -576,13 +625,18 @@ static enum rc write_locked(struct persistent *p, struct table_stripe *stripe,
                             struct flight **send)
 {
     struct record *base = e ? record_ref(e->record) : NULL;
+    struct flight *f = e ? copy_of(e)->flight : NULL;
     enum rc rc = manager_apply(&p->base, stripe, e, w, &e);
 
+    if (rc == RC_ENDED && f && !(f->base && record_ended(f->base, NULL))) {
+        record_unref(&base);
+        list_add(&f->late, w);
+        return RC_PENDING;
+    }
     if (rc != RC_OK || (w->kind != WRITE_CREATE && !w->delta)) {
         record_unref(&base);
         return rc;
     }
-    struct flight *f = copy_of(e)->flight;
     if (f) {
         record_unref(&base);
         list_add(&f->waiting, w);

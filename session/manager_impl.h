@@ -155,9 +155,11 @@ void manager_found(struct manager *m, struct find_op *op);
 
 /* Find in the table alone, for managers that hold all they serve. */
 enum rc manager_find_local(struct manager *m, struct find_op *op);
-/* The same under the lock of op->id's stripe, entry found there. */
+/* The same under the lock of op->id's stripe, entry found there. shown: its
+ * record, or what a request may see of it. */
 enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
-                           struct entry *entry, struct find_op *op);
+                           struct entry *entry, struct record *shown,
+                           struct find_op *op);
 
 /* Applies a write to an entry under its stripe's lock: stamps, makes
  * w->delta, merges, sets before/after, moves the last access, arms the timer.

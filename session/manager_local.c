@@ -110,12 +110,12 @@ static void revive(struct manager *m, struct table_stripe *stripe,
 }
 
 enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
-                           struct entry *entry, struct find_op *op)
+                           struct entry *entry, struct record *shown,
+                           struct find_op *op)
 {
     struct record_end end;
 
-    if (manager_liveness(m, entry->record, entry->access, op->now, &end) !=
-        RC_OK) {
+    if (manager_liveness(m, shown, entry->access, op->now, &end) != RC_OK) {
         op->reason = end.reason;
         memcpy(op->new_id, end.new_id, ID_SIZE);
         return RC_ABSENT;
@@ -125,7 +125,7 @@ enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
         revive(m, stripe, entry, op->now);
     if (!op->peek && entry->access < op->now.mono)
         entry->access = op->now.mono;
-    op->record = record_ref(entry->record);
+    op->record = record_ref(shown);
     return RC_OK;
 }
 
@@ -137,7 +137,7 @@ enum rc manager_find_local(struct manager *m, struct find_op *op)
 
     op->reason = REASON_UNKNOWN;
     if (entry)
-        rc = manager_find_entry(m, stripe, entry, op);
+        rc = manager_find_entry(m, stripe, entry, entry->record, op);
     table_unlock(stripe);
     return rc;
 }

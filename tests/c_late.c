@@ -218,6 +218,20 @@ static enum rc slow_end(struct slow *s)
     return s->rc;
 }
 
+/* Waits until a request of this server has ended it here, stored or not. */
+static bool begins_to_end(struct manager *m, const uint8_t id[ID_SIZE])
+{
+    int64_t end = instant_read().mono + 20000;
+    bool is_ended = false;
+    while (!is_ended && instant_read().mono < end) {
+        struct table_stripe *stripe = table_lock(m->table, id);
+        struct entry *e = table_find(stripe, id);
+        is_ended = e && record_ended(e->record, NULL);
+        table_unlock(stripe);
+    }
+    return is_ended;
+}
+
 /* ---- statements ---- */
 
 static void p08_a_minute_after_the_end_not_after_what_was_before_it(
@@ -234,8 +248,8 @@ static void p08_a_minute_after_the_end_not_after_what_was_before_it(
     w->now.mono += 70000;
     w->now.wall += 70000;
     slow_start(&end);
-    while (world_look(w, 0, id, NULL) == RC_OK)
-        sched_yield();
+    CU_ASSERT_FATAL(begins_to_end(w->m[0], id));
+    CHECK_INT(world_look(w, 0, id, NULL), RC_OK); /* not yet */
     atomic_store(&gates[0].closed, false);
     CHECK_INT(slow_end(&put), RC_OK);
     CHECK_INT(slow_end(&end), RC_OK);
@@ -259,8 +273,7 @@ static void fail_behind_another(struct world *w, int what, enum rc with)
     slow_start(&slow);
     CU_ASSERT_FATAL(gate_waits(0));
     CHECK_INT(world_put(w, 1, id, "k", "other"), RC_OK);
-    CHECK_INT(world_look(w, 0, id, NULL),
-              what == SLOW_END ? RC_ABSENT : RC_OK);
+    CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
     gate_fail(0, with, with == RC_UNCERTAIN ? 3 : 1);
     atomic_store(&gates[0].closed, false);
     CHECK_INT(slow_end(&slow), with);
@@ -296,7 +309,7 @@ static void p06_a_logout_elsewhere_outlives_a_failure(struct world *w)
             CHECK_INT(world_look(w, 0, id, NULL), RC_ABSENT);
             gate_fail(0, with[n], with[n] == RC_UNCERTAIN ? 3 : 1);
             atomic_store(&gates[0].closed, false);
-            CHECK_INT(slow_end(&slow), with[n]);
+            CHECK_INT(slow_end(&slow), RC_ENDED);
             CHECK_INT(world_look(w, 0, id, &reason), RC_ABSENT);
             CHECK_INT(reason, REASON_ADMIN);
             CHECK_INT(world_put(w, 0, id, "k", "revived"), RC_ABSENT);
@@ -319,6 +332,105 @@ static void p32_what_is_uncertain_comes_to_rest(struct world *w)
         sched_yield();
     }
     CU_ASSERT_FATAL(world_settle(w));
+}
+
+struct begun {
+    struct commit_op op; /* first */
+    sem_t gate;
+};
+
+static void begun_done(struct commit_op *op)
+{
+    sem_post(&((struct begun *)op)->gate);
+}
+
+static void begin_commit(struct begun *b, struct visit *v, struct world *w)
+{
+    memset(b, 0, sizeof *b);
+    sem_init(&b->gate, 0, 0);
+    b->op = (struct commit_op){
+        .done = begun_done, .session = &v->s, .now = w->now};
+    CHECK_INT_FATAL(manager_commit(v->manager, &b->op), RC_PENDING);
+}
+
+static enum rc end_commit(struct begun *b)
+{
+    sem_wait(&b->gate);
+    sem_destroy(&b->gate);
+    return b->op.rc;
+}
+
+/* The end of `v`, by a new id or a logout, as far as the gate. */
+static void begin_end(struct begun *b, struct visit *v, struct world *w,
+                      bool renames)
+{
+    uint8_t id[ID_SIZE];
+    memcpy(id, session_id(&v->s), ID_SIZE);
+    atomic_store(&gates[0].closed, true);
+    if (renames)
+        CHECK_INT(session_change_id(&v->s, NULL), RC_OK);
+    else
+        CHECK_INT(session_invalidate(&v->s, REASON_LOGOUT, NULL), RC_OK);
+    begin_commit(b, v, w);
+    if (renames) /* the new one is made first */
+        CU_ASSERT_FATAL(gate_pass_one(0, false));
+    CU_ASSERT_FATAL(begins_to_end(v->manager, id));
+    CU_ASSERT_FATAL(gate_waits(0));
+}
+
+/* What comes after an end that is on its way waits for it: where that is not
+ * stored in the end, it was no end. */
+static void p31_an_end_that_fails_ended_nothing(struct world *w)
+{
+    for (int renames = 0; renames < 2; renames++) {
+        struct visit ends, late;
+        struct begun end, put;
+        uint8_t id[ID_SIZE];
+        CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+        CHECK_INT_FATAL(visit_find(&ends, w, 0, id), RC_OK);
+        CHECK_INT_FATAL(visit_find(&late, w, 0, id), RC_OK);
+        begin_end(&end, &ends, w, renames);
+        visit_set(&late, "k", "late");
+        begin_commit(&put, &late, w);
+        CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
+        gate_fail(0, RC_UNAVAILABLE, 1);
+        atomic_store(&gates[0].closed, false);
+        CHECK_INT(end_commit(&end), RC_UNAVAILABLE);
+        CHECK_INT(end_commit(&put), RC_OK);
+        visit_end(&ends);
+        visit_end(&late);
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+            CU_ASSERT(world_holds(w, i, id, "k", "late"));
+    }
+}
+
+/* The end of an old id is tried again: it takes along what others wrote in
+ * between, whether it was done the first time or not. */
+static void p10_a_retry_takes_everything_along(struct world *w)
+{
+    for (int done = 0; done < 2; done++) {
+        struct visit v;
+        struct begun rename;
+        uint8_t id[ID_SIZE];
+        CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+        CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+        begin_end(&rename, &v, w, true);
+        CHECK_INT(world_put(w, 1, id, "k", "meanwhile"), RC_OK);
+        if (done) {
+            CU_ASSERT_FATAL(gate_pass_one(0, false)); /* meets the put, */
+            CU_ASSERT_FATAL(gate_pass_one(0, true));  /* is done untold */
+        } else { /* goes by what a find brought in */
+            CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
+            gate_fail(0, RC_UNCERTAIN, 1);
+        }
+        atomic_store(&gates[0].closed, false);
+        CHECK_INT(end_commit(&rename), RC_OK);
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+            CU_ASSERT(world_holds(w, i, session_id(&v.s), "k", "meanwhile"));
+            CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+        }
+        visit_end(&v);
+    }
 }
 
 struct asked {
@@ -515,7 +627,9 @@ static void p22_an_idle_end_that_was_beaten_is_not_told(struct world *w)
     S(p08_a_minute_after_the_end_not_after_what_was_before_it, NULL)           \
     S(p22_two_idle_ends_at_once_count_once, idle)                              \
     S(p22_an_idle_end_that_was_beaten_is_not_told, idle)                       \
+    S(p10_a_retry_takes_everything_along, NULL)                                \
     S(p30_a_row_of_a_newer_version_is_not_absent, NULL)                        \
+    S(p31_an_end_that_fails_ended_nothing, NULL)                               \
     S(p32_what_is_uncertain_comes_to_rest, NULL)                               \
     S(p32_nothing_takes_the_place_of_what_is_uncertain, NULL)                  \
     S(p32_an_add_counts_once_under_a_new_id, NULL)                             \
