@@ -389,7 +389,6 @@ static enum rc flow_finish(struct commit_flow *flow)
         op->rc = rc;
         op->reason = flow->reason;
         op->err = flow->w.err;
-        op->flow = NULL;
     }
     commit_flow_free(&flow);
     return rc;
@@ -450,7 +449,6 @@ enum rc manager_commit(struct manager *m, struct commit_op *op)
 
     count_one(&m->counters->commits);
     op->rc = RC_OK;
-    op->flow = NULL;
     if (step == STEP_DONE)
         return RC_OK;
     if (is_uncounted(m, s))

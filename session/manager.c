@@ -429,7 +429,6 @@ void manager_stats(struct manager *m, struct manager_stats *out)
         .renamed = c->renamed,
         .rejected = c->rejected,
         .revivals_refused = c->revivals_refused,
-        .conflicts = c->conflicts,
         .finds = c->finds,
         .commits = c->commits,
         .commits_changed = c->commits_changed,

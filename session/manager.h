@@ -35,8 +35,6 @@
 
 struct manager;
 struct manager_ops;
-struct store_call;
-struct commit_flow;
 struct store_ops;
 
 /* What the instance tells a manager. Strings are borrowed for its life. */
@@ -78,8 +76,7 @@ struct find_op {
     int64_t last_access;   /* OK: wall ms, of the request before this one */
     struct err err;        /* UNAVAILABLE: for the log */
 
-    struct manager *manager; /* the manager's own from here on */
-    struct store_call *store_call;
+    struct manager *manager; /* the manager's own */
 };
 
 struct commit_op {
@@ -90,7 +87,6 @@ struct commit_op {
     enum rc rc;
     enum reason reason; /* ENDED */
     struct err err;
-    struct commit_flow *flow; /* the manager's own */
 };
 
 /* session/manager.h counts; monotonic but for the first group. */

@@ -9,7 +9,7 @@
 #include "session/manager_impl.h"
 
 struct manager_counters {
-    _Atomic uint64_t created, renamed, rejected, revivals_refused, conflicts;
+    _Atomic uint64_t created, renamed, rejected, revivals_refused;
     _Atomic uint64_t ended[REASON_COUNT], refused[REASON_COUNT];
     _Atomic uint64_t finds, commits, commits_changed, left_out;
     _Atomic uint64_t alive_sum, alive_max, max_active;
