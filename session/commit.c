@@ -183,7 +183,7 @@ static void answer_end(struct commit_flow *flow)
 
     if (follow(flow))
         return;
-    if (w->rc == RC_OK)
+    if (w->rc == RC_OK && s->claimed)
         count_end(flow->m, s->end_reason, flow->birth, flow->now);
     if (w->rc == RC_ENDED)
         finish_ended(flow, w->ended.reason);

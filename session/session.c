@@ -352,7 +352,8 @@ enum rc session_login(struct session *s, const char *user, struct err *err)
     return s->record ? session_change_id(s, err) : RC_OK;
 }
 
-/* Only one request of this process tells the listeners of an end. */
+/* Only one request of this process tells the listeners of an end, and none
+ * where they heard of an idle one. */
 static bool claim_end(struct session *s)
 {
     bool claimed = false;
@@ -361,7 +362,10 @@ static bool claim_end(struct session *s)
         return true;
     struct table_stripe *stripe = table_lock(s->manager->table, s->id);
     struct entry *e = table_find(stripe, s->id);
-    if (e && !(e->flags & ENTRY_ENDING) && !record_ended(e->record, NULL)) {
+    if (!e) { /* one copy less; where it is the only one, the session */
+        claimed = !(s->manager->ops->flags & MANAGER_LOCAL);
+    } else if (!e->idle && !(e->flags & ENTRY_ENDING) &&
+               !record_ended(e->record, NULL)) {
         e->flags |= ENTRY_ENDING;
         claimed = true;
     }

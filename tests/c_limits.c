@@ -542,6 +542,30 @@ static void p22_every_session_is_counted_once(struct world *w)
     CHECK_INT(stats.ended[REASON_RENAMED], 0);
 }
 
+/* It has ended once: a request that had begun makes that final, no more. */
+static void p22_a_logout_after_an_idle_end_counts_once(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    uint64_t ended = 0;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    world_pass(w, 100000 + grace_ms(w) + 1000);
+    CHECK_INT(idle_ends(w), 1);
+    CU_ASSERT(world_settle(w));
+    world_events_clear(w);
+    CHECK_INT(session_invalidate(&v.s, REASON_LOGOUT, NULL), RC_OK);
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    CHECK_STR(w->events, "");
+    for (unsigned i = 0; i < w->count; i++)
+        for (int reason = 0; reason < REASON_COUNT; reason++)
+            ended += world_stats(w, i).ended[reason];
+    CHECK_INT(ended, 1);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+}
+
 static void p23_a_reading_request_changes_nothing(struct world *w)
 {
     struct visit v;
@@ -714,6 +738,7 @@ static void p25_a_spoilt_key_is_made_anew(struct world *w)
     S(p20_what_is_not_changed_is_not_written, NULL)                            \
     S(p21_an_id_is_never_adopted, NULL)                                        \
     S(p22_every_session_is_counted_once, NULL)                                 \
+    S(p22_a_logout_after_an_idle_end_counts_once, idle_settings)               \
     S(p23_a_reading_request_changes_nothing, NULL)                             \
     S(p24_a_flush_publishes_early, NULL)                                       \
     S(p25_a_spoilt_list_locks_nobody_out, NULL)                                \
