@@ -67,7 +67,7 @@ struct http_connection {
     _Atomic enum phase phase;
     int unsent; /* connector_stop: bytes, and since when so many */
     int64_t unsent_since;
-    bool too_big;           /* the body */
+    bool too_big, told;     /* the body; its sender knows */
     const char *target_end; /* as it came, in MHD's memory */
     size_t room;            /* for the response's header */
     int64_t swallowed, requests;
@@ -304,23 +304,29 @@ static bool has_room(const struct http_connection *k,
     return need <= k->room;
 }
 
-/* libmicrohttpd would close the connection without a word: say it ourselves,
+/* Where libmicrohttpd would close the connection without a word: said by hand,
  * into a socket from which everything before has been sent. */
-static enum MHD_Result send_431(struct http_connection *k)
+static void say_and_end(struct http_connection *k, int status)
 {
-    static const char text[] =
-        "HTTP/1.1 431 Request Header Fields Too Large\r\n"
-        "Connection: close\r\nContent-Length: 0\r\n\r\n";
-    metrics_count(k->connector->instance->metrics, (unsigned)k->fd, 431);
-    (void)!send(k->fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return MHD_NO;
+    const char *reason = response_reason(status);
+    char text[256];
+    int len = snprintf(text, sizeof text,
+                       "HTTP/1.1 %d %s\r\nConnection: close\r\n"
+                       "Content-Type: text/plain;charset=UTF-8\r\n"
+                       "Content-Length: %zu\r\n\r\n%s\n",
+                       status, reason, strlen(reason) + 1, reason);
+    metrics_count(k->connector->instance->metrics, (unsigned)k->fd, status);
+    (void)!send(k->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    shutdown(k->fd, SHUT_WR);
 }
 
 static enum MHD_Result send_response(struct http_connection *k,
                                      struct http_request *r)
 {
-    if (!has_room(k, &r->response))
-        return send_431(k);
+    if (!has_room(k, &r->response)) {
+        say_and_end(k, 431);
+        return MHD_NO;
+    }
     struct MHD_Response *m = make_response(r);
     if (!m)
         return MHD_NO;
@@ -425,6 +431,19 @@ static enum MHD_Result take_header(struct http_connection *k,
 
 /* ---- the body ---- */
 
+/* A sender that goes on and on is answered in between. What it has on its way
+ * is still read: a socket with unread bytes would be reset, and the answer
+ * lost. */
+static enum MHD_Result swallow(struct http_connection *k, int64_t most)
+{
+    if (k->swallowed <= most)
+        return MHD_YES;
+    if (!k->told)
+        say_and_end(k, 413);
+    k->told = true;
+    return k->swallowed <= most + SWALLOW ? MHD_YES : MHD_NO;
+}
+
 static enum MHD_Result take_body(struct http_connection *k,
                                  struct http_request *r, const char *bytes,
                                  size_t *len)
@@ -433,9 +452,11 @@ static enum MHD_Result take_body(struct http_connection *k,
     *len = 0;
     if (!k->too_big && buf_add(&r->body, bytes, n))
         return MHD_YES;
+    if (!k->too_big)
+        k->swallowed = (int64_t)r->body.len;
     k->too_big = true;
     k->swallowed += (int64_t)n;
-    return k->swallowed > (int64_t)r->body.max + SWALLOW ? MHD_NO : MHD_YES;
+    return swallow(k, (int64_t)r->body.max + SWALLOW);
 }
 
 /* ---- what MHD calls ---- */
@@ -470,7 +491,7 @@ static void *on_request_line(void *cls, const char *target,
     request_begin(r, "", target, "");
     k->target_end = target + strlen(target);
     k->phase = PHASE_HEADER;
-    k->too_big = false;
+    k->too_big = k->told = false;
     k->swallowed = 0;
     hide_from_mhd(mhd, target);
     return k;
@@ -489,6 +510,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd,
     if (*upload_len)
         return take_body(k, r, upload, upload_len);
     if (k->phase == PHASE_BODY) {
+        if (k->told)
+            return MHD_NO;
         if (k->too_big) {
             r->refused = response_reason(413);
             r->refused_status = 413;

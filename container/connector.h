@@ -17,7 +17,8 @@
  *         are 4 KiB for the response header and 64 bytes for each line of the
  *         request's: more than 45 lines in a full header are 431 earlier, and
  *         so is a response whose own header does not fit beside.
- *         A body over max_post_size is 413.
+ *         A body over max_post_size is 413. Who sends on is told so in between,
+ *         and cut off when that changes nothing (header_scan.h, SWALLOW).
  * Errors  RC_INVALID, RC_UNAVAILABLE: the address cannot be used, with a
  *         sentence.
  * Threads new, start, close, stop, free: one. port: any. tick: the instance's

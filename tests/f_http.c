@@ -468,6 +468,31 @@ static void a_body_over_the_limit_is_413(void)
     free(body);
 }
 
+/* Chunks of 64 KiB, and no end of them. */
+static void a_body_without_an_end_is_413(void)
+{
+    static const char head[] = "POST /app/echo HTTP/1.1\r\nHost: a\r\n"
+                               "Transfer-Encoding: chunked\r\n\r\n";
+    site->options.max_post_size = 5000;
+    site_start(site);
+    for (size_t chunks = 40; chunks <= 200; chunks += 160) {
+        size_t at = sizeof head - 1, chunk = 65536 + 9;
+        char *text = filled(head, chunks * chunk, "");
+        for (size_t i = 0; i < chunks; i++, at += chunk) {
+            memcpy(text + at, "10000\r\n", 7);
+            memcpy(text + at + chunk - 2, "\r\n", 2);
+        }
+        char *answer = site_raw(site, text, at);
+        CHECK_INT(strncmp(answer, "HTTP/1.1 413 Content Too Large\r\n", 32), 0);
+        CU_ASSERT_PTR_NOT_NULL(strstr(answer, "Connection: close\r\n"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(answer, "\r\n\r\nContent Too Large\n"));
+        CU_ASSERT_PTR_NULL(strstr(answer + 1, "HTTP/1.1"));
+        free(answer);
+        free(text);
+    }
+    check_body("/app/hello", NULL, "hello\n");
+}
+
 static void nobody_writes_a_header_line_of_his_own(void)
 {
     site_start(site);
@@ -655,7 +680,7 @@ UNIT_MAIN_AROUND(
     CASE(a_header_over_the_limit_is_431), CASE(a_full_memory_is_431_as_well),
     CASE(header_lines_are_counted), CASE(many_parameters_fit_into_a_header),
     CASE(bodies_and_forms_are_read), CASE(a_form_may_be_as_long_as_a_body),
-    CASE(a_body_over_the_limit_is_413),
+    CASE(a_body_over_the_limit_is_413), CASE(a_body_without_an_end_is_413),
     CASE(nobody_writes_a_header_line_of_his_own),
     CASE(errors_are_text_or_a_page), CASE(web_xml_may_have_an_error_page),
     CASE(connections_are_kept_and_ended),
