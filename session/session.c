@@ -165,18 +165,6 @@ static size_t room_of(const struct value *v)
     return v->type == VALUE_STRING || v->type == VALUE_BYTES ? v->len : 8;
 }
 
-/* What makes the session no larger is never refused: requests at the same time
- * may have brought it over its limit, and it must still be of use. */
-static bool is_larger(const struct session *s, struct key key, size_t len,
-                      bool add)
-{
-    struct value old = view(s, key);
-
-    if (old.type == VALUE_NONE)
-        return true;
-    return add ? old.type != VALUE_COUNTER : len > room_of(&old);
-}
-
 static enum rc may_grow(const struct session *s, const char *name, size_t len,
                         struct err *err)
 {
@@ -190,18 +178,26 @@ static enum rc may_grow(const struct session *s, const char *name, size_t len,
     return RC_OK;
 }
 
-/* add: a counter goes on. */
+/* What makes the session no larger is never refused: requests at the same time
+ * may have brought it over its limit, and it must still be of use. */
+static bool is_larger(const struct value *old, size_t len, bool add)
+{
+    if (old->type == VALUE_NONE)
+        return true;
+    return add ? old->type != VALUE_COUNTER : len > room_of(old);
+}
+
+/* add: a counter goes on. *old: what the attribute is now. */
 static enum rc may_put(const struct session *s, const char *name, size_t len,
-                       bool add, struct err *err)
+                       bool add, struct value *old, struct err *err)
 {
     enum rc rc = may_change(s, err);
     if (rc != RC_OK)
         return rc;
     if (!name || !*name)
         return err_set(err, RC_INVALID, "an attribute needs a name");
-    return is_larger(s, key_name(name, strlen(name)), len, add)
-               ? may_grow(s, name, len, err)
-               : RC_OK;
+    *old = view(s, key_name(name, strlen(name)));
+    return is_larger(old, len, add) ? may_grow(s, name, len, err) : RC_OK;
 }
 
 typedef void attribute_fn(void *user, struct session *s, const char *name);
@@ -250,12 +246,11 @@ enum rc session_set(struct session *s, const char *name,
 {
     if (!value || value->type == VALUE_NONE)
         return session_remove(s, name, err);
-    enum rc rc = may_put(s, name, room_of(value), false, err);
+    struct value old;
+    enum rc rc = may_put(s, name, room_of(value), false, &old, err);
     if (rc != RC_OK)
         return rc;
-    struct key key = key_name(name, strlen(name));
-    struct value old = view(s, key);
-    changes_set(&s->changes, key, value);
+    changes_set(&s->changes, key_name(name, strlen(name)), value);
     tell_put(s, name, old, value);
     return RC_OK;
 }
@@ -279,17 +274,16 @@ enum rc session_remove(struct session *s, const char *name, struct err *err)
 enum rc session_add(struct session *s, const char *name, int64_t amount,
                     int64_t *value, struct err *err)
 {
-    enum rc rc = may_put(s, name, 32, true, err);
+    struct value old;
+    enum rc rc = may_put(s, name, 32, true, &old, err);
     if (rc != RC_OK)
         return rc;
     if (amount > MAX_AMOUNT || amount < -MAX_AMOUNT)
         return err_set(err, RC_INVALID, "at most 2^53 can be added at once");
-    struct key key = key_name(name, strlen(name));
-    struct value old = view(s, key);
     if (old.type != VALUE_NONE && old.type != VALUE_COUNTER)
         return err_set(err, RC_INVALID,
                        "the attribute is no counter: set it as one first");
-    changes_add(&s->changes, key, amount);
+    changes_add(&s->changes, key_name(name, strlen(name)), amount);
     struct value now = {
         .type = VALUE_COUNTER,
         .number = (int64_t)((uint64_t)old.number + (uint64_t)amount),
