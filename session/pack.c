@@ -17,7 +17,12 @@ static void pack_grow(struct pack_writer *w, size_t more)
     size_t cap = w->cap * 2;
     if (cap < w->len + more)
         cap = w->len + more;
-    w->data = mem_resize(w->data, cap);
+    if (w->data == w->lent) {
+        w->data = mem_alloc(cap);
+        memcpy(w->data, w->lent, w->len);
+    } else {
+        w->data = mem_resize(w->data, cap);
+    }
     w->cap = cap;
 }
 
@@ -38,14 +43,19 @@ static inline msgpack_packer packer(struct pack_writer *w)
 
 void pack_init(struct pack_writer *w, size_t expected)
 {
-    w->cap = expected ? expected : 64;
+    pack_init_in(w, NULL, expected ? expected : 64);
     w->data = mem_alloc(w->cap);
-    w->len = 0;
+}
+
+void pack_init_in(struct pack_writer *w, void *lent, size_t size)
+{
+    *w = (struct pack_writer){.data = lent, .lent = lent, .cap = size};
 }
 
 void pack_release(struct pack_writer *w)
 {
-    free(w->data);
+    if (w->data != w->lent)
+        free(w->data);
     *w = (struct pack_writer){0};
 }
 

@@ -19,12 +19,14 @@
 #include <stdint.h>
 
 struct pack_writer {
-    uint8_t *data;
+    uint8_t *data, *lent;
     size_t len, cap;
 };
 
 /* Room for `expected` bytes at once; it grows when that was too little. */
 void pack_init(struct pack_writer *w, size_t expected);
+/* Begins in memory of the caller's, and leaves it when that is too little. */
+void pack_init_in(struct pack_writer *w, void *lent, size_t size);
 void pack_release(struct pack_writer *w);
 void pack_nil(struct pack_writer *w);
 void pack_bool(struct pack_writer *w, bool b);

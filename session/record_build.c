@@ -73,18 +73,14 @@ static void nodes_collect(struct nodes *n, const struct reg *regs,
 }
 
 /* Two sorted rows of slots become one; of a slot in both, the larger values.
- * Returns the number; w may be NULL to count only. */
+ * Returns the number. */
 static size_t slots_join(struct pack_writer *w, const struct nodes *n,
-                         const struct reg *a, const struct reg *b)
+                         struct slots *a, struct slots *b)
 {
-    struct slots sa, sb = {.left = 0};
     struct slot x, y, out;
     size_t count = 0;
+    bool in_a = slots_next(a, &x), in_b = slots_next(b, &y);
 
-    slots_begin(&sa, a);
-    if (b)
-        slots_begin(&sb, b);
-    bool in_a = slots_next(&sa, &x), in_b = slots_next(&sb, &y);
     while (in_a || in_b) {
         bool take_a = in_a && (!in_b || x.node <= y.node);
         bool take_b = in_b && (!in_a || y.node <= x.node);
@@ -93,16 +89,14 @@ static size_t slots_join(struct pack_writer *w, const struct nodes *n,
             out.plus = x.plus > y.plus ? x.plus : y.plus;
             out.minus = x.minus > y.minus ? x.minus : y.minus;
         }
-        if (w) {
-            pack_uint(w, nodes_place(n, out.node));
-            pack_uint(w, out.plus);
-            pack_uint(w, out.minus);
-        }
+        pack_uint(w, nodes_place(n, out.node));
+        pack_uint(w, out.plus);
+        pack_uint(w, out.minus);
         count++;
         if (take_a)
-            in_a = slots_next(&sa, &x);
+            in_a = slots_next(a, &x);
         if (take_b)
-            in_b = slots_next(&sb, &y);
+            in_b = slots_next(b, &y);
     }
     return count;
 }
@@ -111,15 +105,18 @@ static void build_counter(struct pack_writer *w, const struct nodes *n,
                           const struct reg *reg)
 {
     struct slots a, b = {.base = INT64_MIN};
+    struct pack_writer joined; /* their number stands before them */
+    uint8_t room[256];
 
     slots_begin(&a, reg);
     if (reg->other)
         slots_begin(&b, reg->other);
-    /* without another row to join with, the number is known */
-    size_t count = reg->other ? slots_join(NULL, n, reg, reg->other) : a.left;
+    pack_init_in(&joined, room, sizeof room);
+    size_t count = slots_join(&joined, n, &a, &b);
     pack_array(w, 1 + 3 * count);
     pack_int(w, a.base > b.base ? a.base : b.base);
-    slots_join(w, n, reg, reg->other);
+    pack_raw(w, joined.data, joined.len);
+    pack_release(&joined);
 }
 
 /* Does the register stand in a record of the same birth and nodes? Then its
@@ -162,18 +159,6 @@ static void build_reg(struct pack_writer *w, const struct head *head,
         pack_raw(w, reg->value, reg->value_len);
 }
 
-/* Close to the size that comes out: a block that is much too large has to be
- * given back in part. */
-static size_t build_expected(const struct nodes *n, const struct reg *regs,
-                             size_t count)
-{
-    size_t expected = sizeof(struct record) + 40 + 8 * n->count;
-    for (size_t i = 0; i < count; i++)
-        expected += regs[i].key.len + regs[i].value_len + 6 +
-                    (regs[i].other ? regs[i].other->value_len : 0);
-    return expected;
-}
-
 static void build_nodes(struct pack_writer *w, const struct nodes *n)
 {
     uint8_t bytes[8];
@@ -199,12 +184,12 @@ struct record *record_build(const struct head *head, const struct reg *regs,
                             size_t count)
 {
     struct pack_writer w;
+    uint8_t room[1024];
     struct nodes nodes;
-    struct record blank = {.refs = 1, .newest = head->birth};
+    int64_t newest = head->birth;
 
     nodes_collect(&nodes, regs, count);
-    pack_init(&w, build_expected(&nodes, regs, count));
-    pack_raw(&w, &blank, offsetof(struct record, bytes));
+    pack_init_in(&w, room, sizeof room);
     pack_raw(&w, (uint8_t[]){0x97, RECORD_FORMAT, (uint8_t)head->kind,
                              head->whole ? 0xc3 : 0xc2}, 4);
     pack_bin(&w, head->id, ID_SIZE);
@@ -213,14 +198,16 @@ struct record *record_build(const struct head *head, const struct reg *regs,
     pack_array(&w, 5 * count);
     for (size_t i = 0; i < count; i++) {
         build_reg(&w, head, &nodes, &regs[i]);
-        if (regs[i].time > blank.newest)
-            blank.newest = regs[i].time;
+        if (regs[i].time > newest)
+            newest = regs[i].time;
     }
     if (nodes.items != nodes.first)
         free(nodes.items);
-    bool trim = w.cap - w.len > 16; /* what malloc rounds up anyway */
-    struct record *r = trim ? mem_resize(w.data, w.len) : (void *)w.data;
-    r->newest = blank.newest;
-    r->len = (uint32_t)(w.len - offsetof(struct record, bytes));
+    struct record *r = mem_alloc(offsetof(struct record, bytes) + w.len);
+    atomic_init(&r->refs, 1);
+    r->newest = newest;
+    r->len = (uint32_t)w.len;
+    memcpy(r->bytes, w.data, w.len);
+    pack_release(&w);
     return r;
 }

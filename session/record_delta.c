@@ -36,37 +36,32 @@ static void pack_value(struct pack_writer *w, const struct value *v)
     }
 }
 
-static void find_in(const struct record *base, struct key key,
-                    struct reg *reg)
+/* What an add goes on from. */
+static const struct reg *find_in(const struct regs *base, struct key key)
 {
-    struct walk w;
-    struct head head;
-    bool found = false;
+    static const struct reg none = {.type = VALUE_COUNTER, .never_set = true,
+                                    .value = (const uint8_t *)"\x91",
+                                    .value_len = 2};
 
-    if (base) {
-        walk_record(&w, &head, base);
-        while (!found && walk_next(&w, reg))
-            found = key_compare(reg->key, key) == 0;
-    }
-    if (!found)
-        *reg = (struct reg){.type = VALUE_COUNTER, .never_set = true,
-                            .value = (const uint8_t *)"\x91", .value_len = 2};
+    for (size_t i = 0; i < base->count; i++)
+        if (key_compare(base->items[i].key, key) == 0)
+            return &base->items[i];
+    return &none;
 }
 
 /* Adds belong to the era that stands in base: this node's slot of it goes up.
  * false: a concurrent set made it something else, the add falls away. */
 static bool delta_add(struct pack_writer *w, struct reg *reg,
-                      const struct change *c, const struct record *base,
+                      const struct change *c, const struct regs *base,
                       uint64_t node)
 {
-    struct reg old;
+    const struct reg *old = find_in(base, c->key);
     struct slots slots;
     struct slot slot, own = {.node = node};
 
-    find_in(base, c->key, &old);
-    if (old.type != VALUE_COUNTER && old.type != TYPE_REMOVED)
+    if (old->type != VALUE_COUNTER && old->type != TYPE_REMOVED)
         return false;
-    slots_begin(&slots, &old);
+    slots_begin(&slots, old);
     int64_t from = slots.base;
     while (slots_next(&slots, &slot))
         if (slot.node == node)
@@ -77,13 +72,13 @@ static bool delta_add(struct pack_writer *w, struct reg *reg,
     pack_uint(w, own.plus + c->plus);
     pack_uint(w, own.minus + c->minus);
     *reg = (struct reg){.key = c->key, .type = VALUE_COUNTER,
-                        .never_set = old.never_set, .time = old.time,
-                        .node = old.node};
+                        .never_set = old->never_set, .time = old->time,
+                        .node = old->node};
     return true;
 }
 
 static bool delta_reg(struct pack_writer *w, struct reg *reg,
-                      const struct change *c, const struct record *base,
+                      const struct change *c, const struct regs *base,
                       int64_t time, uint64_t node)
 {
     if (c->kind == CHANGE_ADD)
@@ -104,10 +99,10 @@ static int by_key(const void *x, const void *y)
 struct drawn {
     struct regs regs;
     struct pack_writer values;
-    uint8_t own_node[8];
+    uint8_t own_node[8], room[256];
 };
 
-static void draw(struct drawn *d, const struct record *base,
+static void draw(struct drawn *d, const struct regs *base,
                  const struct changes *changes, int64_t time, uint64_t node)
 {
     uint64_t swapped = __builtin_bswap64(node);
@@ -115,7 +110,7 @@ static void draw(struct drawn *d, const struct record *base,
 
     memcpy(d->own_node, &swapped, sizeof d->own_node);
     regs_init(regs);
-    pack_init(&d->values, changes->bytes + 64);
+    pack_init_in(&d->values, d->room, sizeof d->room);
     for (const struct change *c = changes->first; c; c = c->next) {
         struct reg reg;
         size_t at = d->values.len;
@@ -144,7 +139,7 @@ static void drawn_release(struct drawn *d)
 }
 
 static struct record *build_changes(const struct head *head,
-                                    const struct record *base,
+                                    const struct regs *base,
                                     const struct changes *changes,
                                     int64_t time, uint64_t node)
 {
@@ -165,17 +160,11 @@ struct record *record_new(enum record_kind kind, const uint8_t id[ID_SIZE],
                           uint64_t node)
 {
     struct head head = {.kind = kind, .whole = true, .birth = birth};
+    struct regs none;
 
     memcpy(head.id, id, ID_SIZE);
-    return build_changes(&head, NULL, changes, birth, node);
-}
-
-static struct head delta_head(const struct record *base)
-{
-    struct head head = {.kind = record_kind(base),
-                        .birth = record_birth(base)};
-    memcpy(head.id, record_id(base), ID_SIZE);
-    return head;
+    regs_init(&none);
+    return build_changes(&head, &none, changes, birth, node);
 }
 
 static int64_t next_stamp(const struct record *base, int64_t now_wall)
@@ -188,9 +177,15 @@ struct record *record_delta(const struct record *base,
                             const struct changes *changes, int64_t now_wall,
                             uint64_t node)
 {
-    struct head head = delta_head(base);
-    return build_changes(&head, base, changes, next_stamp(base, now_wall),
-                         node);
+    struct head head;
+    struct regs old;
+
+    regs_read(&old, &head, base);
+    head.whole = false;
+    struct record *r = build_changes(&head, &old, changes,
+                                     next_stamp(base, now_wall), node);
+    regs_release(&old);
+    return r;
 }
 
 struct record *record_apply(struct record *base,
@@ -200,22 +195,23 @@ struct record *record_apply(struct record *base,
     struct drawn d;
     struct regs old, out;
     struct head head;
+    struct record *r;
 
-    assert(!record_ended(base, NULL));
-    draw(&d, base, changes, next_stamp(base, now_wall), node);
-    if (d.regs.count == 0) {
-        drawn_release(&d);
-        return record_ref(base);
-    }
     regs_read(&old, &head, base);
-    regs_init(&out);
-    regs_merge(&out, &old, &d.regs);
-    if (head.kind == RECORD_USER)
-        regs_keep_newest(&out);
-    struct record *r = record_build(&head, out.items, out.count);
-    regs_release(&out);
-    regs_release(&old);
+    assert(!old.count || old.items[0].type != TYPE_END);
+    draw(&d, &old, changes, next_stamp(base, now_wall), node);
+    if (d.regs.count == 0) {
+        r = record_ref(base);
+    } else {
+        regs_init(&out);
+        regs_merge(&out, &old, &d.regs);
+        if (head.kind == RECORD_USER)
+            regs_keep_newest(&out);
+        r = record_build(&head, out.items, out.count);
+        regs_release(&out);
+    }
     drawn_release(&d);
+    regs_release(&old);
     return r;
 }
 
@@ -223,14 +219,16 @@ struct record *record_end_delta(const struct record *base,
                                 enum reason reason, const uint8_t *new_id,
                                 int64_t now_wall, uint64_t node)
 {
-    struct head head = delta_head(base);
+    struct head head = {.kind = record_kind(base), .whole = true,
+                        .birth = record_birth(base)};
     struct pack_writer value;
+    uint8_t room[32];
     struct reg reg = {.key = key_field(FIELD_END), .type = TYPE_END,
                       .time = next_stamp(base, now_wall), .node = node};
 
     assert((reason == REASON_RENAMED) == (new_id != NULL));
-    head.whole = true;
-    pack_init(&value, 32);
+    memcpy(head.id, record_id(base), ID_SIZE);
+    pack_init_in(&value, room, sizeof room);
     pack_array(&value, 2);
     pack_uint(&value, reason);
     if (new_id)

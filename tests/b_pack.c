@@ -137,6 +137,25 @@ static void lengths_come_back(void)
     free(bytes);
 }
 
+static void lent_memory_is_left_when_it_is_too_small(void)
+{
+    static const char text[] = "more than there is room for";
+    uint8_t room[9];
+    memset(room, 0xc1, sizeof room);
+    struct pack_writer w;
+    struct pack_token t;
+    pack_init_in(&w, room, 8);
+    pack_uint(&w, 500);
+    CU_ASSERT(w.data == room && w.len == 3);
+    pack_str(&w, text, strlen(text));
+    CU_ASSERT(w.data != room && room[8] == 0xc1);
+    struct pack_reader r = {w.data, w.data + w.len};
+    CU_ASSERT(pack_read(&r, &t) && t.u == 500);
+    CU_ASSERT(pack_read(&r, &t) && t.type == PACK_STR &&
+              t.len == strlen(text) && !memcmp(t.p, text, t.len));
+    pack_release(&w);
+}
+
 /* Each form of the specification once, whether or not we write it. */
 #define FORM(bytes)                                                            \
     {                                                                          \
@@ -271,6 +290,7 @@ static void reads_what_msgpack_c_reads(void)
 
 UNIT_MAIN("pack", CASE(writes_shortest_forms), CASE(numbers_come_back),
           CASE(doubles_come_back), CASE(lengths_come_back),
+          CASE(lent_memory_is_left_when_it_is_too_small),
           CASE(every_form_is_read_whole_or_not),
           CASE(made_up_counts_end_at_once), CASE(depth_has_an_end),
           CASE(reads_what_msgpack_c_reads))
