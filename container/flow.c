@@ -12,6 +12,7 @@
 #include <string.h>
 
 static const char no_application[] = "There is no such page here.";
+static const char methods[] = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
 void flow_unavailable(struct http_request *r, const char *text)
 {
@@ -117,6 +118,16 @@ static enum flow_step step_mapped(struct http_request *r)
     return flow_session_ids(r);
 }
 
+/* "OPTIONS *" speaks to the server itself, with a target that is no path. */
+static void refuse(struct http_request *r)
+{
+    if (!r->response.close && !strcmp(r->method, "OPTIONS") &&
+        !strcmp(r->target, "*"))
+        response_put_header(&r->response, "Allow", methods);
+    else
+        response_page(&r->response, r->refused_status, r->refused);
+}
+
 static enum flow_step step_start(struct http_request *r)
 {
     struct instance *in = r->instance;
@@ -124,11 +135,12 @@ static enum flow_step step_start(struct http_request *r)
         !valves_in(r, in->valves, in->valve_count, &r->engine_valves))
         return FLOW_OUT;
     if (r->refused) {
-        response_page(&r->response, r->refused_status, r->refused);
+        refuse(r);
         return FLOW_OUT;
     }
     if (!strcmp(r->method, "TRACE") && !r->limits->allow_trace) {
         response_page(&r->response, 405, NULL);
+        response_put_header(&r->response, "Allow", methods);
         return FLOW_OUT;
     }
     if (health_serve(r))

@@ -176,6 +176,17 @@ static bool tag_matches(const char *list, const char *tag)
     return false;
 }
 
+/* Our tags are weak, and If-Match wants a strong one: only its star holds. */
+static bool is_unwanted(const struct http_request *r, int64_t modified)
+{
+    const char *list = http_request_header(r, "If-Match");
+    if (list)
+        return strcmp(list, "*") != 0;
+    const char *since = http_request_header(r, "If-Unmodified-Since");
+    int64_t date = since ? http_date_parse(since) : -1;
+    return date >= 0 && modified > date;
+}
+
 static bool is_unchanged(const struct http_request *r, const char *tag,
                          int64_t modified)
 {
@@ -194,13 +205,18 @@ static void not_found(struct http_response *w)
     response_page(w, 404, NULL);
 }
 
-/* Takes fd. */
+/* Takes fd. The conditions in the order of RFC 9110, 13.2.2. */
 static void serve_file(struct http_request *r, int fd, const struct stat *st,
                        const char *name)
 {
     struct http_response *w = &r->response;
     int64_t modified = (int64_t)st->st_mtim.tv_sec;
     char tag[64], date[HTTP_DATE_SIZE];
+    if (w->status == 200 && is_unwanted(r, modified)) {
+        close(fd);
+        response_page(w, 412, NULL);
+        return;
+    }
     snprintf(tag, sizeof tag, "W/\"%" PRIu64 "-%" PRId64 "\"",
              (uint64_t)st->st_size,
              modified * 1000 + st->st_mtim.tv_nsec / 1000000);
@@ -290,11 +306,14 @@ static void serve_path(struct http_request *r, int dir, const char *path)
 
 static void static_service(struct http_request *r, struct http_response *w)
 {
+    static const char allowed[] = "GET, HEAD, OPTIONS";
     const struct site_folder *site = http_request_servlet_state(r);
     const char *path = r->path + r->mapping.context_len;
-    if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0) {
+    if (!strcmp(r->method, "OPTIONS")) {
+        response_put_header(w, "Allow", allowed);
+    } else if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD")) {
         response_page(w, 405, NULL);
-        response_put_header(w, "Allow", "GET, HEAD");
+        response_put_header(w, "Allow", allowed);
     } else if (!site || path[0] != '/' || is_hidden(path)) {
         not_found(w);
     } else {

@@ -3,10 +3,10 @@
  * static_files.h: the servlet that hands out the files of an application
  * (Tomcat's DefaultServlet), mapped to "/" unless web.xml says otherwise.
  *
- * What    GET and HEAD. A folder without its slash is redirected, with it its
- *         welcome file is served; no listings. Last-Modified and a weak ETag
- *         of size and time; If-None-Match before If-Modified-Since (RFC 9110,
- *         13.2.2). Ranges are not offered.
+ * What    GET, HEAD, OPTIONS. A folder without its slash is redirected, with it
+ *         its welcome file is served; no listings. Last-Modified and a weak
+ *         ETag of size and time, which If-Match never matches; the conditions
+ *         in the order of RFC 9110, 13.2.2. Ranges are not offered.
  * Rules   Nothing outside the application's folder is ever opened: the kernel
  *         resolves the path beneath it and follows no symbolic links (Tomcat's
  *         allowLinking="false"). WEB-INF and META-INF are 404, in any case.

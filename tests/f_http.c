@@ -585,13 +585,35 @@ static void a_draining_instance_closes_connections(void)
     CHECK_INT(status_of("/health", NULL), 503);
 }
 
+#define METHODS                                                                \
+    "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"                                    \
+    "OPTIONS /app/a.html HTTP/1.1\r\nHost: a\r\n\r\n"                          \
+    "TRACE /app/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+static void the_methods_are_told(void)
+{
+    static const char all[] = "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS";
+    site_start(site);
+    char *text = site_raw(site, METHODS, sizeof METHODS - 1);
+    char *file = strstr(text + 1, "HTTP/1.1 200 OK\r\n");
+    char *trace = strstr(text, "HTTP/1.1 405 Method Not Allowed\r\n");
+    CHECK_INT(strncmp(text, "HTTP/1.1 200 OK\r\n", 17), 0);
+    CU_ASSERT_FATAL(file && trace && file < trace);
+    CU_ASSERT(strstr(text, all) && strstr(text, all) < file);
+    CU_ASSERT_PTR_NOT_NULL(strstr(file, "Allow: GET, HEAD, OPTIONS\r\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(trace, all));
+    free(text);
+    CHECK_INT(raw_status("OPTIONS * HTTP/1.1\r\nConnection: close\r\n\r\n"),
+              400); /* no Host */
+}
+
 #define UNCHANGED                                                              \
     "GET /app/a.html HTTP/1.1\r\nHost: a\r\nIf-None-Match: *\r\n\r\n"          \
     "GET /app/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 
 static void files_are_served_with_their_date(void)
 {
-    char since[128], match[128];
+    char since[128], unmodified[128], match[128], strong[128];
     site_start(site);
     struct call *c = site_get(site, "/app/a.html", NULL);
     CHECK_INT(c->status, 200);
@@ -600,8 +622,11 @@ static void files_are_served_with_their_date(void)
     CHECK_STR(call_header(c, "X-Content-Type-Options", 0), "nosniff");
     snprintf(since, sizeof since, "If-Modified-Since: %s",
              call_header(c, "Last-Modified", 0));
+    snprintf(unmodified, sizeof unmodified, "If-Unmodified-Since: %s",
+             call_header(c, "Last-Modified", 0));
     snprintf(match, sizeof match, "If-None-Match: \"x\", %s",
              call_header(c, "ETag", 0));
+    snprintf(strong, sizeof strong, "If-Match: %s", call_header(c, "ETag", 0));
     call_free(&c);
     CHECK_INT(status_of("/app/a.html", since), 304);
     CHECK_INT(status_of("/app/a.html", match), 304);
@@ -615,10 +640,16 @@ static void files_are_served_with_their_date(void)
     CHECK_INT(status_of("/app/a.html", "If-Modified-Since: Sun, 06 Nov 1994 "
                                        "08:49:37 GMT"),
               200);
+    CHECK_INT(status_of("/app/a.html", "If-Match: *"), 200);
+    CHECK_INT(status_of("/app/a.html", strong), 412); /* a weak tag */
+    CHECK_INT(status_of("/app/a.html", "If-Unmodified-Since: Sun, 06 Nov 1994 "
+                                       "08:49:37 GMT"),
+              412);
+    CHECK_INT(status_of("/app/a.html", unmodified), 200);
     check_body("/app/empty.txt", NULL, "");
     struct call *post = call_start(site, "/app/a.html", NULL, "a=b");
     CHECK_INT(call_wait(post), 405);
-    CHECK_STR(call_header(post, "Allow", 0), "GET, HEAD");
+    CHECK_STR(call_header(post, "Allow", 0), "GET, HEAD, OPTIONS");
     call_free(&post);
     char *head = site_raw(site, "HEAD /app/a.html HTTP/1.0\r\n\r\n", 29);
     CU_ASSERT_PTR_NOT_NULL(strstr(head, "Content-Length: 9\r\n"));
@@ -684,7 +715,7 @@ UNIT_MAIN_AROUND(
     CASE(nobody_writes_a_header_line_of_his_own),
     CASE(errors_are_text_or_a_page), CASE(web_xml_may_have_an_error_page),
     CASE(connections_are_kept_and_ended),
-    CASE(a_draining_instance_closes_connections),
+    CASE(a_draining_instance_closes_connections), CASE(the_methods_are_told),
     CASE(files_are_served_with_their_date),
     CASE(nothing_outside_the_folder_is_served),
     CASE(folders_have_a_slash_and_a_welcome_file),
