@@ -79,6 +79,30 @@ static void wheel_step(struct wheel *w)
     }
 }
 
+/* The next second, at most `now`, at which a slot with timers in it is reached:
+ * those between are not worth a step each after a long pause. Below the
+ * highest level no slot behind the hand holds anything. */
+static uint32_t wheel_next_stop(const struct wheel *w, uint32_t now)
+{
+    uint32_t stop = now;
+
+    for (int level = WHEEL_LEVELS - 1; level >= 0; level--) {
+        int shift = WHEEL_BITS * level;
+        uint32_t hand = w->now >> shift;
+        uint32_t left = level == WHEEL_LEVELS - 1
+                            ? WHEEL_SLOTS
+                            : WHEEL_MASK - (hand & WHEEL_MASK);
+        for (uint32_t n = 1; n <= left; n++) {
+            uint32_t at = (hand + n) << shift;
+            if ((int32_t)(stop - at) <= 0)
+                break;
+            if (w->slots[level][(hand + n) & WHEEL_MASK])
+                stop = at;
+        }
+    }
+    return stop;
+}
+
 struct wheel_timer *wheel_next_due(struct wheel *w, uint32_t now)
 {
     for (;;) {
@@ -89,6 +113,8 @@ struct wheel_timer *wheel_next_due(struct wheel *w, uint32_t now)
         }
         if ((int32_t)(now - w->now) <= 0)
             return 0;
+        if (now - w->now > 1)
+            w->now = wheel_next_stop(w, now) - 1;
         wheel_step(w);
     }
 }

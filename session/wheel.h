@@ -6,7 +6,8 @@
  *         the same however many there are; nothing is ever scanned. Four
  *         levels of 64 slots reach 97 days; what is due later fires early
  *         and is armed again by its owner (owners re-arm lazily anyway: a
- *         touch does not move the timer).
+ *         touch does not move the timer). A wheel that was not turned for
+ *         long is at once there: it stops only where a slot is in use.
  *         Source: Varghese, Lauck, "Hashed and Hierarchical Timing Wheels",
  *         SOSP 1987, scheme 7.
  * Owns    Nothing: the timer lies in its owner.

@@ -200,7 +200,28 @@ static void time_never_goes_back(void)
     CU_ASSERT(!wheel_armed(&t));
 }
 
+/* A wheel that nobody turned for decades is there at once, again and again:
+ * second by second this would take hours. */
+static void a_long_pause_costs_nothing(void)
+{
+    struct wheel w;
+    struct wheel_timer t = {0};
+    uint32_t now = 5;
+
+    wheel_init(&w, now);
+    for (int n = 0; n < 10000; n++) {
+        uint32_t pause = (1u << 30) + (uint32_t)n * 7919;
+        wheel_arm(&w, &t, now + 1 + (uint32_t)n % 5000);
+        CU_ASSERT_FATAL(wheel_next_due(&w, now + pause) == &t);
+        CHECK_INT(w.now, now + 1 + (uint32_t)n % 5000);
+        CU_ASSERT_PTR_NULL(wheel_next_due(&w, now + pause));
+        now += pause;
+        CHECK_INT(w.now, now);
+    }
+}
+
 UNIT_MAIN("wheel", CASE(agrees_with_the_model), CASE(agrees_over_long_times),
           CASE(fires_at_each_distance),
           CASE(far_timers_fire_early_and_are_armed_again),
+          CASE(a_long_pause_costs_nothing),
           CASE(time_never_goes_back))
