@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A row of jobs that compute then takes about a third of what the HTTP threads
  * take where both want all processors. */
@@ -111,7 +111,7 @@ static void *executor_thread(void *arg)
 {
     struct executor *e = arg;
     struct executor_job *job;
-    setpriority(PRIO_PROCESS, 0, NICE); /* on Linux: this thread */
+    (void)!nice(NICE); /* on Linux: this thread, which began as its maker */
     pthread_mutex_lock(&e->lock);
     while ((job = next_job(e))) {
         pthread_mutex_unlock(&e->lock);

@@ -3,9 +3,9 @@
  * executor.h: threads for servlets that block or compute.
  *
  * What    A queue and up to max_threads threads, which begin when there is
- *         work. They run with a lower priority (nice) than the threads that
- *         serve HTTP, so that a row of password checks does not delay those
- *         who are logged in already.
+ *         work. They are nicer by 5 than the threads that serve HTTP, so that
+ *         a row of password checks does not delay those who are logged in
+ *         already.
  * Owns    Its threads. A job belongs to the submitter and must stay until run
  *         was called.
  * Number  Where server.xml names no Executor, four threads per processor, at
