@@ -239,6 +239,8 @@ static void write_sessions(struct page *p)
     write_number(p, "margay_session_conflicts_total", "counter",
                  "Writes that met another version and were merged.",
                  SUM(p, conflicts));
+    write_number(p, "margay_sessions_unreadable_total", "counter",
+                 "Stored rows that could not be read.", SUM(p, unreadable));
 }
 
 static void write_replication(struct page *p)

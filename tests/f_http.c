@@ -701,6 +701,8 @@ static void metrics_count_by_status(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(
         c->body, "margay_sessions_active{context=\"/app\",role=\"primary\"} "
                  "0\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(c->body, "\nmargay_sessions_unreadable_total 3\n"));
     call_free(&c);
 }
 

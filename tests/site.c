@@ -147,10 +147,18 @@ static enum rc site_write(struct manager *m, struct manager_write *w)
                                 : ask_later(h, when, m, NULL, w);
 }
 
+/* As if a store had so many. */
+static void site_stats(struct manager *m, struct manager_stats *out)
+{
+    (void)m;
+    out->unreadable = 3;
+}
+
 static const struct manager_ops site_manager_ops = {
     .name = "SiteManager",
     .summary = "answers when the test wants it",
     .size = sizeof(struct site_manager),
+    .stats = site_stats,
     .flags = MANAGER_LOCAL,
     .find = site_find,
     .write = site_write,
