@@ -370,8 +370,9 @@ static bool flow_turn(struct commit_flow *flow)
  * tell of its end back. */
 static void unclaim(struct commit_flow *flow)
 {
-    struct table_stripe *stripe = table_lock(flow->m->table, flow->s->id);
-    struct entry *e = table_find(stripe, flow->s->id);
+    const uint8_t *id = flow->s->claimed_id;
+    struct table_stripe *stripe = table_lock(flow->m->table, id);
+    struct entry *e = table_find(stripe, id);
     if (e)
         e->flags &= ~(uint32_t)ENTRY_ENDING;
     table_unlock(stripe);

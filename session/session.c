@@ -11,6 +11,7 @@
 
 #define MAX_SECONDS 315360000 /* ten years; more is a mistake */
 #define MAX_AMOUNT ((int64_t)1 << 53)
+#define MAX_HOPS 8 /* new ids that an end follows */
 
 const uint8_t *session_id(const struct session *s)
 {
@@ -346,25 +347,39 @@ enum rc session_login(struct session *s, const char *user, struct err *err)
     return s->record ? session_change_id(s, err) : RC_OK;
 }
 
-/* Only one request of this process tells the listeners of an end, and none
- * where they heard of an idle one. */
-static bool claim_end(struct session *s)
+/* false: it went on under another id, which is in s->claimed_id now. */
+static bool claim_here(struct session *s)
 {
-    bool claimed = false;
+    struct table_stripe *stripe =
+        table_lock(s->manager->table, s->claimed_id);
+    struct entry *e = table_find(stripe, s->claimed_id);
+    struct record_end end = {.reason = REASON_NONE};
 
-    if (!s->record)
-        return true;
-    struct table_stripe *stripe = table_lock(s->manager->table, s->id);
-    struct entry *e = table_find(stripe, s->id);
     if (!e) { /* one copy less; where it is the only one, the session */
-        claimed = !(s->manager->ops->flags & MANAGER_LOCAL);
-    } else if (!e->idle && !(e->flags & ENTRY_ENDING) &&
-               !record_ended(e->record, NULL)) {
+        s->claimed = !(s->manager->ops->flags & MANAGER_LOCAL);
+    } else if (!record_ended(e->record, &end) && !e->idle &&
+               !(e->flags & ENTRY_ENDING)) {
         e->flags |= ENTRY_ENDING;
-        claimed = true;
+        s->claimed = true;
     }
     table_unlock(stripe);
-    return claimed;
+    if (end.reason != REASON_RENAMED)
+        return true;
+    memcpy(s->claimed_id, end.new_id, ID_SIZE);
+    return false;
+}
+
+/* Only one request of this process tells the listeners of an end, and none
+ * where they heard of an idle one. */
+static void claim_end(struct session *s)
+{
+    int hops = 0;
+
+    memcpy(s->claimed_id, s->id, ID_SIZE);
+    s->claimed = !s->record;
+    if (s->record)
+        while (!claim_here(s) && ++hops < MAX_HOPS)
+            continue;
 }
 
 static void tell_removed(struct session *s)
@@ -406,7 +421,7 @@ enum rc session_invalidate(struct session *s, enum reason reason,
         return rc;
     if (s->state == SESSION_ENDING)
         return err_set(err, RC_ILLEGAL, "the session is ending already");
-    s->claimed = claim_end(s);
+    claim_end(s);
     if (s->claimed)
         session_tell_end(s, reason);
     s->state = SESSION_ENDED;

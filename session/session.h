@@ -45,10 +45,11 @@ struct session {
     bool read_only; /* attached by a mapping session="read" */
     bool renaming;  /* next_id is to replace id */
     bool login;     /* the user is to be recorded at commit */
-    bool claimed;   /* this request holds the right to end it */
+    bool claimed;   /* this request holds the right to end it, ... */
     enum reason end_reason;
     uint8_t id[ID_SIZE];      /* under which it is known to others */
     uint8_t next_id[ID_SIZE]; /* renaming: under which it goes on */
+    uint8_t claimed_id[ID_SIZE]; /* ... under this id */
     struct record *record;    /* snapshot; NULL: nobody has heard of it yet */
     struct record **pinned;   /* older snapshots that were handed out */
     size_t pinned_count;

@@ -206,6 +206,29 @@ static void p10_what_began_before_goes_along(struct world *w)
     }
 }
 
+/* Its own process tells of its end, under whatever id it is by then. */
+static void p22_a_logout_after_a_new_id_counts_once(struct world *w)
+{
+    for (unsigned at = 0; at < WORLD_MANAGERS; at++) {
+        struct visit logout;
+        uint8_t old[ID_SIZE], id[ID_SIZE], newest[ID_SIZE];
+        uint64_t ended = 0;
+        CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+        CHECK_INT_FATAL(visit_find(&logout, w, at, old), RC_OK);
+        CHECK_INT_FATAL(world_login(w, 0, old, "kim", id), RC_OK);
+        CHECK_INT_FATAL(world_login(w, 0, id, "kim", newest), RC_OK);
+        world_events_clear(w);
+        CHECK_INT(session_invalidate(&logout.s, REASON_LOGOUT, NULL), RC_OK);
+        CHECK_INT(visit_commit(&logout, w), RC_OK);
+        visit_end(&logout);
+        CHECK_STR(w->events, at % w->count ? "" : "destroyed:logout");
+        for (unsigned i = 0; i < w->count; i++)
+            ended += world_stats(w, i).ended[REASON_LOGOUT];
+        CHECK_INT(ended, at + 1);
+        CHECK_INT(world_look(w, 1, newest, NULL), RC_ABSENT);
+    }
+}
+
 /* ---- idle ends ---- */
 
 /* A read that is too soon after the last notice is told to nobody. */
@@ -284,7 +307,8 @@ static void p12_a_later_use_brings_it_back(struct world *w)
     S(p10_what_comes_between_goes_along, NULL)                                 \
     S(p10_what_began_before_goes_along, NULL)                                  \
     S(p12_a_use_that_nobody_was_told_of_counts, idle)                          \
-    S(p12_one_after_the_other_counts_an_idle_end_once, idle)
+    S(p12_one_after_the_other_counts_an_idle_end_once, idle)                   \
+    S(p22_a_logout_after_a_new_id_counts_once, NULL)
 
 /* Where several servers may each know something else. */
 #define STORED(S)                                                              \
