@@ -218,10 +218,25 @@ static void answer_rename_end(struct commit_flow *flow)
     } else if (w->rc == RC_ENDED || w->rc == RC_ABSENT) {
         flow->reason =
             w->rc == RC_ENDED ? w->ended.reason : REASON_UNKNOWN;
+        flow->rc = RC_ENDED;
+        flow->step = STEP_RENAME_UNDO;
+    } else if (w->rc == RC_UNAVAILABLE) {
+        /* the old id lives, so nobody is ever told the new one */
+        flow->reason = REASON_UNKNOWN;
+        flow->rc = RC_UNAVAILABLE;
         flow->step = STEP_RENAME_UNDO;
     } else {
         finish(flow, w->rc);
     }
+}
+
+/* Whether that was done or not: the answer is why it had to be. */
+static void answer_rename_undo(struct commit_flow *flow)
+{
+    if (flow->rc == RC_UNAVAILABLE)
+        err_set(&flow->w.err, RC_UNAVAILABLE,
+                "the new id was made, the old one could not be ended");
+    finish(flow, flow->rc);
 }
 
 static void answer_rename_merge(struct commit_flow *flow)
@@ -264,7 +279,7 @@ static void answer(struct commit_flow *flow)
         answer_rename_merge(flow);
         break;
     case STEP_RENAME_UNDO:
-        finish_ended(flow, flow->reason);
+        answer_rename_undo(flow);
         break;
     default:
         commit_user_answer(flow);

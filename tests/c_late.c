@@ -404,6 +404,47 @@ static void p31_an_end_that_fails_ended_nothing(struct world *w)
     }
 }
 
+/* A new id whose old one could not be ended is of no use to anybody. */
+static void p31_a_new_id_that_fails_leaves_nothing(struct world *w)
+{
+    struct visit v;
+    struct begun rename;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    begin_end(&rename, &v, w, true);
+    CHECK_INT(world_look(w, 1, session_id(&v.s), NULL), RC_OK);
+    gate_fail(0, RC_UNAVAILABLE, 1);
+    atomic_store(&gates[0].closed, false);
+    CHECK_INT(end_commit(&rename), RC_UNAVAILABLE);
+    CU_ASSERT(rename.op.err.text[0] != 0);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, session_id(&v.s), NULL), RC_ABSENT);
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+        CHECK_INT(world_stats(w, i).active, 1);
+    }
+    visit_end(&v);
+}
+
+/* The old id is over, and what came in between is not known to be there. */
+static void p34_a_new_id_without_everything_is_uncertain(struct world *w)
+{
+    struct visit v;
+    struct begun rename;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    begin_end(&rename, &v, w, true);
+    CHECK_INT(world_put(w, 1, id, "k", "meanwhile"), RC_OK);
+    CU_ASSERT_FATAL(gate_pass_one(0, false)); /* meets the put, */
+    CU_ASSERT_FATAL(gate_pass_one(0, false)); /* is done */
+    CHECK_INT(world_look(w, 1, id, NULL), RC_ABSENT);
+    gate_fail(0, RC_UNAVAILABLE, 1);
+    atomic_store(&gates[0].closed, false);
+    CHECK_INT(end_commit(&rename), RC_UNCERTAIN);
+    visit_end(&v);
+}
+
 /* The end of an old id is tried again: it takes along what others wrote in
  * between, whether it was done the first time or not. */
 static void p10_a_retry_takes_everything_along(struct world *w)
@@ -630,11 +671,13 @@ static void p22_an_idle_end_that_was_beaten_is_not_told(struct world *w)
     S(p10_a_retry_takes_everything_along, NULL)                                \
     S(p30_a_row_of_a_newer_version_is_not_absent, NULL)                        \
     S(p31_an_end_that_fails_ended_nothing, NULL)                               \
+    S(p31_a_new_id_that_fails_leaves_nothing, NULL)                            \
     S(p32_what_is_uncertain_comes_to_rest, NULL)                               \
     S(p32_nothing_takes_the_place_of_what_is_uncertain, NULL)                  \
     S(p32_an_add_counts_once_under_a_new_id, NULL)                             \
     S(p33_a_failure_takes_nothing_of_others_back, NULL)                        \
-    S(p33_a_failure_after_a_conflict_takes_nothing_back, NULL)
+    S(p33_a_failure_after_a_conflict_takes_nothing_back, NULL)                 \
+    S(p34_a_new_id_without_everything_is_uncertain, NULL)
 /* clang-format on */
 
 #define ON_LATE(name, settings) STATEMENT_ON(name, settings, late)
