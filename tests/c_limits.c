@@ -168,6 +168,34 @@ static void p13_every_request_is_an_access(struct world *w)
     CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
 }
 
+static enum rc login_fresh(struct world *w, unsigned i, const char *user,
+                           uint8_t id[ID_SIZE])
+{
+    uint8_t guest[ID_SIZE];
+    enum rc rc = world_create(w, i, guest);
+    memset(id, 0, ID_SIZE);
+    world_pass(w, 1000);
+    return rc == RC_OK ? world_login(w, i, guest, user, id) : rc;
+}
+
+/* Who counts the sessions of a user looks at them, and uses none. */
+static void p13_a_look_is_no_access(struct world *w)
+{
+    uint8_t first[ID_SIZE], second[ID_SIZE];
+    CHECK_INT_FATAL(login_fresh(w, 0, "kim", first), RC_OK);
+    CHECK_INT_FATAL(login_fresh(w, 0, "kim", second), RC_OK);
+    CHECK_INT(world_end(w, 0, second, REASON_LOGOUT), RC_OK);
+    world_pass(w, 60000);
+    CHECK_INT_FATAL(login_fresh(w, 0, "kim", second), RC_OK);
+    CHECK_INT(world_look(w, 0, second, NULL), RC_OK);
+    CU_ASSERT(world_settle(w));
+    world_pass(w, 39000 + grace_ms(w) + 1000);
+    CHECK_INT(world_look(w, 0, first, NULL), RC_ABSENT);
+    CHECK_INT(world_look(w, 0, second, NULL), RC_OK);
+}
+
+static const struct setting idle_two_settings[] = {
+    {"maxInactive", "100"}, {"maxSessionsPerUser", "2"}, {NULL, NULL}};
 static const struct setting lifetime_settings[] = {
     {"maxInactive", "100"}, {"maxLifetime", "300"}, {NULL, NULL}};
 
@@ -203,16 +231,6 @@ static const struct setting reject_settings[] = {
 
 static const struct setting one_settings[] = {{"maxSessionsPerUser", "1"},
                                               {NULL, NULL}};
-
-static enum rc login_fresh(struct world *w, unsigned i, const char *user,
-                           uint8_t id[ID_SIZE])
-{
-    uint8_t guest[ID_SIZE];
-    enum rc rc = world_create(w, i, guest);
-    memset(id, 0, ID_SIZE);
-    world_pass(w, 1000);
-    return rc == RC_OK ? world_login(w, i, guest, user, id) : rc;
-}
 
 static void p15_the_oldest_login_ends(struct world *w)
 {
@@ -724,6 +742,7 @@ static void p25_a_spoilt_key_is_made_anew(struct world *w)
     S(p12_what_came_back_ends_once_more, idle_settings)                        \
     S(p12_what_is_not_later_brings_nothing_back, idle_settings)                \
     S(p13_every_request_is_an_access, idle_settings)                           \
+    S(p13_a_look_is_no_access, idle_two_settings)                              \
     S(p14_a_lifetime_ends_all_use, lifetime_settings)                          \
     S(p15_the_oldest_login_ends, oldest_settings)                              \
     S(p15_the_last_login_is_rejected, reject_settings)                         \
