@@ -121,9 +121,12 @@ void context_free(struct context **context)
 
 /* ---- started ---- */
 
+/* line 0: of the server's own. */
 static enum rc class_error(const struct context *c, int line, enum rc rc,
                            const struct err *why, struct err *err)
 {
+    if (!line)
+        return err_set(err, rc, "%s: %s", c->doc_base, why->text);
     return err_set(err, rc, "%s/WEB-INF/web.xml:%d: %s", c->doc_base, line,
                    why->text);
 }
@@ -145,36 +148,35 @@ static enum rc find_servlets(struct context *c, struct err *err)
 
 static enum rc find_listeners(struct context *c, struct err *err)
 {
-    size_t room = c->listener_class_count + 1;
-
-    c->session_listeners = mem_zero(room * sizeof *c->session_listeners);
-    c->context_listeners = mem_zero(room * sizeof *c->context_listeners);
+    c->session_listeners =
+        mem_zero((c->listener_class_count + 1) * sizeof *c->session_listeners);
     for (size_t i = 0; i < c->listener_class_count; i++) {
+        struct listener_class *l = &c->listener_classes[i];
         const struct http_session_listener *session;
-        const struct servlet_context_listener *application;
         struct err why = {""};
-        enum rc rc = loader_listener(c, c->listener_classes[i].name, &session,
-                                     &application, &why);
+        enum rc rc =
+            loader_listener(c, l->name, &session, &l->application, &why);
         if (rc != RC_OK)
-            return class_error(c, c->listener_classes[i].line, rc, &why, err);
+            return class_error(c, l->line, rc, &why, err);
         if (session)
             c->session_listeners[c->session_listener_count++] = session;
-        if (application)
-            c->context_listeners[c->context_listener_count++] = application;
     }
     return RC_OK;
 }
 
 static enum rc tell_listeners(struct context *c, struct err *err)
 {
-    for (size_t i = 0; i < c->context_listener_count; i++) {
-        const struct servlet_context_listener *l = c->context_listeners[i];
-        c->context_listeners_told = i + 1;
-        if (l->initialized && !l->initialized(servlet_context_of(c)))
-            return err_set(err, RC_INVALID,
-                           "application %s: a listener of its start refused: "
-                           "see its lines in the log",
-                           c->path[0] ? c->path : "/");
+    for (size_t i = 0; i < c->listener_class_count; i++) {
+        const struct listener_class *l = &c->listener_classes[i];
+        struct err why;
+        c->listeners_told = i + 1;
+        if (!l->application || !l->application->initialized ||
+            l->application->initialized(servlet_context_of(c)))
+            continue;
+        err_set(&why, RC_INVALID,
+                "listener %s refused the start: see its lines in the log",
+                l->name);
+        return class_error(c, l->line, RC_INVALID, &why, err);
     }
     return RC_OK;
 }
@@ -221,8 +223,8 @@ static enum rc start_manager(struct context *c, struct instant now,
     if (rc == RC_OK)
         rc = manager_start(c->manager, now, &why);
     if (rc != RC_OK)
-        return m->at ? xml_error(m->at, rc, err, "%s", why.text)
-                     : err_set(err, rc, "%s", why.text);
+        return xml_error(m->at ? m->at : c->config->server->at, rc, err, "%s",
+                         why.text);
     c->manager_text =
         mem_strdup(manager_describe(c->manager, text, sizeof text));
     return RC_OK;
@@ -231,14 +233,15 @@ static enum rc start_manager(struct context *c, struct instant now,
 static enum rc init_servlet(struct context *c, struct servlet_config *s,
                             struct err *err)
 {
+    struct err why;
+
     s->initialized = true;
     if (!s->servlet->init || s->servlet->init(s, &s->state))
         return RC_OK;
     s->initialized = false;
-    return err_set(err, RC_INVALID,
-                   "application %s: servlet %s refused to start: see its "
-                   "lines in the log",
-                   c->path[0] ? c->path : "/", s->name);
+    err_set(&why, RC_INVALID,
+            "servlet %s refused to start: see its lines in the log", s->name);
+    return class_error(c, s->line, RC_INVALID, &why, err);
 }
 
 /* load-on-startup: the lowest first, negative or absent ones last; the order
@@ -312,17 +315,15 @@ static void stop_servlets(struct context *c)
 
 static void stop_listeners(struct context *c)
 {
-    while (c->context_listeners_told > 0) {
-        const struct servlet_context_listener *l =
-            c->context_listeners[--c->context_listeners_told];
-        if (l->destroyed)
-            l->destroyed(servlet_context_of(c));
+    while (c->listeners_told > 0) {
+        struct listener_class *l = &c->listener_classes[--c->listeners_told];
+        if (l->application && l->application->destroyed)
+            l->application->destroyed(servlet_context_of(c));
+        l->application = NULL;
     }
-    free(c->context_listeners);
     free(c->session_listeners);
-    c->context_listeners = NULL;
     c->session_listeners = NULL;
-    c->context_listener_count = c->session_listener_count = 0;
+    c->session_listener_count = 0;
 }
 
 /* What came out of the application's libraries goes with them. */

@@ -65,6 +65,8 @@ struct servlet_mapping {
 struct listener_class {
     char *name;
     int line; /* of web.xml */
+    /* once it is loaded; NULL: it listens to sessions */
+    const struct servlet_context_listener *application;
 };
 
 struct error_page {
@@ -94,10 +96,8 @@ struct context {
     size_t listener_class_count;
     const struct http_session_listener **session_listeners;
     size_t session_listener_count;
-    const struct servlet_context_listener **context_listeners;
-    size_t context_listener_count;
-    size_t context_listeners_told; /* how many heard of the start */
-    void **libraries;              /* dlopen handles */
+    size_t listeners_told; /* how many classes heard of the start */
+    void **libraries;      /* dlopen handles */
     size_t library_count;
 
     bool cookies;      /* Context cookies="true": cookie tracking */

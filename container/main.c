@@ -147,28 +147,47 @@ static enum rc load(struct command *c, struct loaded *l, notes_fn *warn,
 
 /* ---- run ---- */
 
-/* A log, or sessions saved at the stop: better refused now than lost then. */
-static bool writes_there(const struct context_config *x)
+static bool has_relative_pathname(const struct manager_config *m)
 {
-    const struct manager_config *m = x->level.manager;
     const struct option *o = option_find(m->kind->options, "pathname");
     const char *path = NULL;
 
     if (o && o->kind == OPTION_STRING)
         path = *(char *const *)((const char *)m->options + o->offset);
-    return x->valves.count > 0 || (path && path[0] && path[0] != '/');
+    return path && path[0] && path[0] != '/';
 }
 
-static bool needs_state(const struct command *c,
-                        const struct server_config *config)
+/* What writes into the state folder: a log, a store, sessions saved at the
+ * stop. Better refused now than lost then. NULL: nothing does. */
+static const struct xml_element *needs_state(const struct command *c,
+                                             const struct server_config *config)
 {
-    bool needs = config->valves.count > 0 ||
-                 (properties_asked(c->properties, "store.path") &&
-                  !properties_is_set(c->properties, "store.path"));
+    bool store = properties_asked(c->properties, "store.path") &&
+                 !properties_is_set(c->properties, "store.path");
 
-    for (size_t i = 0; i < config->context_count; i++)
-        needs |= writes_there(config->contexts[i]);
-    return needs;
+    for (size_t i = 0; i < config->context_count; i++) {
+        const struct context_config *x = config->contexts[i];
+        const struct manager_config *m = x->level.manager;
+        if (m->store && store)
+            return m->store->at;
+        if (m->at && has_relative_pathname(m))
+            return m->at;
+        if (x->valves.count > 0)
+            return x->valves.items[0].at;
+    }
+    if (config->valves.count > 0)
+        return config->valves.items[0].at;
+    return store ? config->at : NULL;
+}
+
+static enum rc make_state(const struct command *c,
+                          const struct server_config *config, struct err *err)
+{
+    const struct xml_element *writer = needs_state(c, config);
+    struct err why = {""};
+    enum rc rc = writer ? make_folder(c->state, &why) : RC_OK;
+
+    return rc == RC_OK ? rc : xml_error(writer, rc, err, "%s", why.text);
 }
 
 static const char *shown_name(const struct instance *in)
@@ -195,8 +214,7 @@ static int run(struct command *c)
 
     if (rc == RC_OK) {
         warn_of_unused(c);
-        if (needs_state(c, l.config))
-            rc = make_folder(c->state, &err);
+        rc = make_state(c, l.config, &err);
     }
     if (rc == RC_OK)
         rc = instance_start(l.instance, true, &err);
