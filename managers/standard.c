@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_FORMAT 1
+#define FILE_FORMAT 2
 #define FILE_MAX ((off_t)4 << 30)
 #define PATH_SIZE 4096
 #define TIME_MAX (INT64_MAX / 4) /* as in a record: no difference overflows */
@@ -112,28 +112,69 @@ static void load_one(struct manager *m, struct instant now, int64_t access,
     record_unref(&record);
 }
 
-/* [format, secret], then pairs of last access and record until the end. */
+/* FNV-1a, 64 bits: one byte that is another always makes another sum. Each sum
+ * in the file is over all before it but the other sums. */
+#define SUM_BEGIN UINT64_C(0xcbf29ce484222325)
+
+static uint64_t sum_on(uint64_t sum, const uint8_t *at, const uint8_t *end)
+{
+    for (; at < end; at++)
+        sum = (sum ^ *at) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
+struct load {
+    struct pack_reader r;
+    const uint8_t *summed; /* up to here */
+    uint64_t sum;
+};
+
+static bool load_sum(struct load *l)
+{
+    uint64_t sum;
+
+    l->sum = sum_on(l->sum, l->summed, l->r.p);
+    bool good = pack_read_uint(&l->r, &sum) && sum == l->sum;
+    l->summed = l->r.p;
+    return good;
+}
+
+static bool load_head(struct manager *m, struct load *l)
+{
+    struct pack_token t;
+
+    if (!pack_read(&l->r, &t) || t.type != PACK_ARRAY || t.len != 2 ||
+        !pack_read(&l->r, &t) || t.type != PACK_INT || t.i != FILE_FORMAT ||
+        !pack_read(&l->r, &t) || t.type != PACK_BIN || t.len != ID_SIZE ||
+        !load_sum(l))
+        return false;
+    memcpy(m->secret, t.p, ID_SIZE);
+    return true;
+}
+
+/* [format, secret], then pairs of last access and record, then nil; a sum
+ * behind each. */
 static bool load_bytes(struct manager *m, struct instant now,
                        const uint8_t *bytes, size_t len, size_t *count)
 {
-    struct pack_reader r = {bytes, bytes + len};
+    struct load l = {{bytes, bytes + len}, bytes, SUM_BEGIN};
     struct pack_token t, access;
     struct record *record;
 
-    if (!pack_read(&r, &t) || t.type != PACK_ARRAY || t.len != 2 ||
-        !pack_read(&r, &t) || t.type != PACK_INT || t.i != FILE_FORMAT ||
-        !pack_read(&r, &t) || t.type != PACK_BIN || t.len != ID_SIZE)
+    if (!load_head(m, &l))
         return false;
-    memcpy(m->secret, t.p, ID_SIZE);
-    while (r.p < r.end) {
-        if (!pack_read(&r, &access) || access.type != PACK_INT ||
-            access.i < 0 || access.i > TIME_MAX || !pack_read(&r, &t) || t.type != PACK_BIN ||
+    for (;;) {
+        if (!pack_read(&l.r, &access))
+            return false;
+        if (access.type == PACK_NIL)
+            return load_sum(&l) && l.r.p == l.r.end;
+        if (access.type != PACK_INT || access.i < 0 || access.i > TIME_MAX ||
+            !pack_read(&l.r, &t) || t.type != PACK_BIN || !load_sum(&l) ||
             record_decode(t.p, t.len, &record, NULL) != RC_OK)
             return false;
         load_one(m, now, access.i, record);
         ++*count;
     }
-    return true;
 }
 
 /* *bytes is NULL with RC_OK: there is no file. */
@@ -206,6 +247,8 @@ struct save {
     struct manager *m;
     struct instant now;
     struct pack_writer w;
+    size_t summed;
+    uint64_t sum;
     struct record **records;
     int64_t *accesses;
     size_t count, cap;
@@ -281,20 +324,34 @@ static bool save_file(struct standard *s, const struct pack_writer *w)
     return ok;
 }
 
+static void save_sum(struct save *save)
+{
+    struct pack_writer *w = &save->w;
+
+    save->sum = sum_on(save->sum, w->data + save->summed, w->data + w->len);
+    pack_uint(w, save->sum);
+    save->summed = w->len;
+}
+
 static void save_records(struct save *save)
 {
+    save->sum = SUM_BEGIN;
     pack_init(&save->w, save->count * 256 + 64);
     pack_array(&save->w, 2);
     pack_int(&save->w, FILE_FORMAT);
     pack_bin(&save->w, save->m->secret, ID_SIZE);
+    save_sum(save);
     for (size_t i = 0; i < save->count; i++) {
         struct record *r = save->records[i];
         if (!record_ended(r, NULL))
             manager_tell_passivate(save->m, r, save->now);
         pack_int(&save->w, save->accesses[i]);
         pack_bin(&save->w, r->bytes, r->len);
+        save_sum(save);
         record_unref(&save->records[i]);
     }
+    pack_nil(&save->w);
+    save_sum(save);
 }
 
 static void standard_save(struct manager *m, struct instant now)

@@ -155,7 +155,7 @@ static void start_over(struct world *w, const uint8_t id[ID_SIZE])
 {
     struct visit v;
     CHECK_INT_FATAL(world_start(w, 0), RC_OK);
-    CU_ASSERT(manager_ready(w->m[0]));
+    CU_ASSERT(manager_ready(w->m[0], w->now));
     if (visit_find(&v, w, 0, id) == RC_OK) {
         CHECK_STR(visit_get(&v, "k"), "kept");
         CHECK_INT(visit_count(&v, "hits"), 1);
@@ -180,6 +180,49 @@ static void p61_a_damaged_file_stops_nobody(struct world *w)
         start_over(w, id);
     }
     CU_ASSERT(world_logged(w, "sessions.file"));
+}
+
+static size_t file_read(const char *path, char *bytes, size_t size)
+{
+    FILE *f = fopen(path, "rb");
+    size_t len = f ? fread(bytes, 1, size, f) : 0;
+    if (f)
+        fclose(f);
+    return len;
+}
+
+static bool file_write(const char *path, const char *bytes, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+    bool good = f && fwrite(bytes, 1, len, f) == len;
+    return f && fclose(f) == 0 && good;
+}
+
+/* Also where its form is as it should be. */
+static void p61_all_damage_is_noticed(struct world *w)
+{
+    char path[512], bad[600], good[4096], bytes[4096];
+    uint8_t id[ID_SIZE];
+    path_of_file(w, path);
+    snprintf(bad, sizeof bad, "%s.bad", path);
+    furnish(w, id);
+    world_stop(w, 0);
+    size_t len = file_read(path, good, sizeof good);
+    CU_ASSERT_FATAL(len > 200 && len < sizeof good);
+    for (size_t n = 0; n < 2 * len; n += 1 + n / 64) {
+        size_t keep = n < len ? len : n - len;
+        memcpy(bytes, good, len);
+        if (n < len)
+            bytes[n] = (char)(bytes[n] ^ 1 << n % 8);
+        CU_ASSERT_FATAL(file_write(path, bytes, keep));
+        start_over(w, id);
+        CHECK_INT(unlink(bad), 0);
+        world_stop(w, 0);
+    }
+    CU_ASSERT_FATAL(file_write(path, good, len));
+    CHECK_INT_FATAL(world_start(w, 0), RC_OK);
+    is_furnished(w, 0, id, 1);
+    CHECK_INT(unlink(bad), -1);
 }
 
 static void p61_a_file_that_cannot_be_read_is_left_alone(struct world *w)
@@ -251,6 +294,7 @@ static void p63_time_goes_on_in_the_file(struct world *w)
     S(p60_an_orderly_restart_keeps_all, pathname)                              \
     S(p60_without_a_pathname_nothing_is_kept, NULL)                            \
     S(p61_a_damaged_file_stops_nobody, pathname)                               \
+    S(p61_all_damage_is_noticed, pathname)                                     \
     S(p61_a_file_that_cannot_be_read_is_left_alone, pathname)                  \
     S(p62_a_file_that_cannot_be_written_is_told, pathname)                     \
     S(p63_time_goes_on_in_the_file, idle_pathname)
