@@ -17,12 +17,13 @@ files=$(find $rooms -name '*.[ch]' | sort)
 [ "$files" ] || { echo "layers.sh: no source here: $PWD"; exit 99; }
 
 # What no module.am names is neither built nor shipped.
+# shellcheck disable=SC2046,SC2086 # names of module.am hold no spaces
 unlisted=$(printf '%s\n' "$files" | awk '
     FILENAME != "-" { for (i = 1; i <= NF; i++) listed[$i] = 1; next }
     { program = $0; sub(/\.c$/, "", program) }
     !/^bench\// && !($0 in listed) && !(program in listed) {
         print $0 ":1: in no module.am"
-    }' ./*/module.am -)
+    }' $(find $rooms -name module.am) -)
 [ -z "$unlisted" ] || printf '%s\n' "$unlisted"
 
 # shellcheck disable=SC2086 # names of sources hold no spaces

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * frame.h: what members say to each other, as bytes.
+ *
+ * What    A link carries frames: a length (4 bytes, little endian, of what
+ *         follows) and one MessagePack array whose first element is the type.
+ *         docs/frames.md is the page from which it can be implemented; this
+ *         file, frame.c (reads) and frame_write.c are the only ones that know
+ *         it. The length belongs to the link (frame_split); everything else
+ *         here works on what follows it, called the body.
+ * Times   `mono` is the sender's monotonic clock (ms) when it wrote the frame,
+ *         0..FRAME_TIME_MAX. An access travels as its age at that moment, of
+ *         the same range (a later one as 0, an earlier one as the greatest);
+ *         the structs here hold it as a moment of the sender's clock, which
+ *         may be negative. So no sum or difference of these overflows.
+ * Owns    A decoded frame borrows the bytes that it was decoded from.
+ * Errors  frame_decode refuses whatever is not exactly a frame of this version
+ *         (RC_INVALID; a HELLO of another version: RC_UNSUPPORTED): no length,
+ *         count or number of a stranger is believed. The records inside are
+ *         only found here: record_decode checks them. What is beyond a limit
+ *         when it is written is a bug of the writer's, and asserts.
+ * Threads Any. */
+#ifndef MARGAY_MANAGERS_CLUSTER_FRAME_H
+#define MARGAY_MANAGERS_CLUSTER_FRAME_H
+
+#include "session/id.h"
+#include "session/pack.h"
+#include "session/rc.h"
+
+#define FRAME_VERSION 1
+/* No body is longer, and nobody makes room for more: the largest session
+ * (RECORD_MAX_BYTES) and what stands around it. */
+#define FRAME_MAX ((16u << 20) + (256u << 10))
+/* A frame of many things is closed when it is longer than this. */
+#define FRAME_FULL (64u << 10)
+#define FRAME_TIME_MAX (INT64_MAX / 4) /* ms */
+/* Bytes of a name, an address, a refusal; one that is below 32, or 127, is
+ * written as '?'. */
+#define FRAME_NAME_MAX 255
+#define FRAME_MEMBERS_MAX 1024
+#define FRAME_APPS_MAX 1024
+#define FRAME_WANTS_MAX 4096 /* ids in one RECORDS: more go into the next */
+/* Entries of a LEAF: what is not named there is sent again. */
+#define FRAME_LIST_MAX (1u << 19)
+
+enum frame_type {
+    FRAME_HELLO = 1,   /* the first one, in both directions */
+    FRAME_PULSE = 3,   /* I am here; the second one, and twice a second */
+    FRAME_UPDATES = 4, /* what happened here, in order */
+    FRAME_ACK = 5,     /* what I have applied of yours */
+    FRAME_MISSED = 6,  /* I cannot send again what you lack: compare */
+    FRAME_SUMS_ASK = 7, /* comparing: begin */
+    FRAME_SUMS = 8,     /* all leaves of one application in a number each */
+    FRAME_LEAF = 9,     /* what I have in this leaf */
+    FRAME_RECORDS = 10, /* answer: what you lack of it, and what I lack */
+    FRAME_GIVE = 11,    /* records, unasked or wanted */
+    FRAME_ASK = 12,     /* do you have this session? */
+    FRAME_TOLD = 13,    /* answer to ASK */
+    FRAME_LEAVE = 14,   /* an orderly stop: do not wait for me */
+    FRAME_REFUSED = 15  /* you may not join; the text says why */
+};
+
+/* A leaf: one of the ranges that ids fall into (table.h). */
+#define FRAME_LEAVES 4096
+/* A bit for each: leaf n is 1 << n % 8 of byte n / 8. */
+#define FRAME_BITS (FRAME_LEAVES / 8)
+
+struct frame_text {
+    const char *p; /* no 0 behind it */
+    uint32_t len;
+};
+
+struct frame_hello {
+    uint64_t node;    /* of this start; never 0 */
+    uint64_t to;      /* the start that the sender believes to speak to; 0: it
+                         does not know */
+    int64_t started;  /* wall ms, 0..FRAME_TIME_MAX: the newer start of one
+                         name replaces */
+    int64_t apart;    /* ms since the sender last heard from `to`;
+                         negative (on the wire -1): never */
+    uint64_t applied; /* of the receiver's stream, when `to` is it */
+    uint32_t members; /* in the sender's view, itself included */
+    uint64_t lowest;  /* the lowest node among them */
+    struct frame_text cluster, name, address; /* address: "host:port" */
+};
+
+/* What the receiver's stream is known to have brought. */
+struct frame_ack {
+    uint64_t applied; /* everything up to here */
+    uint64_t ahead_from, ahead_to; /* and (from, to], when there is a hole;
+                                      else both are 0 */
+};
+
+struct frame_pulse {
+    int64_t mono;
+    int64_t echo;   /* the latest `mono` of the receiver that was heard;
+                       negative (on the wire -1): none */
+    bool waits;     /* the sender's commits wait for the receiver */
+    /* How it came to that, as state and not as an event, so that no loss of a
+     * frame can hide it: each time the sender begins to wait for the receiver
+     * it counts epoch up, and floor is its last update at that moment: the
+     * receiver needs all up to it before it answers anybody. compare: the
+     * sender may have acknowledged changes without the receiver before. */
+    uint64_t epoch, floor;
+    bool compare;
+    bool answering; /* the sender may answer from its own copies */
+    uint64_t seq;   /* the sender's last update */
+    struct frame_ack ack;
+    struct pack_reader roots; /* frame_next_root */
+    uint32_t root_count;
+};
+struct frame_root {
+    uint32_t app;
+    uint64_t sum;
+};
+
+struct frame_updates {
+    uint64_t from, to; /* the stream's (from, to]; what concerns the receiver
+                          of these is inside */
+    int64_t mono;
+    struct frame_ack ack;
+    struct pack_reader rest; /* frame_next_update */
+    uint32_t count;
+};
+
+enum update_kind {
+    UPDATE_RECORD = 0, /* bytes: a record or a delta, to be merged */
+    UPDATE_TOUCH = 1   /* bytes: an id; only its last access moved */
+};
+struct frame_update {
+    enum update_kind kind;
+    uint32_t app;   /* not 0; RECORDS and GIVE: the frame's */
+    uint64_t owner; /* node that had the access; 0: the sender */
+    int64_t access; /* the last one, mono of the sender; on the wire its age
+                       at `mono` of the frame */
+    const uint8_t *bytes;
+    uint32_t len; /* TOUCH: ID_SIZE; RECORD: 1..RECORD_MAX_BYTES */
+};
+
+struct frame_missed {
+    uint64_t upto;
+};
+
+struct frame_sums_ask {
+    uint64_t no; /* of this comparison; the answers repeat it */
+};
+/* One per application; the last one says so. seq and vector were read before
+ * any sum was: the sums contain all of it. */
+struct frame_sums {
+    uint64_t no;
+    bool last;
+    bool answering;
+    uint64_t seq;
+    uint32_t app; /* count 0 of applications: app 0, no sums, last */
+    const uint8_t *ended; /* FRAME_BITS bytes: leaves with tombstones */
+    const uint8_t *some;  /* FRAME_BITS bytes: leaves whose sum is not 0 */
+    const uint8_t *sums;  /* 8 bytes (little endian) for each bit of `some` */
+    uint32_t sum_count;
+    struct pack_reader vector; /* frame_next_applied */
+    uint32_t vector_count;
+};
+struct frame_applied {
+    uint64_t node, seq;
+};
+
+#define FRAME_ENTRY 24 /* id, then 8 bytes of hash, little endian */
+struct frame_leaf {
+    uint64_t no;
+    uint32_t app, leaf;
+    bool ended; /* tombstones are wanted as well */
+    const uint8_t *entries; /* sorted by id */
+    uint32_t count;
+};
+struct frame_records {
+    uint64_t no; /* GIVE: 0, and it wants nothing */
+    uint32_t app, leaf;
+    bool more; /* the leaf's next piece follows */
+    int64_t mono;
+    const uint8_t *wants; /* ids */
+    uint32_t want_count;
+    struct pack_reader rest; /* frame_next_update, kind RECORD */
+    uint32_t count;
+};
+
+struct frame_ask {
+    uint64_t no;
+    uint32_t app;
+    const uint8_t *id;
+};
+struct frame_told {
+    uint64_t no;
+    bool answering; /* false: the sender cannot know */
+    int64_t mono;
+    bool found;
+    struct frame_update update; /* found: a RECORD */
+};
+
+struct frame {
+    enum frame_type type;
+    union {
+        struct frame_hello hello;
+        struct frame_pulse pulse;
+        struct frame_updates updates;
+        struct frame_ack ack;
+        struct frame_missed missed;
+        struct frame_sums_ask sums_ask;
+        struct frame_sums sums;
+        struct frame_leaf leaf;
+        struct frame_records records; /* RECORDS and GIVE */
+        struct frame_ask ask;
+        struct frame_told told;
+        struct frame_text refused;
+    };
+};
+
+/* The next frame of what has come over a link: 1 and its body; 0: not all of
+ * it is here yet, *need says how many bytes from `bytes` on will do; -1: a
+ * length that is no frame's (0, or above FRAME_MAX). The next frame begins
+ * behind the body. */
+int frame_split(const uint8_t *bytes, size_t len, const uint8_t **body,
+                size_t *body_len, size_t *need);
+
+/* All of the body is checked, also what the iterators below walk. */
+enum rc frame_decode(const uint8_t *body, size_t len, struct frame *out,
+                     struct err *err);
+/* Each returns false when there is no more. */
+bool frame_next_root(struct frame_pulse *f, struct frame_root *out);
+/* mono: of the frame, so that the access can be said in the sender's time. */
+bool frame_next_update(struct pack_reader *rest, uint32_t *count, int64_t mono,
+                       struct frame_update *out);
+bool frame_next_applied(struct frame_sums *f, struct frame_applied *out);
+
+/* ---- writing ---- */
+
+/* Appends whole frames to w, which the caller inits and releases. */
+void frame_hello(struct pack_writer *w, const struct frame_hello *f);
+void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
+                 const struct frame_root *roots);
+void frame_ack(struct pack_writer *w, const struct frame_ack *f);
+void frame_missed(struct pack_writer *w, uint64_t upto);
+void frame_sums_ask(struct pack_writer *w, uint64_t no);
+/* sums: FRAME_LEAVES of them; `some`, `sums` and `vector` of f are not used. */
+void frame_sums(struct pack_writer *w, const struct frame_sums *f,
+                const uint64_t *sums, const struct frame_applied *vector);
+void frame_leaf(struct pack_writer *w, const struct frame_leaf *f);
+void frame_ask(struct pack_writer *w, const struct frame_ask *f);
+void frame_told(struct pack_writer *w, const struct frame_told *f);
+void frame_leave(struct pack_writer *w);
+/* At most FRAME_NAME_MAX bytes of it. */
+void frame_refused(struct pack_writer *w, const char *text);
+/* UPDATES, RECORDS and GIVE are written with all their `count` updates at
+ * once. f->rest is not used. */
+void frame_updates(struct pack_writer *w, const struct frame_updates *f,
+                   const struct frame_update *updates);
+void frame_records(struct pack_writer *w, enum frame_type type,
+                   const struct frame_records *f,
+                   const struct frame_update *updates);
+
+/* The bytes that an update takes in a frame, at most. */
+size_t frame_update_size(const struct frame_update *u);
+
+#endif

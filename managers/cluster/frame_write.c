@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "managers/cluster/frame.h"
+
+#include "session/record.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define LENGTH_SIZE 4
+#define UPDATE_ELEMENTS 5
+
+/* elements: of the array, the type included. Returns where the frame begins,
+ * for frame_end. */
+static size_t frame_begin(struct pack_writer *w, enum frame_type type,
+                          size_t elements)
+{
+    static const uint8_t length[LENGTH_SIZE];
+    size_t at = w->len;
+
+    pack_raw(w, length, sizeof length);
+    pack_array(w, elements);
+    pack_uint(w, type);
+    return at;
+}
+
+static void frame_end(struct pack_writer *w, size_t at)
+{
+    size_t size = w->len - at - LENGTH_SIZE;
+
+    assert(size <= FRAME_MAX);
+    for (size_t i = 0; i < LENGTH_SIZE; i++)
+        w->data[at + i] = (uint8_t)(size >> 8 * i);
+}
+
+static void put_time(struct pack_writer *w, int64_t ms)
+{
+    assert(ms >= 0 && ms <= FRAME_TIME_MAX);
+    pack_int(w, ms);
+}
+
+static void put_time_or_never(struct pack_writer *w, int64_t ms)
+{
+    assert(ms <= FRAME_TIME_MAX);
+    pack_int(w, ms < 0 ? -1 : ms);
+}
+
+static void put_app(struct pack_writer *w, uint32_t app)
+{
+    assert(app);
+    pack_uint(w, app);
+}
+
+static void put_leaf(struct pack_writer *w, uint32_t leaf)
+{
+    assert(leaf < FRAME_LEAVES);
+    pack_uint(w, leaf);
+}
+
+static void put_text(struct pack_writer *w, struct frame_text text)
+{
+    char clean[FRAME_NAME_MAX];
+
+    assert(text.len <= FRAME_NAME_MAX);
+    for (uint32_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        clean[i] = c < 32 || c == 127 ? '?' : text.p[i];
+    }
+    pack_str(w, clean, text.len);
+}
+
+static void put_ack(struct pack_writer *w, const struct frame_ack *f)
+{
+    bool ahead = f->ahead_from < f->ahead_to;
+
+    pack_uint(w, f->applied);
+    pack_uint(w, ahead ? f->ahead_from : 0);
+    pack_uint(w, ahead ? f->ahead_to : 0);
+}
+
+static int64_t age_of(int64_t access, int64_t mono)
+{
+    if (access >= mono)
+        return 0;
+    if (access < mono - FRAME_TIME_MAX)
+        return FRAME_TIME_MAX;
+    return mono - access;
+}
+
+static void put_update(struct pack_writer *w, const struct frame_update *u,
+                       uint32_t app, int64_t mono)
+{
+    assert(u->kind == UPDATE_TOUCH ? u->len == ID_SIZE
+                                   : u->len > 0 && u->len <= RECORD_MAX_BYTES);
+    pack_uint(w, u->kind);
+    put_app(w, app);
+    pack_uint(w, u->owner);
+    put_time(w, age_of(u->access, mono));
+    pack_bin(w, u->bytes, u->len);
+}
+
+size_t frame_update_size(const struct frame_update *u)
+{
+    /* kind, app, owner, age, and the header of the bytes */
+    return 1 + 5 + 9 + 9 + 5 + (size_t)u->len;
+}
+
+void frame_hello(struct pack_writer *w, const struct frame_hello *f)
+{
+    size_t at = frame_begin(w, FRAME_HELLO, 12);
+
+    assert(f->node && f->lowest && f->lowest <= f->node);
+    assert(f->members > 0 && f->members <= FRAME_MEMBERS_MAX);
+    pack_uint(w, FRAME_VERSION);
+    pack_uint(w, f->node);
+    pack_uint(w, f->to);
+    put_time(w, f->started);
+    put_time_or_never(w, f->apart);
+    pack_uint(w, f->applied);
+    pack_uint(w, f->members);
+    pack_uint(w, f->lowest);
+    put_text(w, f->cluster);
+    put_text(w, f->name);
+    put_text(w, f->address);
+    frame_end(w, at);
+}
+
+void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
+                 const struct frame_root *roots)
+{
+    size_t at = frame_begin(w, FRAME_PULSE, 13);
+
+    assert(f->root_count <= FRAME_APPS_MAX);
+    put_time(w, f->mono);
+    put_time_or_never(w, f->echo);
+    pack_bool(w, f->waits);
+    pack_uint(w, f->epoch);
+    pack_uint(w, f->floor);
+    pack_bool(w, f->compare);
+    pack_bool(w, f->answering);
+    pack_uint(w, f->seq);
+    put_ack(w, &f->ack);
+    pack_array(w, 2 * (size_t)f->root_count);
+    for (uint32_t i = 0; i < f->root_count; i++) {
+        put_app(w, roots[i].app);
+        pack_uint(w, roots[i].sum);
+    }
+    frame_end(w, at);
+}
+
+void frame_updates(struct pack_writer *w, const struct frame_updates *f,
+                   const struct frame_update *updates)
+{
+    size_t at = frame_begin(w, FRAME_UPDATES, 8);
+
+    assert(f->from <= f->to);
+    pack_uint(w, f->from);
+    pack_uint(w, f->to - f->from);
+    put_time(w, f->mono);
+    put_ack(w, &f->ack);
+    pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
+    for (uint32_t i = 0; i < f->count; i++)
+        put_update(w, &updates[i], updates[i].app, f->mono);
+    frame_end(w, at);
+}
+
+void frame_ack(struct pack_writer *w, const struct frame_ack *f)
+{
+    size_t at = frame_begin(w, FRAME_ACK, 4);
+
+    put_ack(w, f);
+    frame_end(w, at);
+}
+
+void frame_missed(struct pack_writer *w, uint64_t upto)
+{
+    size_t at = frame_begin(w, FRAME_MISSED, 2);
+
+    pack_uint(w, upto);
+    frame_end(w, at);
+}
+
+void frame_sums_ask(struct pack_writer *w, uint64_t no)
+{
+    size_t at = frame_begin(w, FRAME_SUMS_ASK, 2);
+
+    pack_uint(w, no);
+    frame_end(w, at);
+}
+
+/* `some`, then the sums that are not 0. */
+static void put_sums(struct pack_writer *w, const uint64_t *sums)
+{
+    uint8_t some[FRAME_BITS] = {0}, bytes[8 * FRAME_LEAVES];
+    size_t len = 0;
+
+    for (size_t leaf = 0; sums && leaf < FRAME_LEAVES; leaf++) {
+        if (sums[leaf] == 0)
+            continue;
+        some[leaf / 8] |= (uint8_t)(1u << leaf % 8);
+        for (size_t i = 0; i < 8; i++)
+            bytes[len++] = (uint8_t)(sums[leaf] >> 8 * i);
+    }
+    pack_bin(w, some, sizeof some);
+    pack_bin(w, bytes, len);
+}
+
+void frame_sums(struct pack_writer *w, const struct frame_sums *f,
+                const uint64_t *sums, const struct frame_applied *vector)
+{
+    static const uint8_t none[FRAME_BITS];
+    size_t at = frame_begin(w, FRAME_SUMS, 10);
+
+    assert(f->app || f->last);
+    assert(f->vector_count <= FRAME_MEMBERS_MAX);
+    pack_uint(w, f->no);
+    pack_bool(w, f->last);
+    pack_bool(w, f->answering);
+    pack_uint(w, f->seq);
+    pack_uint(w, f->app);
+    pack_bin(w, f->app ? f->ended : none, FRAME_BITS);
+    put_sums(w, f->app ? sums : NULL);
+    pack_array(w, 2 * (size_t)f->vector_count);
+    for (uint32_t i = 0; i < f->vector_count; i++) {
+        assert(vector[i].node);
+        pack_uint(w, vector[i].node);
+        pack_uint(w, vector[i].seq);
+    }
+    frame_end(w, at);
+}
+
+void frame_leaf(struct pack_writer *w, const struct frame_leaf *f)
+{
+    uint32_t count = f->count < FRAME_LIST_MAX ? f->count : FRAME_LIST_MAX;
+    size_t at = frame_begin(w, FRAME_LEAF, 6);
+
+    pack_uint(w, f->no);
+    put_app(w, f->app);
+    put_leaf(w, f->leaf);
+    pack_bool(w, f->ended);
+    pack_bin(w, f->entries, (size_t)count * FRAME_ENTRY);
+    frame_end(w, at);
+}
+
+void frame_records(struct pack_writer *w, enum frame_type type,
+                   const struct frame_records *f,
+                   const struct frame_update *updates)
+{
+    size_t at = frame_begin(w, type, 8);
+
+    assert(type == FRAME_RECORDS ||
+           (type == FRAME_GIVE && f->no == 0 && f->want_count == 0));
+    assert(f->want_count <= FRAME_WANTS_MAX);
+    pack_uint(w, f->no);
+    put_app(w, f->app);
+    put_leaf(w, f->leaf);
+    pack_bool(w, f->more);
+    put_time(w, f->mono);
+    pack_bin(w, f->wants, (size_t)f->want_count * ID_SIZE);
+    pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
+    for (uint32_t i = 0; i < f->count; i++) {
+        assert(updates[i].kind == UPDATE_RECORD);
+        put_update(w, &updates[i], f->app, f->mono);
+    }
+    frame_end(w, at);
+}
+
+void frame_ask(struct pack_writer *w, const struct frame_ask *f)
+{
+    size_t at = frame_begin(w, FRAME_ASK, 4);
+
+    pack_uint(w, f->no);
+    put_app(w, f->app);
+    pack_bin(w, f->id, ID_SIZE);
+    frame_end(w, at);
+}
+
+void frame_told(struct pack_writer *w, const struct frame_told *f)
+{
+    size_t at = frame_begin(w, FRAME_TOLD, 5);
+
+    pack_uint(w, f->no);
+    pack_bool(w, f->answering);
+    put_time(w, f->mono);
+    pack_array(w, f->found ? UPDATE_ELEMENTS : 0);
+    if (f->found) {
+        assert(f->update.kind == UPDATE_RECORD);
+        put_update(w, &f->update, f->update.app, f->mono);
+    }
+    frame_end(w, at);
+}
+
+void frame_leave(struct pack_writer *w)
+{
+    frame_end(w, frame_begin(w, FRAME_LEAVE, 1));
+}
+
+void frame_refused(struct pack_writer *w, const char *text)
+{
+    size_t len = strnlen(text, FRAME_NAME_MAX);
+    size_t at = frame_begin(w, FRAME_REFUSED, 2);
+
+    put_text(w, (struct frame_text){text, (uint32_t)len});
+    frame_end(w, at);
+}
