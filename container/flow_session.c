@@ -98,6 +98,15 @@ static void find_done(struct find_op *op)
     request_unref(r);
 }
 
+/* text: an id that was understood. */
+static void find_route(struct find_op *op, const char *text)
+{
+    bool has = text[2 * ID_SIZE] == '.';
+
+    op->route = has ? text + 2 * ID_SIZE + 1 : NULL;
+    op->route_len = has ? strlen(op->route) : 0;
+}
+
 static enum flow_step submit_find(struct http_request *r,
                                   const uint8_t id[ID_SIZE], bool *aside)
 {
@@ -107,6 +116,7 @@ static enum flow_step submit_find(struct http_request *r,
     op->now = r->now;
     op->read_only = r->mapping.wish == SESSION_WISH_READ;
     op->peek = false;
+    find_route(op, r->requested_id);
     op->record = NULL;
     op->err.text[0] = 0;
     r->step = FLOW_FOUND;

@@ -230,9 +230,10 @@ enum instance_state instance_health(const struct instance *in)
 
     if (state != INSTANCE_READY)
         return (enum instance_state)state;
+    struct instant now = instant_read();
     for (size_t i = 0; i < in->context_count; i++)
         if (in->contexts[i]->manager &&
-            !manager_ready(in->contexts[i]->manager))
+            !manager_ready(in->contexts[i]->manager, now))
             return INSTANCE_STARTING;
     return INSTANCE_READY;
 }

@@ -15,6 +15,7 @@
 
 #define KEEP_ENDED_MS 60000
 #define DUE_AT_ONCE 64
+#define DUE_AGAIN_MS 5000
 
 #define AT(member) offsetof(struct manager_options, member)
 
@@ -121,9 +122,14 @@ void manager_free(struct manager **manager)
     free(m);
 }
 
-bool manager_ready(const struct manager *m)
+static bool is_started(const struct manager *m)
 {
     return atomic_load_explicit(&m->ready, memory_order_acquire);
+}
+
+bool manager_ready(const struct manager *m, struct instant now)
+{
+    return is_started(m) && (!m->ops->ready || m->ops->ready(m, now));
 }
 
 const struct manager_options *manager_options(const struct manager *m)
@@ -166,7 +172,7 @@ enum rc manager_find(struct manager *m, struct find_op *op)
     op->record = NULL;
     if (!op->peek)
         count_one(&m->counters->finds);
-    if (!manager_ready(m)) {
+    if (!is_started(m)) {
         op->rc = err_set(&op->err, RC_UNAVAILABLE, "not ready yet");
         return op->rc;
     }
@@ -372,10 +378,14 @@ static void due_one(struct manager *m, const uint8_t id[ID_SIZE],
 
     if (e)
         due = due_of(m, e, now, &when, &reason);
-    if (e && due == DUE_FORGET)
-        table_remove(stripe, e);
-    else if (e && when != INT64_MAX)
-        table_arm(stripe, e, due == DUE_END ? now.mono + 5000 : when);
+    if (e && due == DUE_FORGET) {
+        if (!m->ops->forget || m->ops->forget(m, stripe, e, now))
+            table_remove(stripe, e);
+        else
+            table_arm(stripe, e, now.mono + DUE_AGAIN_MS);
+    } else if (e && when != INT64_MAX) {
+        table_arm(stripe, e, due == DUE_END ? now.mono + DUE_AGAIN_MS : when);
+    }
     table_unlock(stripe);
     if (due != DUE_END)
         return;

@@ -33,6 +33,7 @@
 #include "session/option.h"
 #include "session/session.h"
 
+struct channel;
 struct manager;
 struct manager_ops;
 struct store_ops;
@@ -44,6 +45,7 @@ struct manager_env {
     const char *node;     /* "node1" */
     uint64_t node_number; /* one start of this node: id_mint_node */
     const char *work_dir; /* for relative paths; NULL: the current one */
+    struct channel *channel; /* to the other members; NULL: no <Cluster> */
     struct session_listeners listeners;
 };
 
@@ -67,6 +69,8 @@ struct find_op {
     struct instant now;
     bool read_only; /* for manager_attach */
     bool peek;      /* only look: no access, no statistics */
+    const char *route; /* what the cookie says of where it was; NULL: nothing */
+    size_t route_len;
     void *user_data; /* for manager_attach: handed to listeners */
 
     enum rc rc;
@@ -103,6 +107,13 @@ struct manager_stats {
                               failed/uncertain */
     uint64_t unreadable; /* stored rows that could not be read */
     bool has_store, store_available;
+    bool has_cluster;
+    unsigned members, complete; /* this one included; others with all copies */
+    uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
+    uint64_t garbage;            /* frames and connections that were refused */
+    uint64_t compared, repaired; /* comparisons; leaves that differed */
+    uint64_t resent, given_up;
+    uint64_t strays;             /* changes that came before their session */
 };
 
 /* Makes a manager of that kind. options: what ops->options filled; store_ops
@@ -120,8 +131,8 @@ enum rc manager_start(struct manager *m, struct instant now, struct err *err);
 void manager_stop(struct manager *m, struct instant now, int within_ms);
 void manager_free(struct manager **m);
 
-/* May it answer? false: /health says `starting`. */
-bool manager_ready(const struct manager *m);
+/* May it answer at this moment? false: /health says `starting`. */
+bool manager_ready(const struct manager *m, struct instant now);
 
 enum rc manager_find(struct manager *m, struct find_op *op);
 /* Counts an id that never reached find (REASON_NONE, REASON_MALFORMED). */

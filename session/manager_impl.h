@@ -106,6 +106,9 @@ typedef enum rc manager_find_fn(struct manager *m, struct find_op *op);
 typedef enum rc manager_write_fn(struct manager *m, struct manager_write *w);
 typedef void manager_due_fn(struct manager *m, const uint8_t id[ID_SIZE],
                             enum reason reason, struct instant now);
+typedef bool manager_forget_fn(struct manager *m, struct table_stripe *stripe,
+                               struct entry *entry, struct instant now);
+typedef bool manager_ready_fn(const struct manager *m, struct instant now);
 typedef void manager_tick_fn(struct manager *m, struct instant now);
 typedef void manager_stats_fn(struct manager *m, struct manager_stats *out);
 typedef void manager_describe_fn(const struct manager *m, char *out,
@@ -134,6 +137,12 @@ struct manager_ops {
     manager_stop_fn *stop;
     manager_due_fn *due;        /* a session's time is over: end it. NULL:
                                    manager_end_due */
+    manager_forget_fn *forget;  /* a tombstone, an idle session or a user's
+                                   record is about to be removed, its stripe
+                                   is locked. false: not yet, it is asked again
+                                   5 s later. NULL: it may go */
+    manager_ready_fn *ready;    /* may it answer at this moment? For /health;
+                                   find says so itself. NULL: m->ready alone */
     manager_tick_fn *tick;      /* once a second */
     manager_stats_fn *stats;    /* adds what only the manager knows */
     manager_describe_fn *describe; /* NULL: the name */

@@ -6,17 +6,21 @@
 #include "session/buf.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STRIPES 64
-#define FIRST_BUCKETS 16
+#define STRIPE_BITS 6
+#define STRIPE_LEAVES (TABLE_LEAVES / STRIPES)
+#define FIRST_BITS 4 /* of the first buckets' count */
 
 struct table_stripe {
     pthread_mutex_t lock;
     struct entry **buckets;
-    size_t bucket_count, entry_count;
+    size_t bucket_count, entry_count; /* the first is a power of two */
+    unsigned shift; /* from a hash without the stripe's bits to its bucket */
     struct wheel wheel;
     struct table *table;
     _Atomic size_t live, tombstones, others; /* written under the lock */
@@ -32,7 +36,13 @@ static uint64_t id_hash(const uint8_t id[ID_SIZE])
 {
     uint64_t u;
     memcpy(&u, id + 8, sizeof u);
-    return u * 0x9e3779b97f4a7c15u; /* one with patterns harms nobody */
+    /* one with patterns harms nobody */
+    return le64toh(u) * 0x9e3779b97f4a7c15u;
+}
+
+unsigned table_leaf(const uint8_t id[ID_SIZE])
+{
+    return (unsigned)(id_hash(id) >> 52);
 }
 
 static uint32_t seconds_of(int64_t mono)
@@ -51,8 +61,9 @@ struct table *table_new(size_t extra, struct instant now)
         struct table_stripe *s = &t->stripes[i];
         pthread_mutex_init(&s->lock, NULL);
         s->table = t;
-        s->bucket_count = FIRST_BUCKETS;
-        s->buckets = mem_zero(FIRST_BUCKETS * sizeof *s->buckets);
+        s->bucket_count = 1u << FIRST_BITS;
+        s->shift = 64 - FIRST_BITS;
+        s->buckets = mem_zero(s->bucket_count * sizeof *s->buckets);
         wheel_init(&s->wheel, seconds_of(now.mono));
     }
     return t;
@@ -78,7 +89,7 @@ void table_free(struct table **table)
 
 struct table_stripe *table_lock(struct table *table, const uint8_t id[ID_SIZE])
 {
-    struct table_stripe *s = &table->stripes[id_hash(id) >> 58];
+    struct table_stripe *s = &table->stripes[id_hash(id) >> (64 - STRIPE_BITS)];
     pthread_mutex_lock(&s->lock);
     return s;
 }
@@ -91,9 +102,8 @@ void table_unlock(struct table_stripe *stripe)
 static struct entry **bucket_of(struct table_stripe *s,
                                 const uint8_t id[ID_SIZE])
 {
-    /* from the middle of the product: the lowest bits are those of the id,
-     * two of which a UUID fixes, the highest chose the stripe */
-    return &s->buckets[(id_hash(id) >> 24) & (s->bucket_count - 1)];
+    /* the bits below the stripe's: the ids of a leaf lie side by side */
+    return &s->buckets[id_hash(id) << STRIPE_BITS >> s->shift];
 }
 
 struct entry *table_find(struct table_stripe *stripe,
@@ -113,6 +123,7 @@ static void stripe_grow(struct table_stripe *s)
     size_t old_count = s->bucket_count;
 
     s->bucket_count = old_count * 2;
+    s->shift--;
     s->buckets = mem_zero(s->bucket_count * sizeof *s->buckets);
     for (size_t b = 0; b < old_count; b++) {
         struct entry *e;
@@ -248,4 +259,21 @@ void table_each(struct table *table, table_each_fn *each, void *user)
                 more = each(user, e);
         pthread_mutex_unlock(&s->lock);
     }
+}
+
+void table_each_in(struct table *table, unsigned leaf, table_each_fn *each,
+                   void *user)
+{
+    struct table_stripe *s = &table->stripes[leaf / STRIPE_LEAVES];
+    size_t at = leaf % STRIPE_LEAVES;
+    bool more = true;
+
+    pthread_mutex_lock(&s->lock);
+    size_t first = at * s->bucket_count / STRIPE_LEAVES;
+    size_t end = ((at + 1) * s->bucket_count - 1) / STRIPE_LEAVES + 1;
+    for (size_t b = first; b < end && more; b++)
+        for (struct entry *e = s->buckets[b]; e && more; e = e->next)
+            if (table_leaf(record_id(e->record)) == leaf)
+                more = each(user, e);
+    pthread_mutex_unlock(&s->lock);
 }

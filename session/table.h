@@ -5,6 +5,8 @@
  * What    Striped hash table from id to entry. An entry holds the record (or
  *         the tombstone that is left of it), the last access, and a timer. A
  *         manager may ask for more bytes per entry, for its own use.
+ *         Ids fall into 4,096 leaves, the same ones in every process: members
+ *         of a cluster compare their tables leaf by leaf.
  * Laws    - A stripe's lock guards its entries, their extra bytes, and the
  *           stamps that are given to their records.
  *         - Stripe locks are the innermost of all: nothing that waits, calls
@@ -20,6 +22,8 @@
 #include "session/instant.h"
 #include "session/record.h"
 #include "session/wheel.h"
+
+#define TABLE_LEAVES 4096
 
 struct table;
 struct table_stripe;
@@ -75,5 +79,13 @@ void table_counts(const struct table *table, struct table_counts *out);
  * For a stop and for listings, never on the way of a request. false ends. */
 typedef bool table_each_fn(void *user, struct entry *entry);
 void table_each(struct table *table, table_each_fn *each, void *user);
+
+/* 0..TABLE_LEAVES - 1. Part of the protocol between members: the highest 12
+ * bits of the product, modulo 2^64, of 0x9e3779b97f4a7c15 and bytes 8..15 of
+ * the id, read as a little-endian number. */
+unsigned table_leaf(const uint8_t id[ID_SIZE]);
+/* The same for the entries of one leaf alone, under the one lock. */
+void table_each_in(struct table *table, unsigned leaf, table_each_fn *each,
+                   void *user);
 
 #endif

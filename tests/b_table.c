@@ -228,6 +228,66 @@ static void each_can_be_ended(void)
     table_free(&t);
 }
 
+/* ---- leaves ---- */
+
+struct in_leaf {
+    unsigned leaf;
+    size_t entries, strangers;
+};
+
+static bool look_in_leaf(void *user, struct entry *entry)
+{
+    struct in_leaf *in = user;
+    in->entries++;
+    in->strangers += table_leaf(record_id(entry->record)) != in->leaf;
+    return true;
+}
+
+static void leaves_part_the_entries(void)
+{
+    struct table *t = table_new(0, start);
+    uint8_t id[ID_SIZE];
+
+    for (int inserted = 0, step = 1; step <= 5 * MANY; step *= 10) {
+        size_t all = 0, most = 0;
+        for (; inserted < step; inserted++) {
+            id_mint(id);
+            insert(t, id);
+        }
+        for (unsigned leaf = 0; leaf < TABLE_LEAVES; leaf++) {
+            struct in_leaf in = {.leaf = leaf};
+            table_each_in(t, leaf, look_in_leaf, &in);
+            CHECK_INT(in.strangers, 0);
+            all += in.entries;
+            most = in.entries > most ? in.entries : most;
+        }
+        CHECK_INT(all, inserted);
+        CU_ASSERT(most <= 20 + 3 * (size_t)inserted / TABLE_LEAVES);
+    }
+    size_t left = 3;
+    for (unsigned leaf = 0; left && leaf < TABLE_LEAVES; leaf++)
+        table_each_in(t, leaf, count_one, &left);
+    CHECK_INT(left, 0);
+    table_free(&t);
+}
+
+/* Other members of a cluster compute the same. */
+static void a_leaf_is_what_the_header_says(void)
+{
+    uint8_t id[ID_SIZE] = {0};
+
+    CHECK_INT(table_leaf(id), 0);
+    id[8] = 1; /* the lowest byte */
+    CHECK_INT(table_leaf(id), 0x9e3);
+    memset(id, 0xff, 8); /* of no account */
+    CHECK_INT(table_leaf(id), 0x9e3);
+    id[8] = 2;
+    CHECK_INT(table_leaf(id), 0x3c6);
+    id[8] = 0;
+    id[15] = 1; /* the highest byte: 0x15 << 56 of the product are left */
+    CHECK_INT(table_leaf(id), 0x150);
+}
+
 /* ---- timers ---- */
 
 static size_t due(struct table *t, int64_t ms)
@@ -534,6 +594,8 @@ UNIT_MAIN("table", CASE(finds_what_was_inserted),
           CASE(ids_with_patterns_are_found), CASE(chains_stay_short),
           CASE(entries_carry_what_a_manager_adds),
           CASE(counts_follow_the_records), CASE(each_can_be_ended),
+          CASE(leaves_part_the_entries),
+          CASE(a_leaf_is_what_the_header_says),
           CASE(due_is_never_early_and_at_most_a_second_late),
           CASE(a_later_arm_replaces_an_earlier_one),
           CASE(what_is_far_away_neither_fires_nor_spins),
