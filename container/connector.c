@@ -20,21 +20,14 @@
 #include "container/instance.h"
 #include "container/listener.h"
 #include "container/metrics.h"
+#include "container/peer.h"
 #include "container/request.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <inttypes.h>
-#include <linux/sockios.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <time.h>
 
 #include <microhttpd.h>
 
@@ -146,15 +139,6 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **context,
 
 /* ---- waiting ---- */
 
-/* The peer has closed, or the connection is broken. */
-static bool has_left(int fd)
-{
-    char byte;
-    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return n == 0 ||
-           (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
-}
-
 static struct http_connection *connection_of(const struct http_request *r)
 {
     return r->connection;
@@ -207,7 +191,7 @@ enum connector_turn connector_begin(struct http_request *r)
     struct waits *waits = &r->connector->waits;
     if (!waits_reopen(waits, &r->wait))
         return TURN_LATE;
-    if (r->job.had_to_wait && has_left(connection_of(r)->fd))
+    if (r->job.had_to_wait && peer_has_left(connection_of(r)->fd))
         return TURN_VAIN;
     r->serving = true;
     if (waits_enter_uncounted(waits, &r->wait, WAIT_FOREVER) &&
@@ -304,20 +288,11 @@ static bool has_room(const struct http_connection *k,
     return need <= k->room;
 }
 
-/* Where libmicrohttpd would close the connection without a word: said by hand,
- * into a socket from which everything before has been sent. */
+/* Where libmicrohttpd would close the connection without a word. */
 static void say_and_end(struct http_connection *k, int status)
 {
-    const char *reason = response_reason(status);
-    char text[256];
-    int len = snprintf(text, sizeof text,
-                       "HTTP/1.1 %d %s\r\nConnection: close\r\n"
-                       "Content-Type: text/plain;charset=UTF-8\r\n"
-                       "Content-Length: %zu\r\n\r\n%s\n",
-                       status, reason, strlen(reason) + 1, reason);
     metrics_count(k->connector->instance->metrics, (unsigned)k->fd, status);
-    (void)!send(k->fd, text, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    shutdown(k->fd, SHUT_WR);
+    peer_tell(k->fd, status);
 }
 
 static enum MHD_Result send_response(struct http_connection *k,
@@ -687,9 +662,8 @@ void connector_close(struct connector *c)
 /* Does its reader take nothing? */
 static bool is_stuck(struct http_connection *k, int64_t now)
 {
-    int unsent = 0;
-    if (ioctl(k->fd, SIOCOUTQ, &unsent) || unsent != k->unsent ||
-        !k->unsent_since) {
+    int unsent = peer_unsent(k->fd);
+    if (unsent != k->unsent || !k->unsent_since) {
         k->unsent = unsent;
         k->unsent_since = now;
     }
@@ -699,11 +673,10 @@ static bool is_stuck(struct http_connection *k, int64_t now)
 /* since: when the stop began. */
 static bool is_waited_for(struct http_connection *k, int64_t since, int64_t now)
 {
-    int bytes = 0;
     if (!atomic_load_explicit(&k->busy, memory_order_acquire))
-        return k->fd >= 0 && !ioctl(k->fd, FIONREAD, &bytes) && bytes > 0;
+        return k->fd >= 0 && peer_waits(k->fd);
     if (k->phase == PHASE_BODY)
-        return now - since < BODY_GRACE_MS && !has_left(k->fd);
+        return now - since < BODY_GRACE_MS && !peer_has_left(k->fd);
     return k->phase != PHASE_SENDING || !is_stuck(k, now);
 }
 
