@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * core_impl.h: the inside of the core, for managers/cluster/core*.c only. */
+#ifndef MARGAY_MANAGERS_CLUSTER_CORE_IMPL_H
+#define MARGAY_MANAGERS_CLUSTER_CORE_IMPL_H
+
+#include "managers/cluster/core.h"
+#include "managers/cluster/replica.h"
+
+#define NEVER INT64_MIN
+#define NO_LINK (-1)
+#define PULL_WINDOW 16  /* leaves asked for at a time */
+#define PULL_RETRY_MS 500
+#define PULL_TRIES 6
+#define ASK_MS 450
+#define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
+
+/* An address at which a member may be. */
+struct place {
+    char *address;
+    bool listed, self;
+    bool dialling;
+    bool refused; /* at the last attempt nobody listened */
+    int64_t tried; /* when the last attempt ended; NEVER */
+    int64_t next_dial;
+    uint64_t node; /* who was there last; 0: nobody yet */
+};
+
+/* Updates of a peer beyond a hole: (from, to] is applied as well; from == to:
+ * none of them yet. to is 0 where there is no hole. */
+struct ahead {
+    uint64_t from, to;
+};
+
+/* One start of another member. */
+struct peer {
+    uint64_t node;
+    int64_t started; /* their wall clock */
+    char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
+    int link;      /* NO_LINK: none */
+    bool departed; /* its process is gone, and with it all that it knew */
+
+    /* our stream to it */
+    bool resumed; /* over this link: we know where to go on */
+    uint64_t sent, acked;
+    struct ahead acked_ahead;
+    int64_t progress; /* mono: it last acknowledged something, or had all */
+
+    /* its stream to us */
+    uint64_t applied;
+    struct ahead ahead;
+    bool ack_due;
+
+    /* whether our commits wait for it: from an admission to a giving up */
+    bool waited;
+    uint64_t waited_from; /* for updates after this one */
+    uint64_t epoch, floor; /* of the last admission, as told in pulses */
+    bool compare;
+    bool given_up;
+    int64_t give_up_at; /* mono, unless a word comes before */
+    int64_t withdraw_at; /* mono, unless it shows before that it hears us */
+    int64_t withdrawn;  /* it does not hear us: since then it is told that we
+                           do not wait; NEVER */
+
+    /* whether its commits wait for us */
+    uint64_t their_epoch, their_floor; /* their admission of us, as handled */
+    int64_t lease; /* our mono that it echoed, waiting; NEVER */
+
+    /* liveness */
+    int64_t heard;      /* our mono */
+    int64_t their_mono; /* to be echoed; NEVER */
+    int64_t echo;       /* our mono that it has heard of; NEVER */
+    int64_t next_pulse;
+    bool pulsed; /* a pulse came over this link */
+    bool answering;
+    uint64_t seq; /* its last update, as told */
+
+    /* comparing our copies with its */
+    int64_t compared;     /* a comparison begun then found all equal, or
+                             brought it all here; NEVER */
+    uint64_t pulled_for;  /* core->stale_no when the last pull that finished
+                             began */
+    bool pulled_answering; /* it might answer at that time */
+    int64_t next_compare;
+    unsigned unequal; /* quiet pulses in a row whose sums were not ours */
+};
+
+struct link {
+    bool up;
+    int place; /* -1: they connected to us */
+    struct peer *peer; /* NULL before its hello */
+    bool hello_sent;
+};
+
+/* One update of ours, kept for those that have not applied it yet. */
+struct log_item {
+    struct record *record; /* NULL: a touch */
+    uint32_t app, size;
+    uint8_t id[ID_SIZE];
+    int64_t access, at;
+};
+
+/* What is left to compare of one application. */
+struct pull_app {
+    struct replica *replica;
+    bool come;
+    uint8_t todo[FRAME_BITS];
+};
+struct pull_leaf {
+    bool busy;
+    unsigned app; /* index */
+    unsigned leaf, tries;
+    int64_t asked;
+};
+struct pull {
+    struct peer *from; /* NULL: none is under way */
+    uint64_t no;
+    int64_t begun, progress;
+    uint64_t stale_no; /* core's at the beginning */
+    unsigned tries;
+    bool want_ended;
+    bool summed;      /* all sums have come */
+    bool answering;   /* so was it when it summed up */
+    bool all_apps;    /* it had every application that we have */
+    bool gave;        /* it lacked something: no proof that it has it now */
+    uint64_t seq;
+    struct frame_applied *vector;
+    size_t vector_count;
+    struct pull_app *apps;
+    size_t app_count, app_at;
+    unsigned leaf_at;
+    struct pull_leaf leaves[PULL_WINDOW];
+};
+
+struct wait_list {
+    struct channel_wait *first, **last;
+};
+
+struct core {
+    struct core_options options; /* strings are copies */
+    struct core_out out;
+    struct channel *channel;
+    struct pack_writer w; /* frames on their way out */
+    int64_t started_wall;
+    int64_t last_now;
+    bool stopping;
+
+    struct place *places;
+    size_t place_count;
+    struct link *links; /* by number */
+    size_t link_count;
+    struct peer **peers;
+    size_t peer_count;
+    struct replica **replicas;
+    size_t replica_count;
+
+    /* core_stream.c */
+    uint64_t seq;
+    struct log_item *log; /* a ring; item of seq s: s & (log_cap - 1) */
+    size_t log_cap, log_used;
+    uint64_t log_first; /* the seq of the oldest kept; seq + 1 when empty */
+    struct wait_list wait_one, wait_all;
+    bool waits_changed;
+
+    /* core_lease.c */
+    bool complete;      /* our copies are whole: but for the lease we answer */
+    bool ever_complete;
+    uint64_t stale_no; /* counts the causes: pulls begun after the last one
+                          make whole again */
+    int64_t joining_since; /* places are waited for since then */
+    bool lapsed;        /* the lease ran out: all have to confirm anew */
+    int64_t lapsed_at;
+    int64_t alone_since;
+
+    /* core_sync.c */
+    struct pull pull;
+    uint64_t last_no;
+    struct channel_ask *asks;
+
+    uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
+    uint64_t garbage, compared, repaired, resent, given_up;
+};
+
+/* core.c */
+struct peer *peer_of(struct core *core, uint64_t node); /* or NULL */
+static inline bool peer_linked(const struct peer *p)
+{
+    return p->link != NO_LINK;
+}
+/* Sends core->w, which holds whole frames, and empties it. */
+void core_post(struct core *core, struct peer *p);
+struct replica *core_replica(struct core *core, uint32_t app);
+void core_say(struct core *core, enum log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Its process is gone. */
+void peer_depart(struct core *core, struct peer *p, const char *why,
+                 struct instant now);
+
+/* core_stream.c */
+void stream_init(struct core *core);
+void stream_release(struct core *core);
+void stream_resume(struct core *core, struct peer *p);
+void stream_updates(struct core *core, struct peer *p,
+                    struct frame_updates *f, struct instant now);
+void stream_acked(struct core *core, struct peer *p, const struct frame_ack *a,
+                  struct instant now);
+void stream_missed(struct peer *p, uint64_t upto);
+/* We have all of its stream up to seq, however it came. */
+void stream_cover(struct peer *p, uint64_t seq);
+struct frame_ack stream_ack(const struct peer *p);
+void stream_flush(struct core *core, struct instant now);
+void stream_tick(struct core *core, struct instant now);
+/* Nothing of ours may reach others that they did not have (forgetAfter). */
+void stream_forget(struct core *core);
+static inline bool peer_has_hole(const struct peer *p)
+{
+    return p->ahead.to != 0;
+}
+
+/* core_lease.c */
+void lease_time(struct core *core, struct instant now); /* first of all */
+void lease_admit(struct core *core, struct peer *p, struct instant now);
+void lease_give_up(struct core *core, struct peer *p, const char *why,
+                   struct instant now);
+void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
+                  struct instant now);
+void lease_send_pulse(struct core *core, struct peer *p, struct instant now);
+void lease_tick(struct core *core, struct instant now);
+static inline bool core_may_answer(struct core *core, struct instant now)
+{
+    return channel_may_answer(core->channel, now);
+}
+void lease_update(struct core *core, struct instant now);
+/* Have all places been heard of, or been waited for long enough? */
+bool lease_settled(const struct core *core, struct instant now);
+/* Our copies may lack what others acknowledged: compare before answering. */
+void lease_stale(struct core *core);
+/* Is that the case no longer? */
+void lease_check_complete(struct core *core, struct instant now);
+
+/* core_sync.c */
+void sync_release(struct core *core);
+void sync_drop_peer(struct core *core, struct peer *p, struct instant now);
+void sync_frame(struct core *core, struct peer *p, struct frame *f,
+                struct instant now);
+void sync_tick(struct core *core, struct instant now);
+/* Merges one update that came from p, and does what follows from it. */
+void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
+                int64_t mono, struct instant now);
+/* Every member has compared with us since then. */
+void sync_settle(struct core *core, struct instant now);
+
+#endif

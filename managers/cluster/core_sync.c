@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How members compare their copies. One way for everything: to take the state
+ * as a joiner, to fill a hole, to meet again after a partition, and to be sure
+ * every few seconds.
+ *
+ *     puller                       source
+ *     SUMS_ASK  ----------------->
+ *               <-----------------  SUMS   a number for each leaf; before them:
+ *                                          how far it is in everybody's stream
+ *     LEAF      ----------------->         my live entries of a leaf that differs
+ *               <-----------------  RECORDS  what you lack, what I want
+ *     GIVE      ----------------->         that
+ *
+ * At the end the puller has all that the source had when it summed up, so it
+ * is as far in everybody's stream as the source was then. */
+#include "config.h"
+
+#include "managers/cluster/core_impl.h"
+
+#include "session/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RECORDS_AT_ONCE 512
+
+/* ---- what came is merged ---- */
+
+static void give_back(struct core *core, struct peer *p, struct replica *r,
+                      const uint8_t *id, struct instant now)
+{
+    struct replica_item item;
+    struct frame_records f = {
+        .app = replica_app(r), .mono = now.mono, .count = 1};
+
+    if (!replica_take(r, id, &item))
+        return;
+    struct frame_update u = {
+        .kind = UPDATE_RECORD,
+        .app = f.app,
+        .owner = item.owner,
+        .access = item.access,
+        .bytes = item.record->bytes,
+        .len = item.record->len,
+    };
+    frame_records(&core->w, FRAME_GIVE, &f, &u);
+    core_post(core, p);
+    record_unref(&item.record);
+}
+
+static void ask_for(struct core *core, struct peer *p, uint32_t app,
+                    const uint8_t *id, uint64_t no)
+{
+    struct frame_ask f = {.no = no, .app = app, .id = id};
+
+    frame_ask(&core->w, &f);
+    core_post(core, p);
+}
+
+void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
+                int64_t mono, struct instant now)
+{
+    struct replica *r = core_replica(core, u->app);
+    uint8_t id[ID_SIZE];
+    int64_t newer;
+
+    if (!r)
+        return;
+    uint64_t owner = u->owner ? u->owner : p->node;
+    int64_t access = now.mono - (mono - u->access);
+    switch (replica_apply(r, u, access, owner, now, id, &newer)) {
+    case REPLICA_STRAY:
+        ask_for(core, p, u->app, id, 0);
+        break;
+    case REPLICA_NEWER:
+        if (core->pull.from == p)
+            core->pull.gave = true;
+        give_back(core, p, r, id, now);
+        break;
+    case REPLICA_BAD:
+        core->garbage++;
+        break;
+    case REPLICA_DONE:
+        break;
+    }
+}
+
+/* ---- the source ---- */
+
+static size_t fill_vector(const struct core *core,
+                          struct frame_applied vector[FRAME_MEMBERS_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < core->peer_count && count < FRAME_MEMBERS_MAX; i++)
+        vector[count++] = (struct frame_applied){
+            .node = core->peers[i]->node,
+            .seq = core->peers[i]->applied,
+        };
+    return count;
+}
+
+static void on_sums_ask(struct core *core, struct peer *p, uint64_t no,
+                        struct instant now)
+{
+    struct frame_applied vector[FRAME_MEMBERS_MAX];
+    uint64_t sums[FRAME_LEAVES];
+    uint8_t ended[FRAME_BITS] = {0};
+    struct frame_sums f = {
+        .no = no,
+        .last = core->replica_count == 0,
+        .answering = core_may_answer(core, now),
+        .seq = core->seq,
+        .ended = ended,
+        .vector_count = (uint32_t)fill_vector(core, vector),
+    };
+
+    memset(sums, 0, sizeof sums);
+    if (f.last)
+        frame_sums(&core->w, &f, sums, vector);
+    for (size_t i = 0; i < core->replica_count; i++) {
+        replica_sums(core->replicas[i], sums, ended);
+        f.app = replica_app(core->replicas[i]);
+        f.last = i + 1 == core->replica_count;
+        frame_sums(&core->w, &f, sums, vector);
+    }
+    core_post(core, p);
+}
+
+static size_t gather_items(const struct replica_item *items, size_t count,
+                           uint32_t app, struct frame_update *updates)
+{
+    size_t n = 0, size = 0;
+
+    while (n < count && n < RECORDS_AT_ONCE) {
+        updates[n] = (struct frame_update){
+            .kind = UPDATE_RECORD,
+            .app = app,
+            .owner = items[n].owner,
+            .access = items[n].access,
+            .bytes = items[n].record->bytes,
+            .len = items[n].record->len,
+        };
+        size += frame_update_size(&updates[n]);
+        if (n && size > FRAME_FULL)
+            break;
+        n++;
+    }
+    return n;
+}
+
+static void post_items(struct core *core, struct peer *p, enum frame_type type,
+                       struct frame_records *f,
+                       const struct replica_item *items, size_t count)
+{
+    struct frame_update updates[RECORDS_AT_ONCE];
+    size_t at = 0;
+
+    do {
+        f->count =
+            (uint32_t)gather_items(items + at, count - at, f->app, updates);
+        at += f->count;
+        f->more = at < count;
+        frame_records(&core->w, type, f, updates);
+        core_post(core, p);
+        f->want_count = 0;
+    } while (at < count);
+}
+
+static void on_leaf(struct core *core, struct peer *p, struct frame_leaf *f,
+                    struct instant now)
+{
+    struct replica *r = core_replica(core, f->app);
+    struct replica_diff diff = {0};
+    struct frame_records answer = {
+        .no = f->no, .app = f->app, .leaf = f->leaf, .mono = now.mono};
+
+    if (r)
+        replica_diff(r, f->leaf, f->entries, f->count, f->ended, &diff);
+    answer.wants = diff.wants;
+    answer.want_count = (uint32_t)diff.want_count;
+    post_items(core, p, FRAME_RECORDS, &answer, diff.items, diff.count);
+    replica_diff_release(&diff);
+}
+
+static void on_ask(struct core *core, struct peer *p, struct frame_ask *f,
+                   struct instant now)
+{
+    struct replica *r = core_replica(core, f->app);
+    struct replica_item item = {0};
+    struct frame_told told = {
+        .no = f->no,
+        .answering = core_may_answer(core, now),
+        .mono = now.mono,
+        .found = r && replica_take(r, f->id, &item),
+    };
+
+    if (told.found)
+        told.update = (struct frame_update){
+            .kind = UPDATE_RECORD,
+            .app = f->app,
+            .owner = item.owner,
+            .access = item.access,
+            .bytes = item.record->bytes,
+            .len = item.record->len,
+        };
+    frame_told(&core->w, &told);
+    core_post(core, p);
+    record_unref(&item.record);
+}
+
+/* ---- the puller ---- */
+
+static void pull_clear(struct core *core)
+{
+    struct pull *pull = &core->pull;
+
+    free(pull->vector);
+    free(pull->apps);
+    *pull = (struct pull){.no = pull->no};
+}
+
+static void ask_sums(struct core *core, struct instant now)
+{
+    core->pull.progress = now.mono;
+    frame_sums_ask(&core->w, core->pull.no);
+    core_post(core, core->pull.from);
+}
+
+static void pull_begin(struct core *core, struct peer *p, struct instant now)
+{
+    struct pull *pull = &core->pull;
+
+    pull_clear(core);
+    pull->from = p;
+    pull->no = ++core->last_no;
+    pull->begun = now.mono;
+    pull->stale_no = core->stale_no;
+    pull->want_ended = !core->complete;
+    pull->app_count = core->replica_count;
+    pull->apps = mem_zero((pull->app_count + 1) * sizeof *pull->apps);
+    for (size_t i = 0; i < pull->app_count; i++)
+        pull->apps[i].replica = core->replicas[i];
+    ask_sums(core, now);
+}
+
+static void ask_leaf(struct core *core, struct pull_leaf *leaf,
+                     struct instant now)
+{
+    struct pull *pull = &core->pull;
+    struct replica *r = pull->apps[leaf->app].replica;
+    uint8_t *entries = NULL;
+    struct frame_leaf f = {
+        .no = pull->no,
+        .app = replica_app(r),
+        .leaf = leaf->leaf,
+        .ended = pull->want_ended,
+    };
+
+    f.count = (uint32_t)replica_list(r, leaf->leaf, &entries);
+    f.entries = entries;
+    frame_leaf(&core->w, &f);
+    core_post(core, pull->from);
+    free(entries);
+    leaf->busy = true;
+    leaf->asked = now.mono;
+    leaf->tries++;
+}
+
+static bool bit(const uint8_t *bits, unsigned i)
+{
+    return bits[i / 8] & 1 << i % 8;
+}
+
+/* The next leaf that differs; false: none of those that are known. */
+static bool next_leaf(struct pull *pull, unsigned *app, unsigned *leaf)
+{
+    for (; pull->app_at < pull->app_count; pull->app_at++, pull->leaf_at = 0) {
+        const struct pull_app *a = &pull->apps[pull->app_at];
+        if (!a->come)
+            return false;
+        while (pull->leaf_at < FRAME_LEAVES) {
+            unsigned i = pull->leaf_at++;
+            if (!bit(a->todo, i))
+                continue;
+            *app = (unsigned)pull->app_at;
+            *leaf = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* As far as the source was in everybody's stream, so far are we. */
+static void take_vector(struct core *core)
+{
+    const struct pull *pull = &core->pull;
+
+    for (size_t i = 0; pull->all_apps && i < pull->vector_count; i++) {
+        struct peer *p = peer_of(core, pull->vector[i].node);
+        if (p)
+            stream_cover(p, pull->vector[i].seq);
+    }
+    stream_cover(pull->from, pull->seq);
+}
+
+static void pull_done(struct core *core, struct instant now)
+{
+    struct pull *pull = &core->pull;
+    struct peer *p = pull->from;
+
+    take_vector(core);
+    p->pulled_for = pull->stale_no;
+    p->pulled_answering = pull->answering;
+    if (!pull->gave)
+        p->compared = pull->begun;
+    p->unequal = 0;
+    p->next_compare = now.mono + core->options.compare_ms;
+    core->compared++;
+    pull_clear(core);
+}
+
+static void pull_abort(struct core *core, struct instant now)
+{
+    if (core->pull.from)
+        core->pull.from->next_compare = now.mono + core->options.redial_ms;
+    pull_clear(core);
+}
+
+static void pull_go_on(struct core *core, struct instant now)
+{
+    struct pull *pull = &core->pull;
+    bool busy = false;
+    unsigned app, leaf;
+
+    for (size_t i = 0; i < PULL_WINDOW; i++) {
+        struct pull_leaf *slot = &pull->leaves[i];
+        if (!slot->busy && next_leaf(pull, &app, &leaf)) {
+            *slot = (struct pull_leaf){.app = app, .leaf = leaf};
+            core->repaired++;
+            ask_leaf(core, slot, now);
+        }
+        busy |= slot->busy;
+    }
+    if (!busy && pull->summed)
+        pull_done(core, now);
+}
+
+static void find_differences(struct pull_app *a, const struct frame_sums *f,
+                             bool want_ended)
+{
+    uint64_t mine[FRAME_LEAVES];
+    uint8_t ended[FRAME_BITS];
+    uint32_t at = 0;
+
+    replica_sums(a->replica, mine, ended);
+    for (unsigned i = 0; i < FRAME_LEAVES; i++) {
+        uint64_t theirs = 0;
+        if (bit(f->some, i)) {
+            memcpy(&theirs, f->sums + 8 * (size_t)at++, sizeof theirs);
+            theirs = le64toh(theirs);
+        }
+        if (theirs != mine[i] || (want_ended && bit(f->ended, i)))
+            a->todo[i / 8] |= (uint8_t)(1 << i % 8);
+    }
+}
+
+static void keep_vector(struct pull *pull, struct frame_sums *f)
+{
+    struct frame_applied applied;
+
+    pull->seq = f->seq;
+    pull->answering = f->answering;
+    pull->vector = mem_zero((f->vector_count + 1) * sizeof *pull->vector);
+    while (frame_next_applied(f, &applied))
+        pull->vector[pull->vector_count++] = applied;
+}
+
+static void on_sums(struct core *core, struct peer *p, struct frame_sums *f,
+                    struct instant now)
+{
+    struct pull *pull = &core->pull;
+
+    if (pull->from != p || pull->no != f->no || pull->summed)
+        return;
+    pull->progress = now.mono;
+    if (!pull->vector)
+        keep_vector(pull, f);
+    for (size_t i = 0; i < pull->app_count; i++) {
+        struct pull_app *a = &pull->apps[i];
+        if (a->come || replica_app(a->replica) != f->app)
+            continue;
+        a->come = true;
+        find_differences(a, f, pull->want_ended);
+    }
+    if (f->last) {
+        pull->summed = pull->all_apps = true;
+        for (size_t i = 0; i < pull->app_count; i++) {
+            pull->all_apps &= pull->apps[i].come;
+            pull->apps[i].come = true;
+        }
+    }
+    pull_go_on(core, now);
+}
+
+static void give_wanted(struct core *core, struct peer *p, struct replica *r,
+                        const struct frame_records *f, struct instant now)
+{
+    struct replica_item *items = mem_zero((f->want_count + 1) * sizeof *items);
+    struct frame_records give = {
+        .app = f->app, .leaf = f->leaf, .mono = now.mono};
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < f->want_count; i++)
+        if (replica_take(r, f->wants + (size_t)i * ID_SIZE, &items[count]))
+            count++;
+    if (count) {
+        core->pull.gave = true;
+        post_items(core, p, FRAME_GIVE, &give, items, count);
+    }
+    while (count)
+        record_unref(&items[--count].record);
+    free(items);
+}
+
+static void apply_all(struct core *core, struct peer *p,
+                      struct frame_records *f, struct instant now)
+{
+    struct frame_update u;
+
+    while (frame_next_update(&f->rest, &f->count, f->mono, &u))
+        sync_apply(core, p, &u, f->mono, now);
+}
+
+static struct pull_leaf *slot_of(struct pull *pull,
+                                 const struct frame_records *f)
+{
+    for (size_t i = 0; i < PULL_WINDOW; i++) {
+        struct pull_leaf *slot = &pull->leaves[i];
+        if (slot->busy && slot->leaf == f->leaf &&
+            replica_app(pull->apps[slot->app].replica) == f->app)
+            return slot;
+    }
+    return NULL;
+}
+
+static void on_records(struct core *core, struct peer *p,
+                       struct frame_records *f, struct instant now)
+{
+    struct pull *pull = &core->pull;
+    struct replica *r = core_replica(core, f->app);
+    bool more = f->more;
+
+    if (pull->from != p || pull->no != f->no || !r)
+        return;
+    pull->progress = now.mono;
+    give_wanted(core, p, r, f, now);
+    apply_all(core, p, f, now);
+    struct pull_leaf *slot = slot_of(pull, f);
+    if (slot && more)
+        slot->asked = now.mono;
+    else if (slot)
+        slot->busy = false;
+    pull_go_on(core, now);
+}
+
+/* Asks again what was not answered; too often: another time, another member. */
+static void pull_tick(struct core *core, struct instant now)
+{
+    struct pull *pull = &core->pull;
+
+    if (!pull->summed && now.mono - pull->progress >= PULL_RETRY_MS) {
+        if (++pull->tries == PULL_TRIES) {
+            pull_abort(core, now);
+            return;
+        }
+        ask_sums(core, now);
+    }
+    for (size_t i = 0; i < PULL_WINDOW; i++) {
+        struct pull_leaf *slot = &pull->leaves[i];
+        if (!slot->busy || now.mono - slot->asked < PULL_RETRY_MS)
+            continue;
+        if (slot->tries == PULL_TRIES) {
+            pull_abort(core, now);
+            return;
+        }
+        ask_leaf(core, slot, now);
+    }
+}
+
+/* ---- whom to compare with ---- */
+
+static int need_of(const struct core *core, const struct peer *p,
+                   struct instant now)
+{
+    if (!peer_linked(p) || !p->pulsed || p->next_compare > now.mono)
+        return 0;
+    if (!core->complete) {
+        if (p->pulled_for == core->stale_no)
+            return 0;
+        return p->answering ? 5 : 4;
+    }
+    if (peer_has_hole(p))
+        return 3;
+    if (p->unequal >= 2)
+        return 2;
+    return p->compared == NEVER ||
+           now.mono - p->compared >= core->options.compare_ms;
+}
+
+static void choose(struct core *core, struct instant now)
+{
+    struct peer *best = NULL;
+    int most = 0;
+
+    if (core->pull.from || (!core->complete && !lease_settled(core, now)))
+        return;
+    for (size_t i = 0; i < core->peer_count; i++) {
+        int need = need_of(core, core->peers[i], now);
+        if (need > most) {
+            most = need;
+            best = core->peers[i];
+        }
+    }
+    if (best)
+        pull_begin(core, best, now);
+}
+
+void sync_settle(struct core *core, struct instant now)
+{
+    int64_t since = now.mono;
+
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        bool remembered = p->heard == NEVER ||
+                          now.mono - p->heard < core->options.forget_ms;
+        if (!p->departed && remembered && p->compared < since)
+            since = p->compared;
+    }
+    for (size_t i = 0; i < core->replica_count; i++)
+        replica_settled(core->replicas[i], since);
+}
+
+/* ---- questions about one session ---- */
+
+static void ask_answer(struct core *core, struct channel_ask **at, enum rc rc)
+{
+    struct channel_ask *ask = *at;
+
+    (void)core;
+    *at = ask->next;
+    ask->rc = rc;
+    ask->done(ask);
+}
+
+void core_ask(struct core *core, struct channel_ask *ask, const char *member,
+              size_t member_len, struct instant now)
+{
+    lease_time(core, now);
+    for (size_t i = 0; i < core->peer_count; i++) {
+        struct peer *p = core->peers[i];
+        if (!peer_linked(p) || strlen(p->name) != member_len ||
+            memcmp(p->name, member, member_len) != 0)
+            continue;
+        ask->no = ++core->last_no;
+        ask->node = p->node;
+        ask->deadline = now.mono + ASK_MS;
+        ask->next = core->asks;
+        core->asks = ask;
+        ask_for(core, p, ask->app, ask->id, ask->no);
+        return;
+    }
+    ask->rc = RC_UNAVAILABLE;
+    ask->done(ask);
+}
+
+static void on_told(struct core *core, struct peer *p, struct frame_told *f,
+                    struct instant now)
+{
+    struct channel_ask **at = &core->asks;
+
+    if (f->found)
+        sync_apply(core, p, &f->update, f->mono, now);
+    while (*at && ((*at)->no != f->no || (*at)->node != p->node))
+        at = &(*at)->next;
+    if (*at)
+        ask_answer(core, at,
+                   f->found       ? RC_OK
+                   : f->answering ? RC_ABSENT
+                                  : RC_UNAVAILABLE);
+}
+
+/* Of a member, or (0) of any whose time is over. */
+static void drop_asks(struct core *core, uint64_t node, struct instant now)
+{
+    struct channel_ask **at = &core->asks;
+
+    while (*at)
+        if (node ? (*at)->node == node : (*at)->deadline <= now.mono)
+            ask_answer(core, at, RC_UNAVAILABLE);
+        else
+            at = &(*at)->next;
+}
+
+/* ---- */
+
+void sync_drop_peer(struct core *core, struct peer *p, struct instant now)
+{
+    if (!p)
+        return;
+    drop_asks(core, p->node, now);
+    if (core->pull.from == p)
+        pull_abort(core, now);
+}
+
+void sync_release(struct core *core)
+{
+    while (core->asks)
+        ask_answer(core, &core->asks, RC_UNAVAILABLE);
+    pull_clear(core);
+}
+
+void sync_frame(struct core *core, struct peer *p, struct frame *f,
+                struct instant now)
+{
+    switch (f->type) {
+    case FRAME_SUMS_ASK:
+        on_sums_ask(core, p, f->sums_ask.no, now);
+        break;
+    case FRAME_SUMS:
+        on_sums(core, p, &f->sums, now);
+        break;
+    case FRAME_LEAF:
+        on_leaf(core, p, &f->leaf, now);
+        break;
+    case FRAME_RECORDS:
+        on_records(core, p, &f->records, now);
+        break;
+    case FRAME_GIVE:
+        apply_all(core, p, &f->records, now);
+        break;
+    case FRAME_ASK:
+        on_ask(core, p, &f->ask, now);
+        break;
+    case FRAME_TOLD:
+        on_told(core, p, &f->told, now);
+        break;
+    default: /* a hello twice, and what core.c has taken */
+        break;
+    }
+}
+
+void sync_tick(struct core *core, struct instant now)
+{
+    if (core->pull.from)
+        pull_tick(core, now);
+    choose(core, now);
+    drop_asks(core, 0, now);
+    sync_settle(core, now);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * replica.h: one application's copies on one member, as the cluster sees them.
+ *
+ * What    The manager's table, and beside it what comparing needs: for each of
+ *         the 4,096 leaves of the ids (table_leaf) a 64-bit sum over its live
+ *         entries, hash(id, record's bytes), and a count of its tombstones.
+ *         Both are kept up to date at each change (replica_recount), so that
+ *         telling whether two members hold the same costs no scan.
+ *         Tombstones and idle sessions take no part in sums: members forget
+ *         them at different moments. (A live copy here and a tombstone there
+ *         differ all the same, since the live one counts.)
+ * Access  When a session was last used, and by whom, travels with each record
+ *         and takes no part in the sums either.
+ * Strays  A delta of a session that is not here is put aside for 30 s, merged
+ *         when the session comes, and dropped when it does not: a commit never
+ *         creates.
+ * Settled A tombstone is forgotten (replica_may_forget) when endedKeep has
+ *         passed and every member that could still speak of the session alive
+ *         has compared its copies with ours since we learnt of the end
+ *         (replica_settled).
+ * Entry   The manager's ops say entry_extra = sizeof(struct replica_entry);
+ *         it begins the extra bytes of each entry.
+ * Threads replica_recount, replica_entry: any thread, under the entry's stripe
+ *         lock. The rest: the channel's thread. */
+#ifndef MARGAY_MANAGERS_CLUSTER_REPLICA_H
+#define MARGAY_MANAGERS_CLUSTER_REPLICA_H
+
+#include "managers/cluster/channel.h"
+#include "session/manager_impl.h"
+
+struct replica_entry {
+    uint64_t hash;   /* what it adds to its leaf's sum; 0: nothing */
+    uint64_t owner;  /* node that had the last access */
+    int64_t told;    /* mono: others know of accesses up to here */
+    int64_t learnt;  /* mono: when its end came to be known */
+    bool counted;    /* among the tombstones of its leaf */
+};
+
+static inline struct replica_entry *replica_entry(struct entry *e)
+{
+    return (struct replica_entry *)e->extra;
+}
+
+/* m: borrowed, its table exists. */
+struct replica *replica_new(struct manager *m, struct channel *channel);
+void replica_free(struct replica **r);
+
+/* FNV-1a of the application's name ("/login"), never 0: names it in frames. */
+uint32_t replica_app(const struct replica *r);
+struct manager *replica_manager(const struct replica *r);
+
+/* To be called after every change of the entry, its stripe locked. */
+void replica_recount(struct replica *r, struct entry *e);
+/* Before the entry is removed, its stripe locked; it counts no more. */
+void replica_uncount(struct replica *r, struct entry *e);
+/* May this tombstone (or idle session) be removed? Stripe locked. */
+bool replica_may_forget(struct replica *r, struct entry *e, struct instant now);
+/* Every member has compared since that moment (mono). */
+void replica_settled(struct replica *r, int64_t mono);
+void replica_set_keep(struct replica *r, int64_t ended_keep_ms);
+
+/* ---- what others say ---- */
+
+enum replica_rc {
+    REPLICA_DONE,
+    REPLICA_STRAY, /* put aside: ask the sender for the session */
+    REPLICA_NEWER, /* an idle end that a later access of ours beats: the others
+                      are to hear of it (a touch with that access) */
+    REPLICA_BAD    /* no record, or none of ours: count it */
+};
+/* Merges what came. access: the last one, on this member's clock; it moves
+ * only forward. id and newer_access are filled unless BAD. */
+enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
+                              int64_t access, uint64_t owner,
+                              struct instant now, uint8_t id[ID_SIZE],
+                              int64_t *newer_access);
+/* Strays whose time is over. Once a second. */
+void replica_tick(struct replica *r, struct instant now);
+
+/* ---- comparing ---- */
+
+uint64_t replica_root(const struct replica *r); /* the sum of all leaves */
+void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],
+                  uint8_t ended[FRAME_BITS]);
+/* The live entries of a leaf as frame_leaf wants them, sorted by id; malloc'ed.
+ * Returns how many. */
+size_t replica_list(struct replica *r, unsigned leaf, uint8_t **entries);
+
+/* One record on its way to another member; a reference. */
+struct replica_item {
+    struct record *record;
+    int64_t access; /* mono here */
+    uint64_t owner;
+};
+struct replica_diff {
+    struct replica_item *items; /* what the other lacks, or has otherwise */
+    size_t count;
+    uint8_t *wants; /* ids that we lack, or have otherwise */
+    size_t want_count;
+};
+/* What the other, whose live entries of the leaf these are, and we do not have
+ * in common. ended: it wants our tombstones as well (those of sessions that it
+ * has alive it gets anyway). Release with replica_diff_release. */
+void replica_diff(struct replica *r, unsigned leaf, const uint8_t *entries,
+                  uint32_t count, bool ended, struct replica_diff *out);
+void replica_diff_release(struct replica_diff *diff);
+/* One record; false: not here. Takes a reference. */
+bool replica_take(struct replica *r, const uint8_t id[ID_SIZE],
+                  struct replica_item *out);
+
+/* Ends all sessions with that reason, here only: this member was away for too
+ * long (forgetAfter). Returns how many. */
+size_t replica_drop_all(struct replica *r, enum reason reason,
+                        struct instant now);
+
+#endif
