@@ -76,6 +76,7 @@ static enum rc check_connector(struct reader *r, const struct xml_element *e,
 static const struct element_rule connector_rules[] = {
     {.name = "SSLHostConfig", .later = "let a balancer speak HTTPS"},
     {.name = "UpgradeProtocol", .ignored = "HTTP/1.1 is spoken"},
+    {.name = "Listener", .read = reader_listener},
     {.name = NULL},
 };
 

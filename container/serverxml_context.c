@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define IGNORED(attribute, why)                                                \
     {                                                                          \
@@ -221,16 +220,18 @@ static const struct element_rule context_rules[] = {
     {.name = "Valve", .read = read_context_valve},
     {.name = "Parameter", .read = read_context_parameter},
     {.name = "Realm", .read = read_context_realm},
-    {.name = "Listener", .ignored = READER_OWN_LISTENER},
+    {.name = "Listener", .read = reader_listener},
     {.name = "Cluster", .later = READER_CLUSTER_LATER},
-    {.name = "EJB", .ignored = NAMING},
+    {.name = "Ejb", .ignored = NAMING},
     {.name = "Environment", .ignored = NAMING},
     {.name = "JarScanner", .ignored = IN_JAVA},
     {.name = "Loader", .ignored = IN_JAVA},
+    {.name = "LocalEjb", .ignored = NAMING},
     {.name = "Resource", .ignored = NAMING},
     {.name = "ResourceEnvRef", .ignored = NAMING},
     {.name = "ResourceLink", .ignored = NAMING},
     {.name = "Resources", .ignored = IN_JAVA},
+    {.name = "ServiceRef", .ignored = NAMING},
     {.name = "Transaction", .ignored = NAMING},
     {.name = "WatchedResource",
      .ignored = "applications are loaded at the "
@@ -306,9 +307,8 @@ static enum rc context_add(struct reader *r, struct context_config *c)
 {
     struct server_config *config = r->config;
     char what[512];
-    struct stat st;
 
-    if (stat(c->doc_base, &st) != 0 || !S_ISDIR(st.st_mode)) {
+    if (!reader_is_folder(c->doc_base)) {
         snprintf(what, sizeof what,
                  "docBase %.300s is no folder: name the application's "
                  "(unpack a .war)",

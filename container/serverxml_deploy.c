@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 char *reader_context_path(struct reader *r, const char *folder_name)
 {
@@ -31,12 +30,6 @@ char *reader_context_path(struct reader *r, const char *folder_name)
 static int is_visible(const struct dirent *entry)
 {
     return entry->d_name[0] != '.';
-}
-
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 /* META-INF/context.xml, or NULL in *root. */
@@ -70,12 +63,13 @@ static enum rc deploy(struct reader *r, const char *name)
     size_t len = strlen(name);
     enum rc rc;
 
-    if (len > 4 && strcmp(name + len - 4, ".war") == 0 && !is_folder(folder)) {
+    if (len > 4 && strcmp(name + len - 4, ".war") == 0 &&
+        !reader_is_folder(folder)) {
         notes_warn(&r->config->notes, NULL,
                    "%s is not deployed: unpack it into a folder", folder);
         return RC_OK;
     }
-    if (!is_folder(folder) ||
+    if (!reader_is_folder(folder) ||
         server_config_context(r->config, reader_context_path(r, name)))
         return RC_OK;
     rc = read_context_xml(r, folder, &root);

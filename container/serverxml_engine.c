@@ -4,7 +4,6 @@
 #include "container/serverxml_reader.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #define IGNORED(attribute, why)                                                \
     {                                                                          \
@@ -84,6 +83,8 @@ enum rc reader_listener(struct reader *r, const struct xml_element *e,
 {
     static const char *const java[] = {
         "AprLifecycleListener",
+        "ContextNamingInfoListener",
+        "FrameworkListener",
         "GlobalResourcesLifecycleListener",
         "HeartbeatListener",
         "JniLifecycleListener",
@@ -103,7 +104,8 @@ enum rc reader_listener(struct reader *r, const struct xml_element *e,
     for (size_t i = 0; i < sizeof java / sizeof java[0]; i++) {
         if (strcmp(java[i], name) != 0)
             continue;
-        reader_ignored(r, e, name, READER_OWN_LISTENER);
+        reader_ignored(r, e, name,
+                       "its work is done without it, or needs Java");
         return RC_OK;
     }
     return reader_error(r, e, RC_INVALID,
@@ -112,7 +114,18 @@ enum rc reader_listener(struct reader *r, const struct xml_element *e,
                         name);
 }
 
-/* ---- Host ---- */
+/* ---- what Engine and Host may both hold ---- */
+
+/* clang-format off */
+#define ENGINE_AND_HOST                                                        \
+    {.name = "Manager", .read = reader_manager},                               \
+    {.name = "CookieProcessor", .read = reader_cookie_processor},              \
+    {.name = "Parameter", .read = reader_parameter},                           \
+    {.name = "Valve", .read = read_level_valve},                               \
+    {.name = "Realm", .read = read_realm},                                     \
+    {.name = "Listener", .read = reader_listener},                             \
+    {.name = "Cluster", .later = READER_CLUSTER_LATER}
+/* clang-format on */
 
 static enum rc read_level_valve(struct reader *r, const struct xml_element *e,
                                 void *parent)
@@ -127,6 +140,8 @@ static enum rc pass_over(struct reader *r, const struct xml_element *e,
     (void)r, (void)e, (void)parent;
     return RC_OK;
 }
+
+/* ---- Host ---- */
 
 struct host_options {
     char *name, *app_base;
@@ -166,21 +181,9 @@ static const struct option host_table[] = {
 static const struct element_rule host_rules[] = {
     {.name = "Context", .read = pass_over},
     {.name = "Alias", .ignored = ""},
-    {.name = "Manager", .read = reader_manager},
-    {.name = "CookieProcessor", .read = reader_cookie_processor},
-    {.name = "Parameter", .read = reader_parameter},
-    {.name = "Valve", .read = read_level_valve},
-    {.name = "Realm", .read = read_realm},
-    {.name = "Listener", .read = reader_listener},
-    {.name = "Cluster", .later = READER_CLUSTER_LATER},
+    ENGINE_AND_HOST,
     {.name = NULL},
 };
-
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
 
 static enum rc find_app_base(struct reader *r, const struct xml_element *e,
                              const char *app_base)
@@ -188,7 +191,7 @@ static enum rc find_app_base(struct reader *r, const struct xml_element *e,
     struct server_config *config = r->config;
 
     config->app_base = reader_path(r, config->folder, app_base);
-    if (is_folder(config->app_base))
+    if (reader_is_folder(config->app_base))
         return RC_OK;
     if (app_base[0] == '/' || !r->input->webapps)
         return reader_error(r, e, RC_INVALID,
@@ -259,13 +262,7 @@ static const struct option engine_table[] = {
 
 static const struct element_rule engine_rules[] = {
     {.name = "Host", .read = pass_over},
-    {.name = "Manager", .read = reader_manager},
-    {.name = "CookieProcessor", .read = reader_cookie_processor},
-    {.name = "Parameter", .read = reader_parameter},
-    {.name = "Valve", .read = read_level_valve},
-    {.name = "Realm", .read = read_realm},
-    {.name = "Listener", .read = reader_listener},
-    {.name = "Cluster", .later = READER_CLUSTER_LATER},
+    ENGINE_AND_HOST,
     {.name = NULL},
 };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* One piece of memory, and what stands in it. */
 struct config_memory {
@@ -234,4 +235,10 @@ char *reader_path(struct reader *r, const char *folder, const char *path)
     joined = reader_alloc(r, size);
     snprintf(joined, size, "%s/%s", folder, path);
     return joined;
+}
+
+bool reader_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }

@@ -72,6 +72,7 @@ const char *reader_class(const struct xml_element *e, const char *otherwise);
 const char *reader_get(const struct xml_element *e, const char *name);
 /* Absolute paths stay; others are put behind the folder. */
 char *reader_path(struct reader *r, const char *folder, const char *path);
+bool reader_is_folder(const char *path);
 
 /* serverxml_engine.c: */
 enum rc reader_engine(struct reader *r, const struct xml_element *e,
@@ -104,6 +105,5 @@ char *reader_context_path(struct reader *r, const char *folder_name);
 #define READER_CLUSTER_LATER                                                   \
     "use <Manager className=\"PersistentManager\"> with a "                    \
     "<Store className=\"SQLiteStore\"> in it"
-#define READER_OWN_LISTENER "its work is done without it, or needs Java"
 
 #endif

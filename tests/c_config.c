@@ -293,11 +293,12 @@ static void what_needs_java_warns_once(void)
             &site,
             SERVER("", "",
                    "<Valve className='ErrorReportValve' showReport='false'/>\n"
-                   "<Manager secureRandomAlgorithm='SHA1PRNG'>\n"
+                   "<Manager secureRandomAlgorithm='SHA1PRNG' "
+                   "sessionAttributeValueClassNameFilter='java\\..*'>\n"
                    "<SessionIdGenerator sessionIdLength='16'/></Manager>\n"
                    "<Realm className='JNDIRealm' connectionURL='ldap://x'/>")),
         RC_OK);
-    CHECK_INT(site.warning_count, 3);
+    CHECK_INT(site.warning_count, 4);
     CU_ASSERT(scratch_warned(&site,
                              "server.xml:5: ErrorReportValve is ignored: "
                              "error pages are made without it"));
@@ -409,6 +410,39 @@ static void what_is_wrong(void)
     CU_ASSERT(strncmp(scratch_error(&site), "server.xml:", 11) == 0);
 }
 
+#define PLACE ": remove it, or correct its name"
+
+static void everything_has_its_place(void)
+{
+    static const struct bad all[] = {
+        {"<Server>\n<Valve className='AccessLogValve'/></Server>",
+         "server.xml:2: unknown element <Valve> in <Server>" PLACE},
+        {"<Server><Service>\n<Manager/></Service></Server>",
+         "server.xml:2: unknown element <Manager> in <Service>" PLACE},
+        {SERVER("", "<Context path='/x'/>", ""),
+         "server.xml:3: unknown element <Context> in <Engine>" PLACE},
+        {SERVER("", "<Connector port='1'/>", ""),
+         "server.xml:3: unknown element <Connector> in <Engine>" PLACE},
+        {SERVER("", "", "<Host name='b'/>"),
+         "server.xml:5: unknown element <Host> in <Host>" PLACE},
+        {SERVER("", "", "<Store className='SQLiteStore'/>"),
+         "server.xml:5: unknown element <Store> in <Host>" PLACE},
+        {SERVER("", "", "<Manager>\n<Valve/></Manager>"),
+         "server.xml:6: unknown element <Valve> in <Manager>" PLACE},
+        {SERVER("", "", "<Context path='/x'>\n<Context/></Context>"),
+         "server.xml:6: unknown element <Context> in <Context>" PLACE},
+        {SERVER("", "",
+                "<Context path='/x'>\n<Listener className='com.example.Mine'/>"
+                "</Context>"),
+         "server.xml:6: unknown <Listener className=\"com.example.Mine\">: "
+         "remove it; an application's own stand in its web.xml"},
+        {SERVER("", "", "<Context path='/x'>\n<Realm/></Context>"),
+         "server.xml:6: a <Realm> of one application is not offered: put it "
+         "into <Engine>"},
+    };
+    CHECK_BAD(all);
+}
+
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
@@ -491,6 +525,7 @@ UNIT_MAIN_AROUND("config", before, after, CASE(the_least),
                  CASE(folders_are_applications), CASE(cookies_and_realm),
                  CASE(an_app_base_of_nobody), CASE(unknown_attributes_warn),
                  CASE(what_needs_java_warns_once), CASE(what_is_wrong),
+                 CASE(everything_has_its_place),
                  CASE(what_comes_later_is_one_error),
                  CASE(properties_that_come_later),
                  CASE(files_that_are_not_there))
