@@ -71,9 +71,9 @@ struct servlet {
      * http_request_servlet_state gives it back. false: the application does
      * not start (say why with servlet_log). NULL: nothing to do. */
     servlet_init_fn *init;
-    servlet_service_fn *service;  /* required */
-    servlet_destroy_fn *destroy;  /* once, after the last request; may be NULL */
-    int abi;                      /* MARGAY_SERVLET_ABI, or 0 */
+    servlet_service_fn *service; /* required */
+    servlet_destroy_fn *destroy; /* once, after the last request; may be NULL */
+    int abi;                     /* MARGAY_SERVLET_ABI, or 0 */
 };
 
 /* Called in the thread of the request that caused it (in order of web.xml;
@@ -116,10 +116,10 @@ const char *servlet_context_manager(const struct servlet_context *context);
 /* Something of the application's own, for its servlets and listeners. */
 void servlet_context_set_state(struct servlet_context *context, void *state);
 void *servlet_context_state(const struct servlet_context *context);
-/* A line of the log, at INFO; a format that begins with "warning: " or "error: "
- * says another level and goes without these words. */
-void servlet_log(const struct servlet_context *context, const char *format,
-                 ...) __attribute__((format(printf, 2, 3)));
+/* A line of the log, at INFO; a format that begins with "warning: " or with
+ * "error: " says another level and goes without these words. */
+void servlet_log(const struct servlet_context *context, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 const char *servlet_config_name(const struct servlet_config *config);
 const char *servlet_config_param(const struct servlet_config *config,
@@ -139,7 +139,8 @@ const char *http_request_method(const struct http_request *request);
 const char *http_request_uri(const struct http_request *request); /* raw */
 const char *http_request_context_path(const struct http_request *request);
 const char *http_request_servlet_path(const struct http_request *request);
-const char *http_request_path_info(const struct http_request *request); /* NULL */
+/* or NULL */
+const char *http_request_path_info(const struct http_request *request);
 const char *http_request_query(const struct http_request *request); /* NULL */
 /* Name in any case; the first one; NULL. */
 const char *http_request_header(const struct http_request *request,
@@ -207,8 +208,12 @@ bool http_session_is_valid(const struct http_session *session);
 void http_session_flush(struct http_session *session);
 
 enum http_session_type {
-    HTTP_SESSION_NONE, HTTP_SESSION_STRING, HTTP_SESSION_BYTES,
-    HTTP_SESSION_INT, HTTP_SESSION_DOUBLE, HTTP_SESSION_BOOL,
+    HTTP_SESSION_NONE,
+    HTTP_SESSION_STRING,
+    HTTP_SESSION_BYTES,
+    HTTP_SESSION_INT,
+    HTTP_SESSION_DOUBLE,
+    HTTP_SESSION_BOOL,
     HTTP_SESSION_COUNTER
 };
 struct http_session_value {
@@ -247,8 +252,7 @@ enum http_result http_session_remove(struct http_session *session,
                                      const char *name);
 /* Calls each(user, name) per attribute in the order of the names. */
 void http_session_names(const struct http_session *session,
-                        void (*each)(void *user, const char *name),
-                        void *user);
+                        void (*each)(void *user, const char *name), void *user);
 /* In attribute_replaced and attribute_removed: the value before. */
 struct http_session_value http_session_event_old(
     const struct http_session *session);
