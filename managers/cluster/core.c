@@ -173,7 +173,7 @@ void core_leave(struct core *core, struct replica *replica)
 
 /* ---- links ---- */
 
-static struct link *link_of(struct core *core, int number)
+static struct core_link *link_of(struct core *core, int number)
 {
     if (number < 0 || (size_t)number >= core->link_count ||
         !core->links[number].up)
@@ -227,7 +227,7 @@ static int64_t apart_from(const struct peer *p, struct instant now)
 static void send_hello(struct core *core, int number, uint64_t to,
                        struct instant now)
 {
-    struct link *l = &core->links[number];
+    struct core_link *l = &core->links[number];
     struct frame_hello f = {
         .node = core->options.node,
         .to = to,
@@ -255,7 +255,7 @@ void core_link_up(struct core *core, int number, int place, struct instant now)
                (count - core->link_count) * sizeof *core->links);
         core->link_count = count;
     }
-    core->links[number] = (struct link){.up = true, .place = place};
+    core->links[number] = (struct core_link){.up = true, .place = place};
     if (place >= 0) {
         struct place *at = &core->places[place];
         at->dialling = false;
@@ -277,7 +277,7 @@ static void unlink_peer(struct core *core, struct peer *p, struct instant now)
 
 static void link_close(struct core *core, int number, struct instant now)
 {
-    struct link *l = link_of(core, number);
+    struct core_link *l = link_of(core, number);
 
     if (!l)
         return;
@@ -291,7 +291,7 @@ static void link_close(struct core *core, int number, struct instant now)
 
 void core_link_down(struct core *core, int number, struct instant now)
 {
-    struct link *l = link_of(core, number);
+    struct core_link *l = link_of(core, number);
 
     lease_time(core, now);
     if (!l)
@@ -402,9 +402,9 @@ static void meet_again(struct core *core, const struct peer *p,
 /* Of two links between the same two members the one stays that the smaller
  * node dialled; an older one of the same kind is dead. */
 static bool keep_new_link(const struct core *core, const struct peer *p,
-                          const struct link *fresh, struct instant now)
+                          const struct core_link *fresh, struct instant now)
 {
-    const struct link *old = &core->links[p->link];
+    const struct core_link *old = &core->links[p->link];
     bool we_dial = core->options.node < p->node;
 
     if ((old->place >= 0) == (fresh->place >= 0))
@@ -417,7 +417,7 @@ static bool keep_new_link(const struct core *core, const struct peer *p,
 static void link_peer(struct core *core, struct peer *p, int number,
                       struct instant now)
 {
-    struct link *l = &core->links[number];
+    struct core_link *l = &core->links[number];
     int place = l->place >= 0 ? l->place : core_place(core, p->address, false);
 
     if (peer_linked(p))
@@ -442,7 +442,7 @@ static void on_hello(struct core *core, int number, struct frame_hello *f,
 {
     char cluster[FRAME_NAME_MAX + 1], name[FRAME_NAME_MAX + 1];
     char address[FRAME_NAME_MAX + 1];
-    struct link *l = &core->links[number];
+    struct core_link *l = &core->links[number];
     struct peer *p;
 
     if (!copy_text(cluster, &f->cluster) || !copy_text(name, &f->name) ||
@@ -512,7 +512,7 @@ static void on_frame(struct core *core, struct peer *p, struct frame *f,
 static void on_refused(struct core *core, int number, struct frame *f,
                        struct instant now)
 {
-    const struct link *l = &core->links[number];
+    const struct core_link *l = &core->links[number];
     const char *where = l->place >= 0 ? core->places[l->place].address : "?";
 
     core_say(core, LOG_ERROR, "%s refuses this member: %.*s", where,
@@ -531,7 +531,7 @@ static void garbage(struct core *core, int number, struct instant now,
 void core_received(struct core *core, int number, const uint8_t *body,
                    size_t len, struct instant now)
 {
-    struct link *l = link_of(core, number);
+    struct core_link *l = link_of(core, number);
     struct frame f;
     struct err err = {""};
 

@@ -85,7 +85,7 @@ struct peer {
     unsigned unequal; /* quiet pulses in a row whose sums were not ours */
 };
 
-struct link {
+struct core_link {
     bool up;
     int place; /* -1: they connected to us */
     struct peer *peer; /* NULL before its hello */
@@ -147,7 +147,7 @@ struct core {
 
     struct place *places;
     size_t place_count;
-    struct link *links; /* by number */
+    struct core_link *links; /* by number */
     size_t link_count;
     struct peer **peers;
     size_t peer_count;
