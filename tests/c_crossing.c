@@ -248,6 +248,21 @@ static void p12_a_use_that_nobody_was_told_of_counts(struct world *w)
         CHECK_INT(world_stats(w, i).ended[REASON_IDLE], 0);
 }
 
+/* Its time seemed over; before the end was written, somebody used it. */
+static void p12_a_use_before_the_end_is_written_counts(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    for (unsigned i = 0; i < w->count; i++) {
+        world_pass(w, 90000);
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+        manager_end_due(w->m[i], id, REASON_IDLE, w->now);
+        CU_ASSERT(world_settle(w));
+        CHECK_INT(world_look(w, i, id, NULL), RC_OK);
+        CHECK_INT(world_stats(w, i).ended[REASON_IDLE], 0);
+    }
+}
+
 static bool no_session_is_left(struct world *w, unsigned i)
 {
     int64_t end = instant_read().mono + 20000;
@@ -307,6 +322,7 @@ static void p12_a_later_use_brings_it_back(struct world *w)
     S(p10_what_comes_between_goes_along, NULL)                                 \
     S(p10_what_began_before_goes_along, NULL)                                  \
     S(p12_a_use_that_nobody_was_told_of_counts, idle)                          \
+    S(p12_a_use_before_the_end_is_written_counts, idle)                        \
     S(p12_one_after_the_other_counts_an_idle_end_once, idle)                   \
     S(p22_a_logout_after_a_new_id_counts_once, NULL)
 

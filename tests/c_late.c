@@ -263,6 +263,31 @@ static void p08_a_minute_after_the_end_not_after_what_was_before_it(
     }
 }
 
+/* Its minute passes before the store has it: whoever waits gets an answer. */
+static void p08_an_end_on_its_way_is_not_forgotten(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    enum reason reason;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    struct slow end = {.w = w, .id = id, .what = SLOW_END};
+    atomic_store(&gates[0].closed, true);
+    slow_start(&end);
+    CU_ASSERT_FATAL(gate_waits(0));
+    CU_ASSERT_FATAL(begins_to_end(w->m[0], id));
+    for (int s = 0; s < 70; s++) {
+        w->now.mono += 1000;
+        w->now.wall += 1000;
+        manager_tick(w->m[0], w->now);
+    }
+    CHECK_INT(world_stats(w, 0).tombstones, 1);
+    atomic_store(&gates[0].closed, false);
+    CHECK_INT(slow_end(&end), RC_OK);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CHECK_INT(world_look(w, i, id, &reason), RC_ABSENT);
+        CHECK_INT(reason, REASON_LOGOUT);
+    }
+}
+
 /* A newer row comes in while a put is under way that then fails. */
 static void fail_behind_another(struct world *w, int what, enum rc with)
 {
@@ -666,6 +691,7 @@ static void p22_an_idle_end_that_was_beaten_is_not_told(struct world *w)
 #define STATEMENTS(S)                                                          \
     S(p06_a_logout_elsewhere_outlives_a_failure, NULL)                         \
     S(p08_a_minute_after_the_end_not_after_what_was_before_it, NULL)           \
+    S(p08_an_end_on_its_way_is_not_forgotten, NULL)                            \
     S(p22_two_idle_ends_at_once_count_once, idle)                              \
     S(p22_an_idle_end_that_was_beaten_is_not_told, idle)                       \
     S(p10_a_retry_takes_everything_along, NULL)                                \

@@ -69,6 +69,22 @@ static void p12_idle_ends_never_late(struct world *w)
     CHECK_INT(idle_ends(w), 1);
 }
 
+static const struct setting long_settings[] = {{"maxInactive", "7200"},
+                                               {NULL, NULL}};
+
+/* accessInterval is a twentieth of the limit, and a minute at most. */
+static void p12_a_long_limit_ends_a_minute_late(struct world *w)
+{
+    uint8_t id[ID_SIZE], other[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(world_create(w, 0, other), RC_OK);
+    world_pass(w, 7199999);
+    CHECK_INT(world_look(w, 1, other, NULL), RC_OK);
+    world_pass(w, 1 + (w->count > 1 ? 60000 : 0) + 1000);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+}
+
 static void p12_an_idle_limit_of_its_own(struct world *w)
 {
     struct visit v;
@@ -738,6 +754,7 @@ static void p25_a_spoilt_key_is_made_anew(struct world *w)
 #define STATEMENTS(S)                                                          \
     S(p12_idle_ends_never_early, idle_settings)                                \
     S(p12_idle_ends_never_late, idle_settings)                                 \
+    S(p12_a_long_limit_ends_a_minute_late, long_settings)                      \
     S(p12_an_idle_limit_of_its_own, idle_settings)                             \
     S(p12_what_came_back_ends_once_more, idle_settings)                        \
     S(p12_what_is_not_later_brings_nothing_back, idle_settings)                \

@@ -516,6 +516,69 @@ static void p43_what_is_made_meanwhile_is_known_afterwards(struct world *w)
     }
 }
 
+/* Reads go through, writes do not. */
+static void weather_read_only(struct world *w)
+{
+    atomic_store(&w->faults.how, FAILING_UNAVAILABLE);
+    atomic_store(&w->faults.fail_puts, UINT32_MAX);
+}
+
+/* The store answers that it has no such session: it has not yet. */
+static void p43_what_is_not_stored_yet_is_there(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    weather_read_only(w);
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_put(w, 0, id, "cart", "full"), RC_OK);
+    CU_ASSERT(world_holds(w, 0, id, "cart", "full"));
+    CHECK_INT(world_look(w, 1, id, NULL), RC_ABSENT);
+    CU_ASSERT_FATAL(weather_clear(w));
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CU_ASSERT(world_holds(w, i, id, "cart", "full"));
+}
+
+static const struct setting local_idle[] = {
+    {"onStoreOutage", "local"}, {"maxInactive", "100"}, {NULL, NULL}};
+
+/* Only its server hears of the uses, so the row is removed as any other. */
+static void p41_what_lapsed_meanwhile_is_let_go(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    weather_read_only(w);
+    int64_t end = instant_read().mono + 20000;
+    for (int s = 0; s < 200 || world_look(w, 1, id, NULL) == RC_OK; s++) {
+        w->now.mono += 1000;
+        w->now.wall += 1000;
+        if (s % 20 == 0 && s < 100)
+            CHECK_INT(world_put(w, 0, id, "k", "meanwhile"), RC_OK);
+        world_tick(w);
+        CU_ASSERT_FATAL(instant_read().mono < end);
+    }
+    world_look(w, 0, id, NULL);
+    CU_ASSERT_FATAL(weather_clear(w)); /* nothing is unsaved for ever */
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+}
+
+static void p41_a_stop_saves_what_only_it_has(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    weather_down(w);
+    CHECK_INT(world_put(w, 0, id, "k", "meanwhile"), RC_OK);
+    CHECK_INT(world_stats(w, 0).unsaved, 1);
+    atomic_store(&w->faults.down, false);
+    int64_t end = instant_read().mono + 20000;
+    while (!world_stats(w, 0).store_available && instant_read().mono < end)
+        sched_yield();
+    world_stop(w, 0);
+    while (!world_stats(w, 1).store_available && instant_read().mono < end)
+        sched_yield();
+    CU_ASSERT(world_holds(w, 1, id, "k", "meanwhile"));
+    CU_ASSERT(!world_logged(w, "are lost with this instance"));
+}
+
 /* Reads go through, writes do not (a full disk): what is unsaved is tried once
  * a second, not at each request. */
 static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
@@ -523,8 +586,7 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
     uint8_t id[20][ID_SIZE];
     for (unsigned n = 0; n < 20; n++)
         CHECK_INT_FATAL(world_create(w, 0, id[n]), RC_OK);
-    atomic_store(&w->faults.how, FAILING_UNAVAILABLE);
-    atomic_store(&w->faults.fail_puts, UINT32_MAX);
+    weather_read_only(w);
     for (unsigned n = 0; n < 20; n++)
         CHECK_INT(world_put(w, 0, id[n], "k", "meanwhile"), RC_OK);
     uint64_t puts = world_puts(w, 0);
@@ -553,9 +615,12 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
     S(p36_a_late_start_keeps_the_limit, one_settings)                          \
     S(p40_a_local_copy_serves_on, local)                                       \
     S(p41_changes_merge_when_the_store_returns, local)                         \
+    S(p41_what_lapsed_meanwhile_is_let_go, local_idle)                         \
+    S(p41_a_stop_saves_what_only_it_has, local)                                \
     S(p42_a_logout_meanwhile_is_final, local)                                  \
     S(p42_a_logout_that_arrives_last_is_final, local)                          \
     S(p43_what_is_made_meanwhile_is_known_afterwards, local)                   \
+    S(p43_what_is_not_stored_yet_is_there, local)                              \
     S(p44_requests_do_not_hammer_a_store_that_only_reads, local)
 /* clang-format on */
 
