@@ -46,8 +46,8 @@ void header_line(struct header_scan *s, const char *name, size_t name_len,
 }
 
 int header_status(const struct header_scan *s,
-                  const struct connector_options *o, size_t size,
-                  bool has_room, const char **why)
+                  const struct connector_options *o, size_t size, bool has_room,
+                  const char **why)
 {
     const struct http_request *r = s->r;
     size_t lines = s->lines - 1;

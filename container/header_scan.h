@@ -36,7 +36,7 @@ void header_line(struct header_scan *s, const char *name, size_t name_len,
  * bytes. has_room: a response's header fits beside it. *why: what to say, or
  * NULL. */
 int header_status(const struct header_scan *s,
-                  const struct connector_options *o, size_t size,
-                  bool has_room, const char **why);
+                  const struct connector_options *o, size_t size, bool has_room,
+                  const char **why);
 
 #endif

@@ -28,19 +28,16 @@
 static const struct option persistent_options[] = {
     {"onStoreOutage", OPTION_CHOICE,
      offsetof(struct persistent_options, on_store_outage), "refuse",
-     "while the store is away: refuse (503) or serve this process's copies",
-     0, 0, "refuse|local"},
+     "while the store is away: refuse (503) or serve this process's copies", 0,
+     0, "refuse|local"},
     {"writeThrough", OPTION_LATER, 0, "true",
      "every change is stored before its response leaves", 0, 0, NULL},
     {"maxIdleBackup", OPTION_LATER, 0, "-1",
-     "Tomcat's idle mode: store a copy after so many idle seconds", 0, 0,
-     NULL},
+     "Tomcat's idle mode: store a copy after so many idle seconds", 0, 0, NULL},
     {"maxIdleSwap", OPTION_LATER, 0, "-1",
-     "Tomcat's idle mode: leave memory after so many idle seconds", 0, 0,
-     NULL},
+     "Tomcat's idle mode: leave memory after so many idle seconds", 0, 0, NULL},
     {"minIdleSwap", OPTION_LATER, 0, "-1",
-     "Tomcat's idle mode: stay in memory for so many idle seconds", 0, 0,
-     NULL},
+     "Tomcat's idle mode: stay in memory for so many idle seconds", 0, 0, NULL},
     {"saveOnRestart", OPTION_LATER, 0, "true",
      "with write-through all is stored at a stop anyway", 0, 0, NULL},
     {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
@@ -74,9 +71,8 @@ static void tell_unreadable(struct persistent *p, const uint8_t id[ID_SIZE],
 }
 
 enum rc persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
-                          const void *bytes, size_t len,
-                          struct record **record, int64_t *access_wall,
-                          struct err *err)
+                          const void *bytes, size_t len, struct record **record,
+                          int64_t *access_wall, struct err *err)
 {
     struct pack_reader r = {bytes, (const uint8_t *)bytes + len};
     struct pack_token t;
@@ -184,8 +180,8 @@ static enum rc found_entry(struct find_call *fc, struct table_stripe *stripe,
                            struct entry *e)
 {
     struct persistent *p = fc->p;
-    enum rc rc = manager_find_entry(&p->base, stripe, e, persistent_shown(e),
-                                    fc->op);
+    enum rc rc =
+        manager_find_entry(&p->base, stripe, e, persistent_shown(e), fc->op);
 
     fc->touch = rc == RC_OK && !fc->op->peek && !p->outage_since &&
                 e->access - copy_of(e)->told >= p->base.grace_ms;
@@ -241,8 +237,8 @@ static enum rc found_none(struct find_call *fc)
     if (e && copy_of(e)->version == 0) {
         rc = found_entry(fc, stripe, e);
     } else if (e) {
-        if (manager_liveness(&p->base, e->record, e->access, op->now,
-                             &end) != RC_OK) {
+        if (manager_liveness(&p->base, e->record, e->access, op->now, &end) !=
+            RC_OK) {
             op->reason = end.reason;
             memcpy(op->new_id, end.new_id, ID_SIZE);
         }
@@ -259,8 +255,7 @@ static enum rc found_unavailable(struct find_call *fc)
     int64_t none = 0;
     enum rc rc = RC_UNAVAILABLE;
 
-    atomic_compare_exchange_strong(&p->outage_since, &none,
-                                   fc->op->now.mono);
+    atomic_compare_exchange_strong(&p->outage_since, &none, fc->op->now.mono);
     fc->op->err = fc->call.err;
     if (!p->local)
         return rc;
@@ -664,14 +659,18 @@ static void persistent_stats(struct manager *m, struct manager_stats *out)
     out->has_store = true;
     out->store_available = s.available;
     out->conflicts = s.put_conflict;
-    uint64_t ops[8] = {s.get_ok + s.get_unchanged, s.get_absent,
-                       s.get_failed, s.put_ok, s.put_conflict, s.put_absent,
-                       s.put_failed, s.put_uncertain};
+    uint64_t ops[8] = {s.get_ok + s.get_unchanged,
+                       s.get_absent,
+                       s.get_failed,
+                       s.put_ok,
+                       s.put_conflict,
+                       s.put_absent,
+                       s.put_failed,
+                       s.put_uncertain};
     memcpy(out->store_ops, ops, sizeof ops);
 }
 
-static void persistent_describe(const struct manager *m, char *out,
-                                size_t size)
+static void persistent_describe(const struct manager *m, char *out, size_t size)
 {
     char where[256] = "";
 

@@ -40,13 +40,13 @@ struct persistent {
     uint8_t shared_secret[ID_SIZE];
     struct store_call secret_call;
     struct pack_writer secret_bytes;
-    _Atomic int secret_state; /* enum secret_state */
-    _Atomic int64_t expire_at;     /* mono ms of the next sweep */
-    _Atomic uint64_t unsaved;      /* entries with changes only here */
-    _Atomic int64_t outage_since;  /* mono ms; 0: the store answers */
+    _Atomic int secret_state;     /* enum secret_state */
+    _Atomic int64_t expire_at;    /* mono ms of the next sweep */
+    _Atomic uint64_t unsaved;     /* entries with changes only here */
+    _Atomic int64_t outage_since; /* mono ms; 0: the store answers */
     _Atomic uint64_t flights;
-    _Atomic uint64_t catching_up;  /* of these, the ones that send unsaved */
-    _Atomic uint64_t unreadable; /* rows that were none, each told once */
+    _Atomic uint64_t catching_up;     /* of these, the ones that send unsaved */
+    _Atomic uint64_t unreadable;      /* rows that were none, each told once */
     _Atomic uint64_t told[TOLD_ROWS]; /* the last ones, by a part of the id */
 };
 
@@ -73,9 +73,8 @@ static inline struct copy *copy_of(struct entry *e)
  * secret are made anew over it, by its version: the id of a session is never
  * given again. RC_UNAVAILABLE: a newer version wrote it, err says so. */
 enum rc persistent_decode(struct persistent *p, const uint8_t id[ID_SIZE],
-                          const void *bytes, size_t len,
-                          struct record **record, int64_t *access_wall,
-                          struct err *err);
+                          const void *bytes, size_t len, struct record **record,
+                          int64_t *access_wall, struct err *err);
 void persistent_encode(struct pack_writer *w, const struct record *record,
                        int64_t access_wall);
 /* How long the store keeps the row of this record, wall ms. */

@@ -95,8 +95,7 @@ static void flight_load(struct flight *f, struct entry *e)
     flight_board(f);
     pack_release(&f->bytes);
     pack_init(&f->bytes, e->record->len + 16);
-    persistent_encode(&f->bytes, e->record,
-                      instant_wall_of(f->now, e->access));
+    persistent_encode(&f->bytes, e->record, instant_wall_of(f->now, e->access));
     record_unref(&f->sent);
     f->sent = record_ref(e->record);
     f->sent_access = e->access;
@@ -168,8 +167,8 @@ struct outcome {
     enum rc rc;
     struct record_end end;
     struct err err;
-    bool send; /* the flight goes on, */
-    bool anew; /* over a row that is none */
+    bool send;            /* the flight goes on, */
+    bool anew;            /* over a row that is none */
     enum rc read;         /* CONFLICT: what persistent_decode said of it */
     struct record *other; /* OK: a reference */
     int64_t access;       /* its last, wall */
@@ -272,8 +271,7 @@ static bool is_end_of(const struct manager_write *list,
 }
 
 static void land_ended(struct flight *f, struct table_stripe *stripe,
-                       struct entry *e, struct record *other,
-                       struct outcome *o)
+                       struct entry *e, struct record *other, struct outcome *o)
 {
     bool ours = is_end_of(f->riding, other);
 
@@ -304,8 +302,7 @@ static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
 {
     struct manager *m = &f->p->base;
     struct record_life life;
-    bool live =
-        manager_liveness(m, other, e->access, f->now, &o->end) == RC_OK;
+    bool live = manager_liveness(m, other, e->access, f->now, &o->end) == RC_OK;
 
     record_life(other, &life);
     if ((e->flags & ENTRY_UNSAVED) ||
@@ -334,8 +331,7 @@ static void land_absent(struct flight *f, struct table_stripe *stripe,
 }
 
 /* Back to what is stored. */
-static void undo(struct flight *f, struct table_stripe *stripe,
-                 struct entry *e)
+static void undo(struct flight *f, struct table_stripe *stripe, struct entry *e)
 {
     if (copy_of(e)->version == 0 && !(e->flags & ENTRY_UNSAVED)) {
         table_remove(stripe, e);
@@ -422,8 +418,9 @@ static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
 
     if (before && (e->idle || record_ended(e->record, NULL))) {
         bool based = f->base && record_kind(f->base) == record_kind(before);
-        table_replace(stripe, e, based ? record_merge(before, f->base)
-                                       : record_ref(before));
+        table_replace(stripe, e,
+                      based ? record_merge(before, f->base)
+                            : record_ref(before));
         table_set_idle(stripe, e, false);
     } else {
         set_unsaved(f->p, e);
@@ -469,8 +466,8 @@ static void note_outage(struct persistent *p, enum rc rc, struct instant now)
         atomic_store(&p->outage_since, 0);
 }
 
-static void land(struct flight *f, struct table_stripe *stripe,
-                 struct entry *e, struct outcome *o)
+static void land(struct flight *f, struct table_stripe *stripe, struct entry *e,
+                 struct outcome *o)
 {
     if (f->call.rc == RC_OK) {
         land_ok(f, e, o);
@@ -535,8 +532,8 @@ static void flight_done(struct store_call *call)
     land(f, stripe, e, &o);
     /* a flight that goes on is others' to board, once the lock is open */
     struct persistent *p = f->p;
-    bool more = f->last_up && call->rc != RC_UNAVAILABLE &&
-                call->rc != RC_UNCERTAIN;
+    bool more =
+        f->last_up && call->rc != RC_UNAVAILABLE && call->rc != RC_UNCERTAIN;
     struct instant now = f->now;
     if (!o.send)
         o.late = f->late;
@@ -574,8 +571,8 @@ static enum rc fetched(struct fetch *fetch)
 
     w->err = call->err;
     if (rc == RC_OK)
-        rc = persistent_decode(fetch->p, call->id, call->found,
-                               call->found_len, &record, &access, &w->err);
+        rc = persistent_decode(fetch->p, call->id, call->found, call->found_len,
+                               &record, &access, &w->err);
     if (rc == RC_OK) {
         struct table_stripe *stripe =
             table_lock(fetch->p->base.table, call->id);
@@ -702,8 +699,7 @@ static bool collect_unsaved(void *user, struct entry *e)
     struct unsaved *u = user;
 
     if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight) {
-        struct flight *f =
-            flight_new(u->p, e, record_ref(e->record), u->now);
+        struct flight *f = flight_new(u->p, e, record_ref(e->record), u->now);
         flight_load(f, e);
         f->catching_up = true;
         atomic_fetch_add(&u->p->catching_up, 1);

@@ -97,8 +97,7 @@ static void load_one(struct manager *m, struct instant now, int64_t access,
         mono = now.mono;
     struct table_stripe *stripe = table_lock(m->table, record_id(record));
     bool known = table_find(stripe, record_id(record)) != NULL;
-    bool live =
-        manager_liveness(m, record, mono, now, &end) == RC_OK;
+    bool live = manager_liveness(m, record, mono, now, &end) == RC_OK;
     if (!known) {
         struct entry *e = table_insert(stripe, record_ref(record), mono);
         if (record_ended(record, NULL))
@@ -190,12 +189,14 @@ static enum rc read_file(const char *path, uint8_t **bytes, size_t *len,
     if (fd < 0)
         return err_set(err, RC_INVALID,
                        "pathname: %s cannot be read (%s): make it readable, or "
-                       "move it away", path, strerror(errno));
+                       "move it away",
+                       path, strerror(errno));
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size >= FILE_MAX) {
         close(fd);
         return err_set(err, RC_INVALID,
                        "pathname: %s is no file of sessions: move it away, or "
-                       "name another", path);
+                       "name another",
+                       path);
     }
     *bytes = mem_alloc((size_t)st.st_size);
     *len = 0;
@@ -216,7 +217,8 @@ static void keep_aside(struct standard *s)
         unlink(s->path);
     log_line(s->base.env.log, LOG_ERROR, "manager",
              "%s is damaged: what could be read of it was loaded; it is kept "
-             "as %s", s->path, bad);
+             "as %s",
+             s->path, bad);
 }
 
 static enum rc standard_start(struct manager *m, struct instant now,
@@ -234,8 +236,8 @@ static enum rc standard_start(struct manager *m, struct instant now,
             unlink(s->path);
         else
             keep_aside(s);
-        log_line(m->env.log, LOG_INFO, "manager", "%zu sessions from %s",
-                 count, s->path);
+        log_line(m->env.log, LOG_INFO, "manager", "%zu sessions from %s", count,
+                 s->path);
         free(bytes);
     }
     s->started = true;
@@ -271,8 +273,7 @@ static bool save_collect(void *user, struct entry *entry)
             mem_resize(save->accesses, save->cap * sizeof *save->accesses);
     }
     save->records[save->count] = record_ref(entry->record);
-    save->accesses[save->count++] =
-        instant_wall_of(save->now, entry->access);
+    save->accesses[save->count++] = instant_wall_of(save->now, entry->access);
     return true;
 }
 
@@ -367,8 +368,8 @@ static void standard_save(struct manager *m, struct instant now)
     else
         log_line(m->env.log, LOG_ERROR, "manager",
                  "%zu sessions are lost: %s cannot be written (%s); make its "
-                 "folder writable and give it room", save.count, s->path,
-                 strerror(errno));
+                 "folder writable and give it room",
+                 save.count, s->path, strerror(errno));
     pack_release(&save.w);
     free(save.records);
     free(save.accesses);
@@ -401,8 +402,7 @@ static void standard_end_all(struct manager *m, struct instant now)
     free(save.accesses);
 }
 
-static void standard_stop(struct manager *m, struct instant now,
-                          int within_ms)
+static void standard_stop(struct manager *m, struct instant now, int within_ms)
 {
     const struct standard *s = standard_of(m);
 

@@ -98,8 +98,8 @@ static void trouble_tell(struct store *s, struct trouble *t,
     snprintf(t->text, sizeof t->text, "%s", err->text);
     pthread_mutex_unlock(&s->lock);
     if (is_new)
-        log_state(s->base->env.log, LOG_WARN, "store", "%s%s: %s",
-                  s->ops->name, t->what, err->text);
+        log_state(s->base->env.log, LOG_WARN, "store", "%s%s: %s", s->ops->name,
+                  t->what, err->text);
 }
 
 static void trouble_over(struct store *s, struct trouble *t)

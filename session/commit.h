@@ -61,9 +61,9 @@ struct commit_flow {
     const struct changes *changes;
     struct instant now;
     enum commit_step step;
-    uint8_t id[ID_SIZE]; /* under which the session goes on */
+    uint8_t id[ID_SIZE];  /* under which the session goes on */
     struct record *whole; /* the record made under the new id */
-    int hops;            /* renames followed */
+    int hops;             /* renames followed */
     int64_t birth;
     /* login */
     uint8_t user_key[ID_SIZE];

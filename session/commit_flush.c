@@ -82,8 +82,7 @@ static void view_as_published(struct manager *m, struct session *s,
     struct record *next;
 
     if (!s->record) {
-        next = record_new(RECORD_SESSION, s->id, s->birth, &s->changes,
-                          writer);
+        next = record_new(RECORD_SESSION, s->id, s->birth, &s->changes, writer);
     } else {
         struct record *delta =
             record_delta(s->record, &s->changes, now.wall, writer);

@@ -44,8 +44,8 @@ void commit_user_begin(struct commit_flow *flow)
     if (flow->s->renaming)
         memcpy(flow->id, flow->s->next_id, ID_SIZE);
     record_unref(&flow->w.delta);
-    id_of_user(manager_secret(flow->m), flow->m->env.app, user,
-               strlen(user), flow->user_key);
+    id_of_user(manager_secret(flow->m), flow->m->env.app, user, strlen(user),
+               flow->user_key);
     own_entry(flow);
     flow->step = STEP_USER_CHANGE;
 }
@@ -69,9 +69,9 @@ static void prepare_user_create(struct commit_flow *flow)
     user_write(flow, WRITE_CREATE, flow->user_key);
     changes_copy(&with_limit, &flow->more->own);
     changes_set(&with_limit, key_field(FIELD_MAX_INACTIVE), &keep);
-    flow->whole = record_new(RECORD_USER, flow->user_key, flow->now.wall,
-                             &with_limit,
-                             manager_writer(flow->m, flow->user_key));
+    flow->whole =
+        record_new(RECORD_USER, flow->user_key, flow->now.wall, &with_limit,
+                   manager_writer(flow->m, flow->user_key));
     changes_release(&with_limit);
     flow->w.record = flow->whole;
 }
@@ -96,8 +96,8 @@ void commit_user_prepare(struct commit_flow *flow)
         prepare_user_create(flow);
         break;
     case STEP_USER_LOOK:
-        flow->more->find = (struct find_op){
-            .peek = true, .now = flow->now, .user_data = flow};
+        flow->more->find =
+            (struct find_op){.peek = true, .now = flow->now, .user_data = flow};
         memcpy(flow->more->find.id, flow->others[flow->other_at].id, ID_SIZE);
         break;
     case STEP_USER_PRUNE:
@@ -121,8 +121,8 @@ static void finish_user(struct commit_flow *flow, enum rc rc)
     flow->step = STEP_DONE;
 }
 
-static void collect_other(void *user, struct key key,
-                          const struct value *value, int64_t stamp)
+static void collect_other(void *user, struct key key, const struct value *value,
+                          int64_t stamp)
 {
     struct commit_flow *flow = user;
     uint8_t id[ID_SIZE];
@@ -132,8 +132,8 @@ static void collect_other(void *user, struct key key,
         return;
     if (value->type == VALUE_INT)
         stamp = value->number;
-    flow->others = mem_resize(flow->others, (flow->other_count + 1) *
-                                                sizeof *flow->others);
+    flow->others = mem_resize(flow->others,
+                              (flow->other_count + 1) * sizeof *flow->others);
     struct user_session *o = &flow->others[flow->other_count++];
     *o = (struct user_session){.stamp = stamp};
     memcpy(o->id, id, ID_SIZE);
@@ -154,8 +154,8 @@ static void look_on(struct commit_flow *flow)
     while (flow->other_at < flow->other_count &&
            id_equal(flow->others[flow->other_at].id, flow->id))
         flow->other_at++;
-    flow->step = flow->other_at < flow->other_count ? STEP_USER_LOOK
-                                                    : STEP_USER_PRUNE;
+    flow->step =
+        flow->other_at < flow->other_count ? STEP_USER_LOOK : STEP_USER_PRUNE;
 }
 
 /* With end-oldest the oldest n too many go, with reject the newest; the
@@ -203,8 +203,7 @@ static void listed(struct commit_flow *flow)
         finish_user(flow, RC_OK);
         return;
     }
-    qsort(flow->others, flow->other_count, sizeof *flow->others,
-          oldest_first);
+    qsort(flow->others, flow->other_count, sizeof *flow->others, oldest_first);
     look_on(flow);
 }
 

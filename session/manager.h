@@ -41,10 +41,10 @@ struct store_ops;
 /* What the instance tells a manager. Strings are borrowed for its life. */
 struct manager_env {
     struct log *log;
-    const char *app;      /* "/login": keys of two applications never meet */
-    const char *node;     /* "node1" */
-    uint64_t node_number; /* one start of this node: id_mint_node */
-    const char *work_dir; /* for relative paths; NULL: the current one */
+    const char *app;         /* "/login": keys of two applications never meet */
+    const char *node;        /* "node1" */
+    uint64_t node_number;    /* one start of this node: id_mint_node */
+    const char *work_dir;    /* for relative paths; NULL: the current one */
     struct channel *channel; /* to the other members; NULL: no <Cluster> */
     struct session_listeners listeners;
 };
@@ -53,8 +53,8 @@ struct manager_env {
 struct manager_options {
     int64_t max_active_sessions; /* -1: no limit */
     int64_t max_session_bytes;
-    int64_t max_inactive;        /* seconds; 0: never */
-    int64_t max_lifetime;        /* seconds; 0: none */
+    int64_t max_inactive;          /* seconds; 0: never */
+    int64_t max_lifetime;          /* seconds; 0: none */
     int64_t max_sessions_per_user; /* -1: no limit */
     int on_exceeded;               /* enum manager_exceeded */
     int64_t access_interval;       /* seconds; 0: max_inactive / 20 in 1..60 */
@@ -67,18 +67,18 @@ struct find_op {
     void (*done)(struct find_op *op);
     uint8_t id[ID_SIZE];
     struct instant now;
-    bool read_only; /* for manager_attach */
-    bool peek;      /* only look: no access, no statistics */
+    bool read_only;    /* for manager_attach */
+    bool peek;         /* only look: no access, no statistics */
     const char *route; /* what the cookie says of where it was; NULL: nothing */
     size_t route_len;
     void *user_data; /* for manager_attach: handed to listeners */
 
     enum rc rc;
-    enum reason reason;    /* ABSENT; RENAMED is told to a browser as UNKNOWN */
+    enum reason reason; /* ABSENT; RENAMED is told to a browser as UNKNOWN */
     uint8_t new_id[ID_SIZE]; /* RENAMED */
-    struct record *record; /* OK: a reference; manager_attach takes it */
-    int64_t last_access;   /* OK: wall ms, of the request before this one */
-    struct err err;        /* UNAVAILABLE: for the log */
+    struct record *record;   /* OK: a reference; manager_attach takes it */
+    int64_t last_access;     /* OK: wall ms, of the request before this one */
+    struct err err;          /* UNAVAILABLE: for the log */
 
     struct manager *manager; /* the manager's own */
 };
@@ -102,10 +102,10 @@ struct manager_stats {
     uint64_t finds, commits, commits_changed;
     uint64_t user_sessions_left_out;
     uint64_t alive_seconds_sum, alive_seconds_max; /* of ended sessions */
-    uint64_t oldest_unsaved_ms, unsaved; /* what would be lost now */
+    uint64_t oldest_unsaved_ms, unsaved;           /* what would be lost now */
     uint64_t store_ops[8]; /* get ok/absent/failed, put ok/conflict/absent/
                               failed/uncertain */
-    uint64_t unreadable; /* stored rows that could not be read */
+    uint64_t unreadable;   /* stored rows that could not be read */
     bool has_store, store_available;
     bool has_cluster;
     unsigned members, complete; /* this one included; others with all copies */
@@ -113,7 +113,7 @@ struct manager_stats {
     uint64_t garbage;            /* frames and connections that were refused */
     uint64_t compared, repaired; /* comparisons; leaves that differed */
     uint64_t resent, given_up;
-    uint64_t strays;             /* changes that came before their session */
+    uint64_t strays; /* changes that came before their session */
 };
 
 /* Makes a manager of that kind. options: what ops->options filled; store_ops

@@ -25,12 +25,14 @@
     X(LOST, 9, "lost")           /* every copy is gone */                      \
     X(RENAMED, 10, "renamed")    /* goes on under a new id */
 
+/* clang-format off */
 enum reason {
 #define X(name, number, text) REASON_##name = number,
     REASON_LIST(X)
 #undef X
     REASON_COUNT
 };
+/* clang-format on */
 
 /* "logout"; "unknown" for a number of a newer version. */
 const char *reason_text(enum reason reason);

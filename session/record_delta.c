@@ -39,7 +39,8 @@ static void pack_value(struct pack_writer *w, const struct value *v)
 /* What an add goes on from. */
 static const struct reg *find_in(const struct regs *base, struct key key)
 {
-    static const struct reg none = {.type = VALUE_COUNTER, .never_set = true,
+    static const struct reg none = {.type = VALUE_COUNTER,
+                                    .never_set = true,
                                     .value = (const uint8_t *)"\x91",
                                     .value_len = 2};
 
@@ -71,8 +72,10 @@ static bool delta_add(struct pack_writer *w, struct reg *reg,
     pack_uint(w, 0); /* the only node that this register's slots name */
     pack_uint(w, own.plus + c->plus);
     pack_uint(w, own.minus + c->minus);
-    *reg = (struct reg){.key = c->key, .type = VALUE_COUNTER,
-                        .never_set = old->never_set, .time = old->time,
+    *reg = (struct reg){.key = c->key,
+                        .type = VALUE_COUNTER,
+                        .never_set = old->never_set,
+                        .time = old->time,
                         .node = old->node};
     return true;
 }
@@ -84,8 +87,10 @@ static bool delta_reg(struct pack_writer *w, struct reg *reg,
     if (c->kind == CHANGE_ADD)
         return delta_add(w, reg, c, base, node);
     pack_value(w, &c->value);
-    *reg = (struct reg){.key = c->key, .type = (uint8_t)c->value.type,
-                        .time = time, .node = node};
+    *reg = (struct reg){.key = c->key,
+                        .type = (uint8_t)c->value.type,
+                        .time = time,
+                        .node = node};
     return true;
 }
 
@@ -126,8 +131,7 @@ static void draw(struct drawn *d, const struct regs *base,
         *regs_add(regs) = reg;
     }
     for (size_t i = 0; i < regs->count; i++)
-        regs->items[i].value =
-            d->values.data + (uintptr_t)regs->items[i].value;
+        regs->items[i].value = d->values.data + (uintptr_t)regs->items[i].value;
     if (regs->count > 1)
         qsort(regs->items, regs->count, sizeof *regs->items, by_key);
 }
@@ -140,8 +144,8 @@ static void drawn_release(struct drawn *d)
 
 static struct record *build_changes(const struct head *head,
                                     const struct regs *base,
-                                    const struct changes *changes,
-                                    int64_t time, uint64_t node)
+                                    const struct changes *changes, int64_t time,
+                                    uint64_t node)
 {
     struct drawn d;
     struct record *r = NULL;
@@ -182,15 +186,14 @@ struct record *record_delta(const struct record *base,
 
     regs_read(&old, &head, base);
     head.whole = false;
-    struct record *r = build_changes(&head, &old, changes,
-                                     next_stamp(base, now_wall), node);
+    struct record *r =
+        build_changes(&head, &old, changes, next_stamp(base, now_wall), node);
     regs_release(&old);
     return r;
 }
 
-struct record *record_apply(struct record *base,
-                            const struct changes *changes, int64_t now_wall,
-                            uint64_t node)
+struct record *record_apply(struct record *base, const struct changes *changes,
+                            int64_t now_wall, uint64_t node)
 {
     struct drawn d;
     struct regs old, out;
@@ -215,16 +218,18 @@ struct record *record_apply(struct record *base,
     return r;
 }
 
-struct record *record_end_delta(const struct record *base,
-                                enum reason reason, const uint8_t *new_id,
-                                int64_t now_wall, uint64_t node)
+struct record *record_end_delta(const struct record *base, enum reason reason,
+                                const uint8_t *new_id, int64_t now_wall,
+                                uint64_t node)
 {
-    struct head head = {.kind = record_kind(base), .whole = true,
-                        .birth = record_birth(base)};
+    struct head head = {
+        .kind = record_kind(base), .whole = true, .birth = record_birth(base)};
     struct pack_writer value;
     uint8_t room[32];
-    struct reg reg = {.key = key_field(FIELD_END), .type = TYPE_END,
-                      .time = next_stamp(base, now_wall), .node = node};
+    struct reg reg = {.key = key_field(FIELD_END),
+                      .type = TYPE_END,
+                      .time = next_stamp(base, now_wall),
+                      .node = node};
 
     assert((reason == REASON_RENAMED) == (new_id != NULL));
     memcpy(head.id, record_id(base), ID_SIZE);

@@ -175,7 +175,8 @@ static enum rc may_grow(const struct session *s, const char *name, size_t len,
     if (size > limit)
         return err_set(err, RC_TOOBIG,
                        "the session would have %zu bytes; maxSessionBytes is "
-                       "%zu", size, limit);
+                       "%zu",
+                       size, limit);
     return RC_OK;
 }
 
@@ -350,8 +351,7 @@ enum rc session_login(struct session *s, const char *user, struct err *err)
 /* false: it went on under another id, which is in s->claimed_id now. */
 static bool claim_here(struct session *s)
 {
-    struct table_stripe *stripe =
-        table_lock(s->manager->table, s->claimed_id);
+    struct table_stripe *stripe = table_lock(s->manager->table, s->claimed_id);
     struct entry *e = table_find(stripe, s->claimed_id);
     struct record_end end = {.reason = REASON_NONE};
 
@@ -394,8 +394,7 @@ static void tell_removed(struct session *s)
         struct key key = rows.items[i].key;
         struct value old = view(s, key);
         if (old.type != VALUE_NONE)
-            tell(s, removed, changes_keep(&s->changes, key.name, key.len),
-                 old);
+            tell(s, removed, changes_keep(&s->changes, key.name, key.len), old);
     }
     free(rows.items);
 }
@@ -432,8 +431,8 @@ enum rc session_invalidate(struct session *s, enum reason reason,
 void session_pin(struct session *s, struct record *next)
 {
     if (s->record) {
-        s->pinned = mem_resize(s->pinned, (s->pinned_count + 1) *
-                                              sizeof(struct record *));
+        s->pinned = mem_resize(s->pinned,
+                               (s->pinned_count + 1) * sizeof(struct record *));
         s->pinned[s->pinned_count++] = s->record;
     }
     s->record = next;

@@ -32,10 +32,10 @@ struct manager;
 struct commit_flow;
 
 enum session_state {
-    SESSION_NONE,    /* not attached */
+    SESSION_NONE, /* not attached */
     SESSION_LIVE,
-    SESSION_ENDING,  /* listeners hear of its end; can be read */
-    SESSION_ENDED    /* ended in this request */
+    SESSION_ENDING, /* listeners hear of its end; can be read */
+    SESSION_ENDED   /* ended in this request */
 };
 
 struct session {
@@ -47,22 +47,22 @@ struct session {
     bool login;     /* the user is to be recorded at commit */
     bool claimed;   /* this request holds the right to end it, ... */
     enum reason end_reason;
-    uint8_t id[ID_SIZE];      /* under which it is known to others */
-    uint8_t next_id[ID_SIZE]; /* renaming: under which it goes on */
+    uint8_t id[ID_SIZE];         /* under which it is known to others */
+    uint8_t next_id[ID_SIZE];    /* renaming: under which it goes on */
     uint8_t claimed_id[ID_SIZE]; /* ... under this id */
-    struct record *record;    /* snapshot; NULL: nobody has heard of it yet */
-    struct record **pinned;   /* older snapshots that were handed out */
+    struct record *record;  /* snapshot; NULL: nobody has heard of it yet */
+    struct record **pinned; /* older snapshots that were handed out */
     size_t pinned_count;
     struct commit_flow *flushes; /* whose answers were not taken yet */
     enum rc flush_rc;            /* of one that was not OK */
     enum reason flush_reason;    /* ENDED */
     bool flushed;                /* one was OK */
     struct changes changes;
-    int64_t birth;            /* wall ms */
-    int64_t last_access;      /* wall ms, of the request before this one */
-    struct instant now;       /* when it was attached */
-    struct value event_old;   /* during an attribute event */
-    void *user_data;          /* the caller's, handed to listeners */
+    int64_t birth;          /* wall ms */
+    int64_t last_access;    /* wall ms, of the request before this one */
+    struct instant now;     /* when it was attached */
+    struct value event_old; /* during an attribute event */
+    void *user_data;        /* the caller's, handed to listeners */
 };
 
 /* The listener's side: all members may be NULL. `user` is listeners.user. */
@@ -74,10 +74,8 @@ struct session_listeners {
     void (*id_changed)(void *user, struct session *s,
                        const uint8_t old_id[ID_SIZE]);
     void (*attribute_added)(void *user, struct session *s, const char *name);
-    void (*attribute_replaced)(void *user, struct session *s,
-                               const char *name);
-    void (*attribute_removed)(void *user, struct session *s,
-                              const char *name);
+    void (*attribute_replaced)(void *user, struct session *s, const char *name);
+    void (*attribute_removed)(void *user, struct session *s, const char *name);
     void (*will_passivate)(void *user, struct session *s);
     void (*did_activate)(void *user, struct session *s);
 };

@@ -106,8 +106,7 @@ static struct entry **bucket_of(struct table_stripe *s,
     return &s->buckets[id_hash(id) << STRIPE_BITS >> s->shift];
 }
 
-struct entry *table_find(struct table_stripe *stripe,
-                         const uint8_t id[ID_SIZE])
+struct entry *table_find(struct table_stripe *stripe, const uint8_t id[ID_SIZE])
 {
     struct entry *e = *bucket_of(stripe, id);
     while (e && !id_equal(record_id(e->record), id))
@@ -178,8 +177,7 @@ void table_replace(struct table_stripe *stripe, struct entry *entry,
     entry->record = record;
 }
 
-void table_set_idle(struct table_stripe *stripe, struct entry *entry,
-                    bool idle)
+void table_set_idle(struct table_stripe *stripe, struct entry *entry, bool idle)
 {
     count_move(count_of(stripe, entry->record, entry->idle), -1);
     entry->idle = idle;

@@ -42,8 +42,7 @@ struct entry {
 struct table *table_new(size_t extra, struct instant now);
 void table_free(struct table **table); /* and all entries */
 
-struct table_stripe *table_lock(struct table *table,
-                                const uint8_t id[ID_SIZE]);
+struct table_stripe *table_lock(struct table *table, const uint8_t id[ID_SIZE]);
 void table_unlock(struct table_stripe *stripe);
 /* The four below: the id's stripe is locked. */
 struct entry *table_find(struct table_stripe *stripe,

@@ -33,8 +33,8 @@ static void wheel_place(struct wheel *w, struct wheel_timer *t)
 
     while (level < WHEEL_LEVELS - 1 && ahead >= (1u << WHEEL_BITS))
         ahead >>= WHEEL_BITS, level++;
-    wheel_link(
-        &w->slots[level][(t->due >> (WHEEL_BITS * level)) & WHEEL_MASK], t);
+    wheel_link(&w->slots[level][(t->due >> (WHEEL_BITS * level)) & WHEEL_MASK],
+               t);
 }
 
 void wheel_arm(struct wheel *w, struct wheel_timer *t, uint32_t due)

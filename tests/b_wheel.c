@@ -223,5 +223,4 @@ static void a_long_pause_costs_nothing(void)
 UNIT_MAIN("wheel", CASE(agrees_with_the_model), CASE(agrees_over_long_times),
           CASE(fires_at_each_distance),
           CASE(far_timers_fire_early_and_are_armed_again),
-          CASE(a_long_pause_costs_nothing),
-          CASE(time_never_goes_back))
+          CASE(a_long_pause_costs_nothing), CASE(time_never_goes_back))
