@@ -7,7 +7,9 @@
  *         request (Host, Content-Length, Transfer-Encoding, Expect) is looked
  *         at. Lines that do not follow one another in memory are not what the
  *         client's next hop saw: such a header is refused, so nobody hides a
- *         request in it (RFC 9112 5.2, 11.2).
+ *         request in it (RFC 9112 5.2, 11.2). One such line cannot be seen: a
+ *         colon and a bare LF. libmicrohttpd takes it for the end and leaves
+ *         the bytes of one; balancers write header lines anew, without it.
  * Owns    Nothing: names and values lie in the connection's memory.
  * Threads None: one request. */
 #ifndef MARGAY_CONTAINER_HEADER_SCAN_H
