@@ -73,7 +73,7 @@ static struct frame_ack any_ack(struct dice *d)
 
     if (any_bool(d)) {
         a.ahead_from = any_number(d) >> 1;
-        a.ahead_to = a.ahead_from + 1 + dice_below(d, 100);
+        a.ahead_to = a.ahead_from + dice_below(d, 100);
     }
     return a;
 }
@@ -309,6 +309,17 @@ void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type)
         memset(text, 'x', dice_below(d, FRAME_NAME_MAX + 2));
         frame_refused(w, text);
     }
+}
+
+void frames_any_of(struct pack_writer *w, uint64_t seed)
+{
+    struct dice d = dice_of(seed);
+    int type = 0;
+
+    while (!frame_type_is_used(type))
+        type = (int)dice_below(&d, FRAME_TYPES);
+    pack_init(w, 0);
+    frames_any(w, &d, (enum frame_type)type);
 }
 
 /* ---- again ---- */

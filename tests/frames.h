@@ -17,6 +17,8 @@ static inline bool frame_type_is_used(int type)
 /* Appends a frame of this type. The values are small, or at a limit, or any.
  * Records are made-up bytes. */
 void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type);
+/* Inits w; one of any type. */
+void frames_any_of(struct pack_writer *w, uint64_t seed);
 /* Appends what was decoded. Walks f to its end. */
 void frames_again(struct pack_writer *w, struct frame *f);
 

@@ -138,11 +138,8 @@ static bool get_groups(struct pack_reader *r, size_t each, size_t max,
 
 static bool get_ack(struct pack_reader *r, struct frame_ack *out)
 {
-    if (!get_any(r, &out->applied) || !get_any(r, &out->ahead_from) ||
-        !get_any(r, &out->ahead_to))
-        return false;
-    return out->ahead_from < out->ahead_to ||
-           (out->ahead_from == 0 && out->ahead_to == 0);
+    return get_any(r, &out->applied) && get_any(r, &out->ahead_from) &&
+           get_any(r, &out->ahead_to) && out->ahead_from <= out->ahead_to;
 }
 
 static bool get_root(struct pack_reader *r, struct frame_root *out)

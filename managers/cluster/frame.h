@@ -39,8 +39,9 @@
 #define FRAME_NAME_MAX 255
 #define FRAME_MEMBERS_MAX 1024
 #define FRAME_APPS_MAX 1024
-#define FRAME_WANTS_MAX 4096 /* ids in one RECORDS: more go into the next */
-/* Entries of a LEAF: what is not named there is sent again. */
+/* Ids in a RECORDS, entries of a LEAF. More than these are not written: the
+ * next comparison wants the others, and what is not named is sent again. */
+#define FRAME_WANTS_MAX 4096
 #define FRAME_LIST_MAX (1u << 19)
 
 enum frame_type {
@@ -87,8 +88,9 @@ struct frame_hello {
 /* What the receiver's stream is known to have brought. */
 struct frame_ack {
     uint64_t applied; /* everything up to here */
-    uint64_t ahead_from, ahead_to; /* and (from, to], when there is a hole;
-                                      else both are 0 */
+    /* and (from, to], when there is a hole: empty as long as nothing has come
+     * from behind it; without a hole both are 0 */
+    uint64_t ahead_from, ahead_to;
 };
 
 struct frame_pulse {

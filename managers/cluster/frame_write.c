@@ -72,11 +72,10 @@ static void put_text(struct pack_writer *w, struct frame_text text)
 
 static void put_ack(struct pack_writer *w, const struct frame_ack *f)
 {
-    bool ahead = f->ahead_from < f->ahead_to;
-
+    assert(f->ahead_from <= f->ahead_to);
     pack_uint(w, f->applied);
-    pack_uint(w, ahead ? f->ahead_from : 0);
-    pack_uint(w, ahead ? f->ahead_to : 0);
+    pack_uint(w, f->ahead_from);
+    pack_uint(w, f->ahead_to);
 }
 
 static int64_t age_of(int64_t access, int64_t mono)
@@ -247,17 +246,18 @@ void frame_records(struct pack_writer *w, enum frame_type type,
                    const struct frame_records *f,
                    const struct frame_update *updates)
 {
+    uint32_t wants =
+        f->want_count < FRAME_WANTS_MAX ? f->want_count : FRAME_WANTS_MAX;
     size_t at = frame_begin(w, type, 8);
 
     assert(type == FRAME_RECORDS ||
            (type == FRAME_GIVE && f->no == 0 && f->want_count == 0));
-    assert(f->want_count <= FRAME_WANTS_MAX);
     pack_uint(w, f->no);
     put_app(w, f->app);
     put_leaf(w, f->leaf);
     pack_bool(w, f->more);
     put_time(w, f->mono);
-    pack_bin(w, f->wants, (size_t)f->want_count * ID_SIZE);
+    pack_bin(w, f->wants, (size_t)wants * ID_SIZE);
     pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
     for (uint32_t i = 0; i < f->count; i++) {
         assert(updates[i].kind == UPDATE_RECORD);
