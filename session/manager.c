@@ -269,11 +269,19 @@ static void session_borrow(struct session *s, struct manager *m,
 void manager_tell_end(struct manager *m, struct record *record,
                       enum reason reason, struct instant now)
 {
+    if (record_kind(record) != RECORD_SESSION)
+        return;
+    count_end(m, reason, record_birth(record), now);
+    manager_hear_end(m, record, reason, now);
+}
+
+void manager_hear_end(struct manager *m, struct record *record,
+                      enum reason reason, struct instant now)
+{
     struct session s;
 
     if (record_kind(record) != RECORD_SESSION)
         return;
-    count_end(m, reason, record_birth(record), now);
     session_borrow(&s, m, record, now);
     session_tell_end(&s, reason);
     session_detach(&s);
@@ -302,6 +310,25 @@ void manager_tell_activate(struct manager *m, struct record *record,
                            struct instant now)
 {
     tell_moved(m, m->env.listeners.did_activate, record, now);
+}
+
+void manager_hear_created(struct manager *m, struct record *record,
+                          struct instant now)
+{
+    tell_moved(m, m->env.listeners.created, record, now);
+}
+
+void manager_hear_new_id(struct manager *m, struct record *record,
+                         const uint8_t old_id[ID_SIZE], struct instant now)
+{
+    const struct session_listeners *l = &m->env.listeners;
+    struct session s;
+
+    if (!l->id_changed || record_kind(record) != RECORD_SESSION)
+        return;
+    session_borrow(&s, m, record, now);
+    l->id_changed(l->user, &s, old_id);
+    session_detach(&s);
 }
 
 static void end_answered(struct end_flow *flow)
@@ -359,7 +386,7 @@ static enum due due_of(struct manager *m, const struct entry *e,
     }
     /* the timer of an idle end was set to the moment to forget it */
     if (e->idle &&
-        manager_liveness(m, e->record, e->access, now, &end) != RC_OK)
+        manager_entry_liveness(m, e, e->record, now, &end) != RC_OK)
         return DUE_FORGET;
     *when = manager_due(m, &life, e->access, now, reason);
     if (*when > now.mono)

@@ -116,7 +116,10 @@ typedef void manager_describe_fn(const struct manager *m, char *out,
 
 enum manager_flag {
     MANAGER_NEEDS_STORE = 1,
-    MANAGER_LOCAL = 2 /* one process has all copies: idle limits are exact */
+    MANAGER_LOCAL = 2, /* one process has all copies: idle limits are exact */
+    MANAGER_AGES = 4   /* others' wall clocks are not believed: the entry's
+                          `idle`, which the manager keeps right by the ages of
+                          accesses, says alone whether an idle end holds */
 };
 
 struct manager_ops {
@@ -192,6 +195,13 @@ enum rc manager_liveness(const struct manager *m, const struct record *record,
                          int64_t access_mono, struct instant now,
                          struct record_end *end);
 
+/* The same of an entry, its stripe locked. shown: its record, or what may be
+ * seen of it. */
+enum rc manager_entry_liveness(const struct manager *m,
+                               const struct entry *entry,
+                               const struct record *shown, struct instant now,
+                               struct record_end *end);
+
 /* The moment (mono ms) at which a live record ends by its own limits when last
  * used at access_mono. INT64_MAX: never. *reason: IDLE or LIFETIME. */
 int64_t manager_due(const struct manager *m, const struct record_life *life,
@@ -219,6 +229,14 @@ void manager_tell_activate(struct manager *m, struct record *record,
 /* Tells the listeners that the session of this record has ended. */
 void manager_tell_end(struct manager *m, struct record *record,
                       enum reason reason, struct instant now);
+/* What another member did, for listeners that want to hear of it here: counts
+ * nothing. old_id: the id that the session had before. */
+void manager_hear_created(struct manager *m, struct record *record,
+                          struct instant now);
+void manager_hear_end(struct manager *m, struct record *record,
+                      enum reason reason, struct instant now);
+void manager_hear_new_id(struct manager *m, struct record *record,
+                         const uint8_t old_id[ID_SIZE], struct instant now);
 /* Arms the entry's timer for its next due moment. Lock held. */
 void manager_arm(struct manager *m, struct table_stripe *stripe,
                  struct entry *entry, struct instant now);

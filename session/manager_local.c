@@ -71,33 +71,63 @@ bool manager_idle_end_holds(const struct record_life *life,
                                    life->idle_access + ACCESS_TOLERANCE_MS;
 }
 
-enum rc manager_liveness(const struct manager *m, const struct record *record,
-                         int64_t access_mono, struct instant now,
-                         struct record_end *end)
+/* idle: an idle end holds */
+static enum rc liveness(const struct manager *m, const struct record *record,
+                        const struct record_life *life, bool idle,
+                        int64_t access_mono, struct instant now,
+                        struct record_end *end)
 {
-    struct record_life life;
     enum reason reason;
 
-    record_life(record, &life);
-    if (life.ended) {
+    if (life->ended) {
         record_ended(record, end);
         return RC_ENDED;
     }
-    if (manager_idle_end_holds(&life, access_mono, now)) {
+    if (idle) {
         *end = (struct record_end){.reason = REASON_IDLE};
         return RC_ENDED;
     }
-    if (manager_due(m, &life, access_mono, now, &reason) > now.mono)
+    if (manager_due(m, life, access_mono, now, &reason) > now.mono)
         return RC_OK;
     *end = (struct record_end){.reason = reason};
     return RC_ENDED;
 }
 
-/* The access of a change may be later than the idle end and beat it. */
-static bool beats_idle_end(const struct entry *entry, struct instant now)
+enum rc manager_liveness(const struct manager *m, const struct record *record,
+                         int64_t access_mono, struct instant now,
+                         struct record_end *end)
 {
     struct record_life life;
 
+    record_life(record, &life);
+    return liveness(m, record, &life,
+                    manager_idle_end_holds(&life, access_mono, now),
+                    access_mono, now, end);
+}
+
+enum rc manager_entry_liveness(const struct manager *m,
+                               const struct entry *entry,
+                               const struct record *shown, struct instant now,
+                               struct record_end *end)
+{
+    struct record_life life;
+
+    record_life(shown, &life);
+    bool idle = m->ops->flags & MANAGER_AGES
+                    ? entry->idle
+                    : manager_idle_end_holds(&life, entry->access, now);
+    return liveness(m, shown, &life, idle, entry->access, now, end);
+}
+
+/* The access of a change may be later than the idle end and beat it. before:
+ * the last access of which the entry knew. */
+static bool beats_idle_end(const struct manager *m, const struct entry *entry,
+                           int64_t before, struct instant now)
+{
+    struct record_life life;
+
+    if (m->ops->flags & MANAGER_AGES)
+        return now.mono > before + ACCESS_TOLERANCE_MS;
     record_life(entry->record, &life);
     return !manager_idle_end_holds(&life, entry->access, now);
 }
@@ -115,7 +145,7 @@ enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
 {
     struct record_end end;
 
-    if (manager_liveness(m, shown, entry->access, op->now, &end) != RC_OK) {
+    if (manager_entry_liveness(m, entry, shown, op->now, &end) != RC_OK) {
         op->reason = end.reason;
         memcpy(op->new_id, end.new_id, ID_SIZE);
         return RC_ABSENT;
@@ -196,9 +226,11 @@ static void apply_delta(struct manager *m, struct table_stripe *stripe,
 static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
                             struct entry *entry, struct manager_write *w)
 {
+    int64_t before = entry->access;
+
     if (entry->access < w->now.mono)
         entry->access = w->now.mono;
-    if (entry->idle && !beats_idle_end(entry, w->now)) {
+    if (entry->idle && !beats_idle_end(m, entry, before, w->now)) {
         w->ended = (struct record_end){.reason = REASON_IDLE};
         return RC_ENDED;
     }
