@@ -50,7 +50,8 @@ struct channel_ask {
     uint32_t app;
     uint8_t id[ID_SIZE];
     /* the answer. RC_OK: the replica has it now; RC_ABSENT: the member has no
-     * such session; RC_UNAVAILABLE: the member is not there, or cannot know */
+     * such session, or there is none of that name (any more); RC_UNAVAILABLE:
+     * it cannot know, or does not answer */
     enum rc rc;
     /* the channel's own */
     struct channel_ask *next;
@@ -84,6 +85,10 @@ struct channel_ops {
 struct channel {
     const struct channel_ops *ops;
     uint64_t node; /* of this start */
+    /* ID_SIZE bytes, the same on all members and known to nobody else: what
+     * keys of users' records are made of. Set before a manager is started */
+    const uint8_t *secret;
+    enum copies copies; /* where a Manager says nothing: channelSendOptions */
     /* mono ms until which this member may answer; INT64_MAX: it is alone */
     _Atomic int64_t answer_until;
     _Atomic unsigned complete; /* other members that hold a whole copy */

@@ -4,12 +4,19 @@
  *
  * What    The manager's table, and beside it what comparing needs: for each of
  *         the 4,096 leaves of the ids (table_leaf) a 64-bit sum over its live
- *         entries, hash(id, record's bytes), and a count of its tombstones.
- *         Both are kept up to date at each change (replica_recount), so that
- *         telling whether two members hold the same costs no scan.
- *         Tombstones and idle sessions take no part in sums: members forget
- *         them at different moments. (A live copy here and a tombstone there
- *         differ all the same, since the live one counts.)
+ *         entries, modulo 2^64, of the hash of the record's bytes, and a count
+ *         of its tombstones. Both are kept up to date at each change
+ *         (replica_recount), so that telling whether two members hold the same
+ *         costs no scan.
+ *         Tombstones and sessions whose idle end holds (below, both are called
+ *         over) take no part in sums: members forget them at different
+ *         moments. (A live copy here and one that is over there differ all the
+ *         same, since the live one counts.)
+ * Idle    An idle end in a record says that somebody found its time to be
+ *         over. It holds as long as our own knowledge says the same: last
+ *         access + maxInactive + accessInterval has passed, by ages, so that
+ *         wrong wall clocks end nobody's session. A later access that we know
+ *         of, or hear of, beats it: the entry lives again.
  * Access  When a session was last used, and by whom, travels with each record
  *         and takes no part in the sums either.
  * Strays  A delta of a session that is not here is put aside for 30 s, merged
@@ -18,7 +25,11 @@
  * Settled A tombstone is forgotten (replica_may_forget) when endedKeep has
  *         passed and every member that could still speak of the session alive
  *         has compared its copies with ours since we learnt of the end
- *         (replica_settled).
+ *         (replica_settled). Until then it is kept from the moment on at which
+ *         we learnt of it, however old it is by then.
+ * Dropped What was here when this member had been away for too long is
+ *         answered `lost` for endedKeep, and is otherwise as if it were not
+ *         here: it is neither counted nor told, and what comes replaces it.
  * Entry   The manager's ops say entry_extra = sizeof(struct replica_entry);
  *         it begins the extra bytes of each entry.
  * Threads replica_recount, replica_entry: any thread, under the entry's stripe
@@ -34,24 +45,49 @@ struct replica_entry {
     uint64_t owner;  /* node that had the last access */
     int64_t told;    /* mono: others know of accesses up to here */
     int64_t learnt;  /* mono: when its end came to be known */
-    bool counted;    /* among the tombstones of its leaf */
+    bool over;       /* counted among the tombstones of its leaf, */
+    bool ended;      /* since its end is a decided one */
 };
+
+enum { ENTRY_DROPPED = ENTRY_FIRST_OWN };
+
+/* The hash of the protocol, never 0. All numbers are unsigned, of 64 bits,
+ * modulo 2^64, and little endian where they are read from bytes.
+ *     fold(a, b) = a ^ b ^ (the high and the low half of a * b, xored)
+ *     h = fold(length ^ 0xa0761d6478bd642f, 0xe7037ed1a0b428db)
+ *     for each 16 bytes, the last ones with zeros behind them, as two numbers
+ *         u and v:  h = fold(h ^ u, v ^ 0x8ebc6af09c88c6e3)
+ *     the hash is h, or 1 where h is 0
+ * Source: Wang Yi, wyhash (github.com/wangyi-fudan/wyhash), whose folded
+ * multiplication and numbers these are, in the form that no zero cancels. */
+uint64_t replica_hash(const uint8_t *bytes, size_t len);
 
 static inline struct replica_entry *replica_entry(struct entry *e)
 {
     return (struct replica_entry *)e->extra;
 }
 
+/* What others did, for listeners that want to hear of it here. No lock is
+ * held. record: the new one; of an end, the one before. */
+enum replica_event { REPLICA_CREATED, REPLICA_ENDED };
+typedef void replica_heard_fn(void *user, enum replica_event event,
+                              struct record *record,
+                              const struct record_end *end,
+                              struct instant now);
+
 /* m: borrowed, its table exists. */
 struct replica *replica_new(struct manager *m, struct channel *channel);
 void replica_free(struct replica **r);
+
+/* Before it joins. */
+void replica_listen(struct replica *r, replica_heard_fn *heard, void *user);
 
 /* FNV-1a of the application's name ("/login"), never 0: names it in frames. */
 uint32_t replica_app(const struct replica *r);
 struct manager *replica_manager(const struct replica *r);
 
 /* To be called after every change of the entry, its stripe locked. */
-void replica_recount(struct replica *r, struct entry *e);
+void replica_recount(struct replica *r, struct entry *e, struct instant now);
 /* Before the entry is removed, its stripe locked; it counts no more. */
 void replica_uncount(struct replica *r, struct entry *e);
 /* May this tombstone (or idle session) be removed? Stripe locked. */
@@ -75,8 +111,20 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
                               int64_t access, uint64_t owner,
                               struct instant now, uint8_t id[ID_SIZE],
                               int64_t *newer_access);
-/* Strays whose time is over. Once a second. */
+/* Once a second, from outside the channel's calls: drops strays whose time is
+ * over, and tells all members of the accesses that beat an idle end. */
 void replica_tick(struct replica *r, struct instant now);
+/* A member has missed what was said since then (mono), and comparing does not
+ * bring accesses: those of this member are told again with the next tick. */
+void replica_tell_again(struct replica *r, int64_t since);
+/* Tells all members of the access. Any thread, no lock held. */
+void replica_send_touch(struct replica *r, const uint8_t id[ID_SIZE],
+                        int64_t access);
+struct replica_figures {
+    uint64_t strays;    /* changes that came before their session */
+    uint64_t conflicts; /* copies that had changed on both sides */
+};
+void replica_figures(const struct replica *r, struct replica_figures *out);
 
 /* ---- comparing ---- */
 
@@ -109,8 +157,9 @@ void replica_diff_release(struct replica_diff *diff);
 bool replica_take(struct replica *r, const uint8_t id[ID_SIZE],
                   struct replica_item *out);
 
-/* Ends all sessions with that reason, here only: this member was away for too
- * long (forgetAfter). Returns how many. */
+/* Ends all sessions with that reason, here only, and forgets users' records and
+ * tombstones: this member was away for too long (forgetAfter). Returns how
+ * many sessions. */
 size_t replica_drop_all(struct replica *r, enum reason reason,
                         struct instant now);
 

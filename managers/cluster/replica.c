@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "managers/cluster/replica.h"
+
+#include "managers/cluster/replica_impl.h"
+#include "session/buf.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRAY_MS 30000
+/* How much older than the present moment the `now` of a write can be: it is
+ * told once a second what time it is. */
+#define NOW_LATE_MS 1000
+
+/* ---- hash ---- */
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return a ^ b ^ (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t fold_16(uint64_t h, const uint8_t *p)
+{
+    uint64_t u, v;
+    memcpy(&u, p, 8);
+    memcpy(&v, p + 8, 8);
+    return fold(h ^ le64toh(u), le64toh(v) ^ 0x8ebc6af09c88c6e3u);
+}
+
+uint64_t replica_hash(const uint8_t *bytes, size_t len)
+{
+    uint64_t h = fold(len ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu);
+
+    for (; len >= 16; bytes += 16, len -= 16)
+        h = fold_16(h, bytes);
+    if (len) {
+        uint8_t last[16] = {0};
+        memcpy(last, bytes, len);
+        h = fold_16(h, last);
+    }
+    return h ? h : 1;
+}
+
+static uint32_t app_number(const char *app)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *app; app++)
+        h = (h ^ (uint8_t)*app) * 16777619u;
+    return h ? h : 1;
+}
+
+/* ---- life ---- */
+
+struct replica *replica_new(struct manager *m, struct channel *channel)
+{
+    struct replica *r = mem_zero(sizeof *r);
+
+    assert(m->table && m->ops->entry_extra >= sizeof(struct replica_entry));
+    r->m = m;
+    r->channel = channel;
+    r->app = app_number(m->env.app);
+    atomic_init(&r->latest, INT64_MIN);
+    atomic_init(&r->settled, INT64_MIN);
+    r->tell_since = INT64_MAX;
+    return r;
+}
+
+void replica_free(struct replica **replica)
+{
+    struct replica *r = *replica;
+
+    *replica = NULL;
+    if (!r)
+        return;
+    table_free(&r->strays);
+    free(r->touches);
+    free(r);
+}
+
+void replica_listen(struct replica *r, replica_heard_fn *heard, void *user)
+{
+    r->heard = heard;
+    r->user = user;
+}
+
+uint32_t replica_app(const struct replica *r)
+{
+    return r->app;
+}
+
+struct manager *replica_manager(const struct replica *r)
+{
+    return r->m;
+}
+
+void replica_figures(const struct replica *r, struct replica_figures *out)
+{
+    out->strays = atomic_load(&r->stray_count);
+    out->conflicts = atomic_load(&r->conflicts);
+}
+
+/* ---- counting ---- */
+
+void replica_note_time(struct replica *r, struct instant now)
+{
+    int64_t latest = atomic_load_explicit(&r->latest, memory_order_relaxed);
+
+    while (latest < now.mono &&
+           !atomic_compare_exchange_weak(&r->latest, &latest, now.mono))
+        continue;
+}
+
+/* A comparison that began after this moment began after the change. */
+static int64_t moment_learnt(const struct replica *r, struct instant now)
+{
+    int64_t latest = atomic_load_explicit(&r->latest, memory_order_relaxed);
+
+    return (latest > now.mono ? latest : now.mono) + NOW_LATE_MS;
+}
+
+static void set_hash(struct replica *r, unsigned leaf,
+                     struct replica_entry *own, uint64_t hash)
+{
+    uint64_t sum = atomic_load_explicit(&r->sums[leaf], memory_order_relaxed);
+
+    atomic_store_explicit(&r->sums[leaf], sum + hash - own->hash,
+                          memory_order_relaxed);
+    own->hash = hash;
+}
+
+static void set_over(struct replica *r, unsigned leaf,
+                     struct replica_entry *own, bool over)
+{
+    uint32_t count =
+        atomic_load_explicit(&r->ended[leaf], memory_order_relaxed);
+
+    if (over != own->over)
+        atomic_store_explicit(&r->ended[leaf], over ? count + 1 : count - 1,
+                              memory_order_relaxed);
+    own->over = over;
+}
+
+void replica_recount(struct replica *r, struct entry *e, struct instant now)
+{
+    struct replica_entry *own = replica_entry(e);
+    const struct record *record = e->record;
+    unsigned leaf = table_leaf(record_id(record));
+    bool ended = record_ended(record, NULL);
+    bool over = (ended || e->idle) && !entry_is_dropped(e);
+    bool live = !ended && !e->idle && !entry_is_dropped(e);
+
+    set_hash(r, leaf, own,
+             live ? replica_hash(record->bytes, record->len) : 0);
+    if (over && (!own->over || ended != own->ended))
+        own->learnt = moment_learnt(r, now);
+    set_over(r, leaf, own, over);
+    own->ended = ended;
+}
+
+void replica_uncount(struct replica *r, struct entry *e)
+{
+    unsigned leaf = table_leaf(record_id(e->record));
+
+    set_hash(r, leaf, replica_entry(e), 0);
+    set_over(r, leaf, replica_entry(e), false);
+}
+
+bool replica_may_forget(struct replica *r, struct entry *e, struct instant now)
+{
+    replica_note_time(r, now);
+    if (entry_is_dropped(e) || !entry_is_over(e)) /* a user's record */
+        return true;
+    return replica_entry(e)->learnt <= atomic_load(&r->settled);
+}
+
+void replica_settled(struct replica *r, int64_t mono)
+{
+    if (mono > atomic_load(&r->settled))
+        atomic_store(&r->settled, mono);
+}
+
+void replica_set_keep(struct replica *r, int64_t ended_keep_ms)
+{
+    r->m->keep_ended_ms = ended_keep_ms;
+}
+
+/* ---- strays: the channel's thread alone ---- */
+
+void replica_keep_stray(struct replica *r, struct record *delta,
+                        struct instant now)
+{
+    struct table_counts counts;
+
+    if (!r->strays)
+        r->strays = table_new(0, now);
+    table_counts(r->strays, &counts);
+    atomic_fetch_add(&r->stray_count, 1);
+    struct table_stripe *stripe = table_lock(r->strays, record_id(delta));
+    struct entry *e = table_find(stripe, record_id(delta));
+    if (e && record_kind(e->record) == record_kind(delta)) {
+        table_replace(stripe, e, record_merge(e->record, delta));
+    } else if (!e && counts.live + counts.others < STRAYS_MAX) {
+        e = table_insert(stripe, record_ref(delta), now.mono);
+        table_arm(stripe, e, now.mono + STRAY_MS);
+    }
+    table_unlock(stripe);
+}
+
+void replica_take_stray(struct replica *r, struct record **whole)
+{
+    if (!r->strays)
+        return;
+    struct table_stripe *stripe = table_lock(r->strays, record_id(*whole));
+    struct entry *e = table_find(stripe, record_id(*whole));
+    if (e && record_kind(e->record) == record_kind(*whole)) {
+        struct record *joined = record_merge(*whole, e->record);
+        record_unref(whole);
+        *whole = joined;
+    }
+    if (e)
+        table_remove(stripe, e);
+    table_unlock(stripe);
+}
+
+static void strays_drop(struct replica *r, struct instant now)
+{
+    uint8_t ids[64][ID_SIZE];
+    size_t count = r->strays ? 64 : 0;
+
+    while (count == 64) {
+        count = table_due(r->strays, now, ids, 64);
+        for (size_t i = 0; i < count; i++) {
+            struct table_stripe *stripe = table_lock(r->strays, ids[i]);
+            struct entry *e = table_find(stripe, ids[i]);
+            if (e)
+                table_remove(stripe, e);
+            table_unlock(stripe);
+        }
+    }
+}
+
+/* ---- accesses that others must hear of ---- */
+
+void replica_send_touch(struct replica *r, const uint8_t id[ID_SIZE],
+                        int64_t access)
+{
+    struct channel_update u = {
+        .kind = UPDATE_TOUCH, .app = r->app, .access = access};
+
+    memcpy(u.id, id, ID_SIZE);
+    channel_send(r->channel, &u, NULL, COPIES_NONE);
+}
+
+void replica_note_touch(struct replica *r, const uint8_t id[ID_SIZE],
+                        int64_t access)
+{
+    if (r->touch_count == r->touch_cap) {
+        r->touch_cap = r->touch_cap ? 2 * r->touch_cap : 64;
+        r->touches = mem_resize(r->touches, r->touch_cap * sizeof *r->touches);
+    }
+    struct touch *t = &r->touches[r->touch_count++];
+    memcpy(t->id, id, ID_SIZE);
+    t->access = access;
+}
+
+static bool tell_again(void *user, struct entry *e)
+{
+    struct replica *r = user;
+
+    if (replica_entry(e)->hash && e->access >= r->tell_since &&
+        replica_entry(e)->owner == r->channel->node)
+        replica_note_touch(r, record_id(e->record), e->access);
+    return true;
+}
+
+void replica_tell_again(struct replica *r, int64_t since)
+{
+    if (since < r->tell_since)
+        r->tell_since = since;
+}
+
+void replica_tick(struct replica *r, struct instant now)
+{
+    replica_note_time(r, now);
+    strays_drop(r, now);
+    if (r->tell_since != INT64_MAX)
+        table_each(r->m->table, tell_again, r);
+    r->tell_since = INT64_MAX;
+    for (size_t i = 0; i < r->touch_count; i++)
+        replica_send_touch(r, r->touches[i].id, r->touches[i].access);
+    r->touch_count = 0;
+    if (r->touch_cap > 4096) {
+        free(r->touches);
+        r->touches = NULL;
+        r->touch_cap = 0;
+    }
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What other members say comes into the table. */
+#include "config.h"
+
+#include "managers/cluster/replica_impl.h"
+
+#include <string.h>
+
+/* Coarse clocks, and ages in whole milliseconds. */
+#define AGE_TOLERANCE_MS 1000
+
+/* What came, on its way into the table. */
+struct arrival {
+    struct replica *r;
+    struct record *record; /* NULL: a touch */
+    uint8_t id[ID_SIZE];
+    int64_t access;
+    uint64_t owner;
+    struct instant now;
+    int64_t *newer;
+    /* for listeners, once the lock is released; references */
+    struct record *created, *before;
+    struct record_end end;
+};
+
+/* By what is known of the last access, is the time over that it may idle? */
+static bool is_idle(const struct manager *m, const struct record_life *life,
+                    int64_t access, struct instant now)
+{
+    int64_t seconds = life->max_inactive;
+
+    return seconds > 0 && seconds < INT64_C(1000000000000) &&
+           access + seconds * 1000 + m->grace_ms <=
+               now.mono + AGE_TOLERANCE_MS;
+}
+
+static void keep_ended(const struct arrival *a, struct table_stripe *stripe,
+                       struct entry *e)
+{
+    int64_t end = record_ended(e->record, NULL) ? e->access : a->now.mono;
+
+    table_arm(stripe, e, end + a->r->m->keep_ended_ms);
+}
+
+/* The record holds an idle end: does it hold, by what we know? */
+static void set_idle(const struct arrival *a, struct table_stripe *stripe,
+                     struct entry *e, bool idle)
+{
+    if (idle == e->idle)
+        return;
+    table_set_idle(stripe, e, idle);
+    if (idle)
+        keep_ended(a, stripe, e);
+    else
+        manager_arm(a->r->m, stripe, e, a->now);
+}
+
+/* What comes as a touch or a delta was said to everybody; a whole record may
+ * come from one who has not told the last accessInterval yet. */
+static int64_t told_by(const struct arrival *a)
+{
+    bool whole = a->record && record_is_whole(a->record);
+    return a->access - (whole ? a->r->m->grace_ms : 0);
+}
+
+static bool move_access(const struct arrival *a, struct entry *e)
+{
+    struct replica_entry *own = replica_entry(e);
+
+    if (told_by(a) > own->told)
+        own->told = told_by(a);
+    if (a->access <= e->access)
+        return false;
+    e->access = a->access;
+    own->owner = a->owner;
+    return true;
+}
+
+/* Ended so long ago that everybody has forgotten it, and so did we; a user's
+ * record is forgotten without a trace, each member by itself. */
+static bool is_forgotten(const struct arrival *a,
+                         const struct record_life *life, bool idle)
+{
+    const struct manager *m = a->r->m;
+    int64_t end = a->access;
+
+    if (record_kind(a->record) != RECORD_SESSION && !life->ended)
+        return is_idle(m, life, a->access, a->now);
+    if (!life->ended && !idle)
+        return false;
+    if (!life->ended)
+        end += life->max_inactive * 1000 + m->grace_ms;
+    return end + m->keep_ended_ms <= a->now.mono &&
+           end <= atomic_load(&a->r->settled);
+}
+
+static void insert_whole(struct arrival *a, struct table_stripe *stripe)
+{
+    struct manager *m = a->r->m;
+    struct record_life life;
+
+    record_life(a->record, &life);
+    bool idle = !life.ended && life.idle_ended &&
+                is_idle(m, &life, a->access, a->now);
+    if (is_forgotten(a, &life, idle))
+        return;
+    struct entry *e =
+        table_insert(stripe, record_ref(a->record), a->access);
+    replica_entry(e)->owner = a->owner;
+    replica_entry(e)->told = told_by(a);
+    if (life.ended)
+        keep_ended(a, stripe, e);
+    else if (idle)
+        set_idle(a, stripe, e, true);
+    else
+        manager_arm(m, stripe, e, a->now);
+    replica_recount(a->r, e, a->now);
+    if (!life.ended && !idle)
+        a->created = record_ref(a->record);
+}
+
+static void count_conflict(struct arrival *a, const struct record *before,
+                           const struct record *merged)
+{
+    if (record_is_whole(a->record) && !record_equal(merged, before) &&
+        !record_equal(merged, a->record))
+        atomic_fetch_add(&a->r->conflicts, 1);
+}
+
+static void join_end(struct arrival *a, struct table_stripe *stripe,
+                     struct entry *e, struct record *merged)
+{
+    a->before = record_ref(e->record);
+    record_ended(merged, &a->end);
+    table_replace(stripe, e, merged);
+    e->access = a->access;
+    keep_ended(a, stripe, e);
+    replica_recount(a->r, e, a->now);
+}
+
+/* Neither of the two is a tombstone. */
+static enum replica_rc join_live(struct arrival *a, struct table_stripe *stripe,
+                                 struct entry *e, struct record *merged)
+{
+    struct manager *m = a->r->m;
+    struct record_life life, came;
+    bool was_idle = e->idle;
+    bool changed = !record_equal(merged, e->record);
+
+    record_life(merged, &life);
+    record_life(a->record, &came);
+    count_conflict(a, e->record, merged);
+    move_access(a, e);
+    if (!was_idle && came.idle_ended)
+        a->before = record_ref(e->record);
+    table_replace(stripe, e, merged);
+    bool idle = (came.idle_ended || e->idle) &&
+                is_idle(m, &life, e->access, a->now);
+    set_idle(a, stripe, e, idle);
+    if (!idle && (came.max_inactive || came.max_lifetime))
+        manager_arm(m, stripe, e, a->now);
+    if (changed || idle != was_idle)
+        replica_recount(a->r, e, a->now);
+    a->end.reason = REASON_IDLE;
+    if (!idle || was_idle)
+        record_unref(&a->before);
+    if (idle || !came.idle_ended || !is_idle(m, &life, a->access, a->now))
+        return REPLICA_DONE;
+    *a->newer = e->access;
+    return REPLICA_NEWER;
+}
+
+static enum replica_rc join(struct arrival *a, struct table_stripe *stripe,
+                            struct entry *e)
+{
+    if (record_kind(e->record) != record_kind(a->record))
+        return REPLICA_BAD;
+    bool was_ended = record_ended(e->record, NULL);
+    struct record *merged = record_merge(e->record, a->record);
+
+    if (was_ended) {
+        table_replace(stripe, e, merged);
+        return REPLICA_DONE;
+    }
+    if (!record_ended(merged, NULL))
+        return join_live(a, stripe, e, merged);
+    join_end(a, stripe, e, merged);
+    return REPLICA_DONE;
+}
+
+static enum replica_rc apply_record(struct arrival *a)
+{
+    struct replica *r = a->r;
+    enum replica_rc rc = REPLICA_DONE;
+    bool whole = record_is_whole(a->record);
+
+    if (whole)
+        replica_take_stray(r, &a->record);
+    struct table_stripe *stripe = table_lock(r->m->table, a->id);
+    struct entry *e = table_find(stripe, a->id);
+    if (e && entry_is_dropped(e)) {
+        if (whole)
+            table_remove(stripe, e);
+        e = NULL;
+    }
+    if (e)
+        rc = join(a, stripe, e);
+    else if (whole)
+        insert_whole(a, stripe);
+    else
+        rc = REPLICA_STRAY;
+    table_unlock(stripe);
+    if (rc == REPLICA_STRAY)
+        replica_keep_stray(r, a->record, a->now);
+    return rc;
+}
+
+static enum replica_rc apply_touch(struct arrival *a)
+{
+    struct manager *m = a->r->m;
+    struct table_stripe *stripe = table_lock(m->table, a->id);
+    struct entry *e = table_find(stripe, a->id);
+    enum replica_rc rc = REPLICA_DONE;
+    struct record_life life;
+
+    if (!e || entry_is_dropped(e)) {
+        rc = REPLICA_STRAY;
+    } else if (!record_ended(e->record, NULL) && move_access(a, e) &&
+               e->idle) {
+        record_life(e->record, &life);
+        set_idle(a, stripe, e, is_idle(m, &life, e->access, a->now));
+        replica_recount(a->r, e, a->now);
+    }
+    table_unlock(stripe);
+    return rc;
+}
+
+static void tell_heard(struct arrival *a)
+{
+    struct replica *r = a->r;
+
+    if (r->heard && a->created)
+        r->heard(r->user, REPLICA_CREATED, a->created, NULL, a->now);
+    if (r->heard && a->before)
+        r->heard(r->user, REPLICA_ENDED, a->before, &a->end, a->now);
+    record_unref(&a->created);
+    record_unref(&a->before);
+}
+
+enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
+                              int64_t access, uint64_t owner,
+                              struct instant now, uint8_t id[ID_SIZE],
+                              int64_t *newer_access)
+{
+    struct arrival a = {.r = r,
+                        .access = access < now.mono ? access : now.mono,
+                        .owner = owner,
+                        .now = now,
+                        .newer = newer_access};
+    enum replica_rc rc;
+
+    replica_note_time(r, now);
+    *newer_access = 0;
+    if (u->kind == UPDATE_TOUCH) {
+        if (u->len != ID_SIZE)
+            return REPLICA_BAD;
+        memcpy(a.id, u->bytes, ID_SIZE);
+        rc = apply_touch(&a);
+    } else {
+        if (record_decode(u->bytes, u->len, &a.record, NULL) != RC_OK)
+            return REPLICA_BAD;
+        memcpy(a.id, record_id(a.record), ID_SIZE);
+        rc = record_kind(a.record) <= RECORD_USER ? apply_record(&a)
+                                                  : REPLICA_BAD;
+    }
+    if (rc == REPLICA_NEWER)
+        replica_note_touch(r, a.id, *newer_access);
+    tell_heard(&a);
+    record_unref(&a.record);
+    memcpy(id, a.id, ID_SIZE);
+    return rc;
+}
