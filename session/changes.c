@@ -63,19 +63,6 @@ const char *changes_keep(struct changes *c, const char *bytes, size_t len)
     return copy;
 }
 
-int key_compare(struct key a, struct key b)
-{
-    if (!a.name || !b.name) {
-        if (a.name || b.name)
-            return a.name ? 1 : -1;
-        return a.field < b.field ? -1 : a.field > b.field;
-    }
-    int order = memcmp(a.name, b.name, a.len < b.len ? a.len : b.len);
-    if (order == 0)
-        return a.len < b.len ? -1 : a.len > b.len;
-    return order;
-}
-
 struct change *changes_find(const struct changes *c, struct key key)
 {
     for (struct change *x = c->first; x; x = x->next)

@@ -17,6 +17,8 @@
 
 #include "session/value.h"
 
+#include <string.h>
+
 enum change_kind { CHANGE_SET, CHANGE_REMOVE, CHANGE_ADD };
 
 /* Attribute: name is not NULL. Field: name is NULL, field its number. */
@@ -73,6 +75,17 @@ static inline struct key key_field(int32_t field)
     return (struct key){.field = field};
 }
 /* Fields by number before attributes by name (bytes, shorter first). */
-int key_compare(struct key a, struct key b);
+static inline int key_compare(struct key a, struct key b)
+{
+    if (!a.name || !b.name) {
+        if (a.name || b.name)
+            return a.name ? 1 : -1;
+        return a.field < b.field ? -1 : a.field > b.field;
+    }
+    int order = memcmp(a.name, b.name, a.len < b.len ? a.len : b.len);
+    if (order == 0)
+        return a.len < b.len ? -1 : a.len > b.len;
+    return order;
+}
 
 #endif

@@ -404,7 +404,8 @@ static enum rc flow_finish(struct commit_flow *flow)
     if (op) {
         op->rc = rc;
         op->reason = flow->reason;
-        op->err = flow->w.err;
+        if (rc != RC_OK)
+            op->err = flow->w.err;
     }
     commit_flow_free(&flow);
     return rc;

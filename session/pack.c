@@ -12,7 +12,7 @@
 
 #define PACK_DEPTH 32
 
-static void pack_grow(struct pack_writer *w, size_t more)
+void pack_grow(struct pack_writer *w, size_t more)
 {
     size_t cap = w->cap * 2;
     if (cap < w->len + more)
@@ -28,11 +28,7 @@ static void pack_grow(struct pack_writer *w, size_t more)
 
 static inline int pack_append(void *data, const char *bytes, size_t len)
 {
-    struct pack_writer *w = data;
-    if (w->cap - w->len < len)
-        pack_grow(w, len);
-    memcpy(w->data + w->len, bytes, len);
-    w->len += len;
+    pack_raw(data, bytes, len);
     return 0;
 }
 
@@ -110,11 +106,6 @@ void pack_array(struct pack_writer *w, size_t count)
 {
     msgpack_packer p = packer(w);
     msgpack_pack_array(&p, count);
-}
-
-void pack_raw(struct pack_writer *w, const void *bytes, size_t len)
-{
-    pack_append(w, bytes, len);
 }
 
 static uint64_t big_endian(const uint8_t *p, size_t size)
@@ -216,7 +207,7 @@ static bool read_counted(struct pack_reader *r, struct pack_token *t,
            token_counted(t, type, (size_t)count);
 }
 
-bool pack_read(struct pack_reader *r, struct pack_token *t)
+bool pack_read_any(struct pack_reader *r, struct pack_token *t)
 {
     uint64_t u;
 
@@ -281,6 +272,17 @@ static const uint8_t value_len[256] = {
     [0xcf] = 9,  [0xd0] = 2,  [0xd1] = 3,  [0xd2] = 5,  [0xd3] = 9,
 };
 
+static inline bool skip_known(struct pack_reader *r)
+{
+    size_t left = (size_t)(r->end - r->p);
+    size_t len = left ? value_len[*r->p] : 0;
+
+    if (!len || len > left)
+        return false;
+    r->p += len;
+    return true;
+}
+
 static bool skip_depth(struct pack_reader *r, unsigned depth)
 {
     struct pack_token t;
@@ -291,25 +293,15 @@ static bool skip_depth(struct pack_reader *r, unsigned depth)
                     : t.type == PACK_MAP ? 2 * t.len
                                          : 0;
     /* every element takes a byte, so a made-up count ends here */
-    if (inside > (size_t)(r->end - r->p))
+    if (inside > (size_t)(r->end - r->p) || (inside && depth == 1))
         return false;
-    for (size_t i = 0; i < inside; i++) {
-        size_t len = r->p < r->end ? value_len[*r->p] : 0;
-        if (depth > 1 && len && len <= (size_t)(r->end - r->p))
-            r->p += len;
-        else if (!skip_depth(r, depth - 1))
+    while (inside--)
+        if (!skip_known(r) && !skip_depth(r, depth - 1))
             return false;
-    }
     return true;
 }
 
 bool pack_skip(struct pack_reader *r)
 {
-    size_t len = r->p < r->end ? value_len[*r->p] : 0;
-
-    if (len && len <= (size_t)(r->end - r->p)) {
-        r->p += len;
-        return true;
-    }
-    return skip_depth(r, PACK_DEPTH);
+    return skip_known(r) || skip_depth(r, PACK_DEPTH);
 }

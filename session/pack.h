@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct pack_writer {
     uint8_t *data, *lent;
@@ -36,8 +37,16 @@ void pack_double(struct pack_writer *w, double d);
 void pack_str(struct pack_writer *w, const char *s, size_t len);
 void pack_bin(struct pack_writer *w, const void *bytes, size_t len);
 void pack_array(struct pack_writer *w, size_t count);
+void pack_grow(struct pack_writer *w, size_t more);
 /* Bytes that are MessagePack (or a header) already. */
-void pack_raw(struct pack_writer *w, const void *bytes, size_t len);
+static inline void pack_raw(struct pack_writer *w, const void *bytes,
+                            size_t len)
+{
+    if (w->cap - w->len < len)
+        pack_grow(w, len);
+    memcpy(w->data + w->len, bytes, len);
+    w->len += len;
+}
 
 enum pack_type {
     PACK_NIL, PACK_BOOL, PACK_INT, PACK_UINT, /* UINT: above INT64_MAX */
@@ -58,8 +67,6 @@ struct pack_reader {
     const uint8_t *p, *end;
 };
 
-/* The next scalar, or the header of an array or map. */
-bool pack_read(struct pack_reader *r, struct pack_token *t);
 /* One whole value, however deep (at most 32). */
 bool pack_skip(struct pack_reader *r);
 
@@ -72,16 +79,30 @@ static inline bool pack_read_small(struct pack_reader *r, uint8_t *out)
     *out = *r->p++;
     return true;
 }
+/* The next scalar, or the header of an array or map. The one-byte forms of
+ * numbers and arrays, most of what a record is made of, are read in place. */
+bool pack_read_any(struct pack_reader *r, struct pack_token *t);
+static inline bool pack_read(struct pack_reader *r, struct pack_token *t)
+{
+    uint8_t b = r->p < r->end ? *r->p : 0xc1;
+
+    if (b < 0x80) {
+        t->type = PACK_INT;
+        t->i = t->u = b;
+    } else if ((b & 0xf0) == 0x90) {
+        t->type = PACK_ARRAY;
+        t->len = b & 15;
+    } else {
+        return pack_read_any(r, t);
+    }
+    r->p++;
+    return true;
+}
 /* pack_read for a number that is not negative. */
 static inline bool pack_read_uint(struct pack_reader *r, uint64_t *out)
 {
     struct pack_token t;
-    uint8_t small;
 
-    if (pack_read_small(r, &small)) {
-        *out = small;
-        return true;
-    }
     if (!pack_read(r, &t) || (t.type != PACK_INT && t.type != PACK_UINT))
         return false;
     *out = t.u;

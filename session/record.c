@@ -117,8 +117,10 @@ static bool walk_key(struct walk *w, struct key *key)
         *key = key_name((const char *)t.p, t.len);
         return t.len > 0 && t.len < RECORD_MAX_BYTES;
     }
+    if (t.type != PACK_INT || t.i < 0 || t.i > INT32_MAX)
+        return false;
     *key = key_field((int32_t)t.i);
-    return t.type == PACK_INT && t.i >= 0 && t.i <= INT32_MAX;
+    return true;
 }
 
 static bool walk_stamp(struct walk *w, struct reg *reg)
@@ -134,16 +136,16 @@ static bool walk_stamp(struct walk *w, struct reg *reg)
         reg->node = node_at(w->nodes, p[1]);
         return reg->time <= RECORD_TIME_MAX;
     }
-    if (!pack_read(&w->r, &time) || !pack_read(&w->r, &node) ||
-        time.type != (node.type == PACK_NIL ? PACK_NIL : PACK_INT))
-        return false;
-    reg->never_set = time.type == PACK_NIL;
     reg->time = 0;
     reg->node = 0;
-    if (reg->never_set)
+    reg->never_set = w->r.end - p >= 2 && p[0] == 0xc0 && p[1] == 0xc0;
+    if (reg->never_set) { /* nil, nil */
+        w->r.p += 2;
         return true;
-    if (time.i < -w->birth || time.i > RECORD_TIME_MAX - w->birth ||
-        node.type != PACK_INT || node.u >= w->node_count)
+    }
+    if (!read_type(&w->r, &time, PACK_INT) || time.i < -w->birth ||
+        time.i > RECORD_TIME_MAX - w->birth ||
+        !read_type(&w->r, &node, PACK_INT) || node.u >= w->node_count)
         return false;
     reg->time = w->birth + time.i;
     reg->node = node_at(w->nodes, node.u);
@@ -220,6 +222,10 @@ static struct value reg_value(const struct reg *reg)
     struct pack_reader r = {reg->value, reg->value + reg->value_len};
     struct pack_token t;
 
+    if (reg->type == VALUE_COUNTER) {
+        v.number = counter_value(reg);
+        return v;
+    }
     if (reg->type == TYPE_REMOVED || reg->type > VALUE_COUNTER ||
         !pack_read(&r, &t))
         return (struct value){.type = VALUE_NONE};
@@ -235,11 +241,8 @@ static struct value reg_value(const struct reg *reg)
     case VALUE_DOUBLE:
         v.real = t.real;
         break;
-    case VALUE_BOOL:
-        v.truth = t.truth;
-        break;
     default:
-        v.number = counter_value(reg);
+        v.truth = t.truth;
     }
     return v;
 }
@@ -307,11 +310,9 @@ bool record_ended(const struct record *r, struct record_end *out)
     struct reg reg;
     struct pack_token t;
 
+    if (!r->ended || !out)
+        return r->ended;
     walk_record(&w, &head, r);
-    if (!w.left || *w.r.p != FIELD_END) /* the first key, if it is there */
-        return false;
-    if (!out)
-        return true;
     walk_next(&w, &reg);
     *out = (struct record_end){.reason = REASON_UNKNOWN};
     struct pack_reader p = {reg.value, reg.value + reg.value_len};
@@ -338,17 +339,13 @@ void record_life(const struct record *r, struct record_life *out)
     struct head head;
     struct reg reg;
 
-    *out = (struct record_life){0};
     walk_record(&w, &head, r);
-    out->birth = head.birth;
-    while (walk_next(&w, &reg) && !reg.key.name &&
-           reg.key.field <= FIELD_MAX_LIFETIME) {
+    *out = (struct record_life){.ended = r->ended, .birth = head.birth};
+    /* the first byte of a key is that of a name, or the field's number */
+    while (w.left && *w.r.p <= FIELD_MAX_LIFETIME && walk_next(&w, &reg)) {
         int64_t number =
             reg.type == VALUE_INT ? reg_value(&reg).number : 0;
         switch (reg.key.field) {
-        case FIELD_END:
-            out->ended = true;
-            break;
         case FIELD_IDLE_END:
             out->idle_ended = true;
             out->idle_access = number;

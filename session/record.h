@@ -64,6 +64,7 @@ struct record {
     atomic_uint refs;
     uint32_t len;
     int64_t newest; /* the highest stamp's time */
+    bool ended;     /* a tombstone */
     uint8_t bytes[];
 };
 

@@ -191,8 +191,8 @@ struct record *record_build(const struct head *head, const struct reg *regs,
     nodes_collect(&nodes, regs, count);
     pack_init_in(&w, room, sizeof room);
     pack_raw(&w, (uint8_t[]){0x97, RECORD_FORMAT, (uint8_t)head->kind,
-                             head->whole ? 0xc3 : 0xc2}, 4);
-    pack_bin(&w, head->id, ID_SIZE);
+                             head->whole ? 0xc3 : 0xc2, 0xc4, ID_SIZE}, 6);
+    pack_raw(&w, head->id, ID_SIZE);
     pack_int(&w, head->birth);
     build_nodes(&w, &nodes);
     pack_array(&w, 5 * count);
@@ -206,6 +206,7 @@ struct record *record_build(const struct head *head, const struct reg *regs,
     struct record *r = mem_alloc(offsetof(struct record, bytes) + w.len);
     atomic_init(&r->refs, 1);
     r->newest = newest;
+    r->ended = count && regs[0].type == TYPE_END;
     r->len = (uint32_t)w.len;
     memcpy(r->bytes, w.data, w.len);
     pack_release(&w);

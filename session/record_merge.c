@@ -211,5 +211,6 @@ struct record *record_rekey(const struct record *r, const uint8_t id[ID_SIZE])
     atomic_init(&copy->refs, 1);
     copy->len = r->len;
     copy->newest = r->newest;
+    copy->ended = r->ended;
     return copy;
 }
