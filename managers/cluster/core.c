@@ -613,6 +613,16 @@ void core_flush(struct core *core, struct instant now)
     stream_flush(core, now);
 }
 
+bool core_idle(const struct core *core)
+{
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        if (peer_linked(p) && p->answering && p->acked < core->seq)
+            return false;
+    }
+    return true;
+}
+
 void core_stop(struct core *core, struct instant now)
 {
     lease_time(core, now);

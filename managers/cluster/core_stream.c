@@ -155,6 +155,9 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto)
     frame_missed(&core->w, upto);
     core_post(core, p);
     p->sent = upto;
+    /* comparing brings no accesses; a newcomer gets them with the records */
+    for (size_t i = 0; p->acked && i < core->replica_count; i++)
+        replica_tell_again(core->replicas[i], p->progress);
 }
 
 static uint64_t flying(struct core *core, const struct peer *p)

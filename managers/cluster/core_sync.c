@@ -554,25 +554,36 @@ static void ask_answer(struct core *core, struct channel_ask **at, enum rc rc)
     ask->done(ask);
 }
 
+static struct peer *peer_named(struct core *core, const char *name, size_t len)
+{
+    struct peer *found = NULL;
+
+    for (size_t i = 0; i < core->peer_count; i++) {
+        struct peer *p = core->peers[i];
+        if (!p->departed && strlen(p->name) == len &&
+            memcmp(p->name, name, len) == 0 && (!found || peer_linked(p)))
+            found = p;
+    }
+    return found;
+}
+
 void core_ask(struct core *core, struct channel_ask *ask, const char *member,
               size_t member_len, struct instant now)
 {
+    struct peer *p = peer_named(core, member, member_len);
+
     lease_time(core, now);
-    for (size_t i = 0; i < core->peer_count; i++) {
-        struct peer *p = core->peers[i];
-        if (!peer_linked(p) || strlen(p->name) != member_len ||
-            memcmp(p->name, member, member_len) != 0)
-            continue;
-        ask->no = ++core->last_no;
-        ask->node = p->node;
-        ask->deadline = now.mono + ASK_MS;
-        ask->next = core->asks;
-        core->asks = ask;
-        ask_for(core, p, ask->app, ask->id, ask->no);
+    if (!p || !peer_linked(p)) {
+        ask->rc = p && p->waited ? RC_UNAVAILABLE : RC_ABSENT;
+        ask->done(ask);
         return;
     }
-    ask->rc = RC_UNAVAILABLE;
-    ask->done(ask);
+    ask->no = ++core->last_no;
+    ask->node = p->node;
+    ask->deadline = now.mono + ASK_MS;
+    ask->next = core->asks;
+    core->asks = ask;
+    ask_for(core, p, ask->app, ask->id, ask->no);
 }
 
 static void on_told(struct core *core, struct peer *p, struct frame_told *f,

@@ -101,12 +101,14 @@ void replica_set_keep(struct replica *r, int64_t ended_keep_ms);
 enum replica_rc {
     REPLICA_DONE,
     REPLICA_STRAY, /* put aside: ask the sender for the session */
-    REPLICA_NEWER, /* an idle end that a later access of ours beats: the others
-                      are to hear of it (a touch with that access) */
+    REPLICA_NEWER, /* the sender does not know what we know: a live session that
+                      has ended here, or an idle end that a later access of ours
+                      beats. It is to get our record */
     REPLICA_BAD    /* no record, or none of ours: count it */
 };
 /* Merges what came. access: the last one, on this member's clock; it moves
- * only forward. id and newer_access are filled unless BAD. */
+ * only forward. id is filled unless BAD; newer_access: with the second kind of
+ * NEWER our access, else 0. */
 enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
                               int64_t access, uint64_t owner,
                               struct instant now, uint8_t id[ID_SIZE],

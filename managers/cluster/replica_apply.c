@@ -181,7 +181,9 @@ static enum replica_rc join(struct arrival *a, struct table_stripe *stripe,
 
     if (was_ended) {
         table_replace(stripe, e, merged);
-        return REPLICA_DONE;
+        return record_is_whole(a->record) && !record_ended(a->record, NULL)
+                   ? REPLICA_NEWER
+                   : REPLICA_DONE;
     }
     if (!record_ended(merged, NULL))
         return join_live(a, stripe, e, merged);
@@ -274,7 +276,7 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
         rc = record_kind(a.record) <= RECORD_USER ? apply_record(&a)
                                                   : REPLICA_BAD;
     }
-    if (rc == REPLICA_NEWER)
+    if (rc == REPLICA_NEWER && *newer_access)
         replica_note_touch(r, a.id, *newer_access);
     tell_heard(&a);
     record_unref(&a.record);
