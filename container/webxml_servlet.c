@@ -3,9 +3,11 @@
 
 #include "container/webxml_reader.h"
 
+#include "container/percent.h"
 #include "session/buf.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define IN_JAVA "it makes sense in Java only"
@@ -144,21 +146,44 @@ static enum rc read_wish(struct webxml *w, const struct xml_element *e,
     return RC_OK;
 }
 
-static enum rc read_pattern(struct webxml *w, const struct xml_element *e,
-                            struct servlet_config *s, enum session_wish wish)
+static enum rc add_pattern(struct webxml *w, const struct xml_element *e,
+                           const char *pattern, struct servlet_config *s,
+                           enum session_wish wish)
 {
-    if (!pattern_is_legal(e->text))
+    if (!pattern_is_legal(pattern))
         return xml_error(e, RC_INVALID, w->err,
                          "<url-pattern>%.64s</url-pattern>: write /name, "
                          "/name/*, *.extension, / or nothing",
                          e->text);
-    if (webxml_mapping_find(w->context, e->text))
+    if (webxml_mapping_find(w->context, pattern))
         return xml_error(e, RC_INVALID, w->err,
                          "<url-pattern>%.64s</url-pattern> leads to two "
                          "servlets: keep one of them",
                          e->text);
-    webxml_mapping_add(w->context, e->text, s, wish);
+    webxml_mapping_add(w->context, pattern, s, wish);
     return RC_OK;
+}
+
+/* Written as in a URL, compared with a path that has been decoded. */
+static enum rc read_pattern(struct webxml *w, const struct xml_element *e,
+                            struct servlet_config *s, enum session_wish wish)
+{
+    char *pattern = mem_strdup(e->text);
+    ssize_t len = percent_decode(pattern, pattern, strlen(pattern), false);
+    enum rc rc;
+
+    if (len >= 0)
+        pattern[len] = '\0';
+    if (len < 0 || strlen(pattern) != (size_t)len ||
+        !utf8_valid(pattern, (size_t)len))
+        rc = xml_error(e, RC_INVALID, w->err,
+                       "<url-pattern>%.64s</url-pattern>: a %% and what "
+                       "follows it is no character: write %%25 for a %%",
+                       e->text);
+    else
+        rc = add_pattern(w, e, pattern, s, wish);
+    free(pattern);
+    return rc;
 }
 
 enum rc webxml_mapping(struct webxml *w, const struct xml_element *e)

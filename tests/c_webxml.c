@@ -357,6 +357,26 @@ static void a_star_stands_where_it_means_something(void)
                   "</servlet-mapping>");
 }
 
+static void a_pattern_is_written_as_in_a_url(void)
+{
+    static const char *const bad[] = {"/%zz", "/a%2", "/%00", "/%ff"};
+    char app[256];
+
+    read_good("", "<servlet-mapping><servlet-name>default</servlet-name>"
+                  "<url-pattern>/a%20b/%C3%BC/*</url-pattern>"
+                  "</servlet-mapping>");
+    CHECK_STR(context->mappings[0].pattern, "/a b/\xc3\xbc/*");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        snprintf(app, sizeof app,
+                 "<servlet-mapping><servlet-name>default</servlet-name>\n"
+                 "<url-pattern>%s</url-pattern></servlet-mapping>",
+                 bad[i]);
+        CHECK_INT(read_app("", app), RC_INVALID);
+        CU_ASSERT_PTR_NOT_NULL(strstr(scratch_error(&site), "web.xml:2: "));
+        CU_ASSERT_PTR_NOT_NULL(strstr(scratch_error(&site), "write %25"));
+    }
+}
+
 /* The place of an attribute of <Context> is not web.xml. */
 static void a_wrong_cookie_of_the_context_is_told_there(void)
 {
@@ -388,5 +408,6 @@ UNIT_MAIN_AROUND("webxml", before, after, CASE(a_bare_folder),
                  CASE(the_context_wins), CASE(path_of_the_root),
                  CASE(path_with_a_blank), CASE(what_is_wrong),
                  CASE(a_star_stands_where_it_means_something),
+                 CASE(a_pattern_is_written_as_in_a_url),
                  CASE(a_wrong_cookie_of_the_context_is_told_there),
                  CASE(what_needs_java_warns_once))
