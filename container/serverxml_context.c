@@ -57,6 +57,11 @@ enum rc reader_cookie_processor(struct reader *r, const struct xml_element *e,
                             "unknown <CookieProcessor className=\"%.64s\">: "
                             "there is Rfc6265CookieProcessor",
                             name);
+    if (xml_child(e->parent, "CookieProcessor", NULL) != e)
+        return reader_error(r, e, RC_INVALID,
+                            "a second <CookieProcessor> in <%s>: keep one of "
+                            "them",
+                            e->parent->name);
     level->cookie_processor = options;
     return reader_attributes(
         r, e, &(struct option_target){cookie_processor_table, options}, 1);

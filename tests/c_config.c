@@ -362,6 +362,9 @@ static void what_is_wrong(void)
          "StandardManager, PersistentManager"},
         {SERVER("", "", "<Manager/>\n<Manager/>"),
          "server.xml:6: a second <Manager> in <Host>: keep one of them"},
+        {SERVER("", "", "<CookieProcessor/>\n<CookieProcessor/>"),
+         "server.xml:6: a second <CookieProcessor> in <Host>: keep one of "
+         "them"},
         {SERVER("", "", "<Manager maxInactive='-1'/>"),
          "server.xml:5: <Manager> maxInactive=\"-1\" is out of range: 0 to "
          "315360000 is possible"},
