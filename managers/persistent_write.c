@@ -274,7 +274,10 @@ static void land_ended(struct flight *f, struct table_stripe *stripe,
                        struct entry *e, struct record *other, struct outcome *o)
 {
     bool ours = is_end_of(f->riding, other);
+    bool maybe = f->uncertain || f->call.rc == RC_UNCERTAIN;
 
+    for (struct manager_write *w = f->riding; w; w = w->next)
+        w->maybe = maybe;
     record_ended(other, &o->end);
     table_replace(stripe, e, record_ref(other));
     e->access = f->now.mono;

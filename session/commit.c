@@ -30,7 +30,8 @@ static void drop_delta(struct commit_flow *flow)
 
 static void finish(struct commit_flow *flow, enum rc rc)
 {
-    if (rc == RC_UNAVAILABLE && flow->s && flow->s->flushed)
+    if (rc == RC_UNAVAILABLE &&
+        ((flow->s && flow->s->flushed) || flow->maybe))
         rc = RC_UNCERTAIN; /* a part was done */
     flow->rc = rc;
     flow->step = STEP_DONE;
@@ -48,9 +49,13 @@ static bool follow(struct commit_flow *flow)
 {
     struct manager_write *w = &flow->w;
 
-    if (w->rc != RC_ENDED || w->ended.reason != REASON_RENAMED ||
-        ++flow->hops > MAX_HOPS)
+    if (w->rc != RC_ENDED || w->ended.reason != REASON_RENAMED)
         return false;
+    flow->maybe |= w->maybe;
+    if (++flow->hops > MAX_HOPS) { /* it lives, but is always elsewhere */
+        w->rc = err_set(&w->err, RC_UNAVAILABLE, "new ids all the time");
+        return false;
+    }
     memcpy(flow->id, w->ended.new_id, ID_SIZE);
     if (w->delta) {
         struct record *moved = record_rekey(w->delta, flow->id);

@@ -64,6 +64,7 @@ struct commit_flow {
     uint8_t id[ID_SIZE];  /* under which the session goes on */
     struct record *whole; /* the record made under the new id */
     int hops;             /* renames followed */
+    bool maybe;           /* done under one of them, perhaps */
     int64_t birth;
     /* login */
     uint8_t user_key[ID_SIZE];

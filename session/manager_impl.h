@@ -52,6 +52,8 @@ struct manager_write {
      * later access beats; RC_UNAVAILABLE; RC_UNCERTAIN; RC_TOOBIG. */
     enum rc rc;
     struct record_end ended;
+    bool maybe; /* ENDED: an earlier try was UNCERTAIN, and may be part of
+                   what ended */
     struct record *before; /* END, IDLE_END OK: what the end replaced; a
                               reference. NULL after IDLE_END: a later access
                               beat it meanwhile */

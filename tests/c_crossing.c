@@ -206,6 +206,31 @@ static void p10_what_began_before_goes_along(struct world *w)
     }
 }
 
+/* However often: it lives, so whoever does not catch up is not sent away. */
+static void p10_many_new_ids_send_nobody_away(struct world *w)
+{
+    struct visit late, later;
+    uint8_t id[10][ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id[0]), RC_OK);
+    CHECK_INT_FATAL(visit_find(&late, w, 1, id[0]), RC_OK);
+    CHECK_INT_FATAL(visit_find(&later, w, 1, id[0]), RC_OK);
+    CHECK_INT(visit_set(&late, "late", "put"), RC_OK);
+    CHECK_INT(visit_set(&later, "later", "put"), RC_OK);
+    for (unsigned n = 0; n < 9; n++) {
+        CHECK_INT_FATAL(world_login(w, n, id[n], "kim", id[n + 1]), RC_OK);
+        if (n == 7)
+            CHECK_INT(visit_commit(&late, w), RC_OK);
+    }
+    CHECK_INT(visit_commit(&later, w), RC_UNAVAILABLE);
+    CU_ASSERT(later.err.text[0] != 0);
+    visit_end(&late);
+    visit_end(&later);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+        CU_ASSERT(world_holds(w, i, id[9], "late", "put"));
+        CU_ASSERT(world_holds(w, i, id[9], "later", ""));
+    }
+}
+
 /* Its own process tells of its end, under whatever id it is by then. */
 static void p22_a_logout_after_a_new_id_counts_once(struct world *w)
 {
@@ -321,6 +346,7 @@ static void p12_a_later_use_brings_it_back(struct world *w)
     S(p09_a_commit_never_creates_what_all_forgot, idle)                        \
     S(p10_what_comes_between_goes_along, NULL)                                 \
     S(p10_what_began_before_goes_along, NULL)                                  \
+    S(p10_many_new_ids_send_nobody_away, NULL)                                 \
     S(p12_a_use_that_nobody_was_told_of_counts, idle)                          \
     S(p12_a_use_before_the_end_is_written_counts, idle)                        \
     S(p12_one_after_the_other_counts_an_idle_end_once, idle)                   \

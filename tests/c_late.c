@@ -654,6 +654,25 @@ static void p32_an_add_counts_once_under_a_new_id(struct world *w)
         CHECK_INT(world_count(w, i, id, "hits"), 1);
 }
 
+/* The same, and the put under the new id is refused: by then it is done. */
+static void p31_what_may_be_done_is_not_unavailable(struct world *w)
+{
+    uint8_t old[ID_SIZE], id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
+    struct slow slow = {.w = w, .id = old, .what = SLOW_HIT};
+    atomic_store(&gates[0].closed, true);
+    slow_start(&slow);
+    CU_ASSERT_FATAL(gate_waits(0));
+    CU_ASSERT_FATAL(gate_pass_one(0, true));
+    CHECK_INT_FATAL(world_login(w, 1, old, "kim", id), RC_OK);
+    CU_ASSERT_FATAL(gate_pass_one(0, false)); /* meets the end, follows */
+    gate_fail(0, RC_UNAVAILABLE, 1);
+    atomic_store(&gates[0].closed, false);
+    CHECK_INT(slow_end(&slow), RC_UNCERTAIN);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+        CHECK_INT(world_count(w, i, id, "hits"), 1);
+}
+
 static const struct setting idle[] = {{"maxInactive", "100"}, {NULL, NULL}};
 
 static uint64_t idle_ends(struct world *w)
@@ -737,6 +756,7 @@ static void p22_an_idle_end_that_was_beaten_is_not_told(struct world *w)
     S(p30_a_row_of_a_newer_version_is_not_absent, NULL)                        \
     S(p31_an_end_that_fails_ended_nothing, NULL)                               \
     S(p31_a_new_id_that_fails_leaves_nothing, NULL)                            \
+    S(p31_what_may_be_done_is_not_unavailable, NULL)                           \
     S(p32_what_is_uncertain_comes_to_rest, NULL)                               \
     S(p32_nothing_takes_the_place_of_what_is_uncertain, NULL)                  \
     S(p32_an_add_counts_once_under_a_new_id, NULL)                             \

@@ -9,6 +9,7 @@
 #include "session/manager_impl.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- weather ---- */
@@ -250,6 +251,74 @@ static void p33_nothing_acknowledged_is_lost(struct world *w)
         CHECK_INT(world_count(w, 1, id, "hits"), hits);
         CHECK_INT(world_count(w, 2, id, "hits"), hits);
     }
+}
+
+struct moving {
+    pthread_mutex_t lock;
+    uint8_t id[ID_SIZE];
+    atomic_bool torn; /* a new id was UNCERTAIN: none may be known */
+};
+
+static void moving_get(struct moving *moving, uint8_t id[ID_SIZE])
+{
+    pthread_mutex_lock(&moving->lock);
+    memcpy(id, moving->id, ID_SIZE);
+    pthread_mutex_unlock(&moving->lock);
+}
+
+static void moving_on(struct worker *worker, struct moving *moving)
+{
+    uint8_t old[ID_SIZE], id[ID_SIZE];
+    moving_get(moving, old);
+    enum rc rc = world_login(worker->w, worker->number, old, "kim", id);
+    if (rc == RC_OK) {
+        pthread_mutex_lock(&moving->lock);
+        memcpy(moving->id, id, ID_SIZE);
+        pthread_mutex_unlock(&moving->lock);
+    } else if (rc != RC_UNAVAILABLE) {
+        atomic_store(&moving->torn, true);
+    }
+}
+
+/* Worker 0 gives the session new ids; the others hit it under whatever id it
+ * has, and follow it. */
+static void hit_what_moves(struct worker *worker)
+{
+    struct moving *moving = (struct moving *)worker->with;
+    for (unsigned n = 0; n < 40 && !atomic_load(&moving->torn); n++) {
+        uint8_t id[ID_SIZE];
+        if (worker->number == 0 && n % 8 == 0)
+            moving_on(worker, moving);
+        moving_get(moving, id);
+        worker->answers[world_hit(worker->w, worker->number + n, id,
+                                  "hits")]++;
+    }
+}
+
+static void p33_nothing_is_lost_over_new_ids(struct world *w)
+{
+    unsigned whole = 0;
+    const char *given = getenv("MARGAY_ROUNDS");
+    unsigned rounds = given ? (unsigned)strtoul(given, NULL, 10) : 20;
+    for (unsigned seed = 1; seed <= rounds; seed++) {
+        struct moving moving = {.lock = PTHREAD_MUTEX_INITIALIZER};
+        struct worker sum;
+        CHECK_INT_FATAL(world_create(w, 0, moving.id), RC_OK);
+        atomic_store(&w->faults.seed, seed);
+        atomic_store(&w->faults.percent, 5 + seed % 4 * 5);
+        world_parallel(w, 4, hit_what_moves, &moving, &sum);
+        CU_ASSERT_FATAL(weather_clear(w));
+        CHECK_INT(sum.answers[RC_ENDED], 0);
+        if (atomic_load(&moving.torn))
+            continue;
+        whole++;
+        int64_t hits = world_count(w, 0, moving.id, "hits");
+        CU_ASSERT(hits >= sum.answers[RC_OK]);
+        CU_ASSERT(hits <= sum.answers[RC_OK] + sum.answers[RC_UNCERTAIN]);
+        CHECK_INT(world_count(w, 1, moving.id, "hits"), hits);
+        CHECK_INT(world_count(w, 2, moving.id, "hits"), hits);
+    }
+    CU_ASSERT(whole > 0);
 }
 
 static void put_in_bad_weather(struct worker *worker)
@@ -608,6 +677,7 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
     S(p32_uncertain_counts_once, NULL)                                         \
     S(p32_all_agree_afterwards, NULL)                                          \
     S(p33_nothing_acknowledged_is_lost, NULL)                                  \
+    S(p33_nothing_is_lost_over_new_ids, NULL)                                  \
     S(p33_no_acknowledged_attribute_is_lost, NULL)                             \
     S(p34_a_failed_login_leaves_an_id_that_lives, NULL)                        \
     S(p35_a_commit_answers_for_what_was_flushed, NULL)                         \
