@@ -43,6 +43,14 @@ void cookie_reader_line(struct cookie_reader *r, const char *header, size_t len)
     r->end = header + len;
 }
 
+static void skip_class(struct cookie_reader *r, uint8_t class)
+{
+    const char *at = r->at;
+    while (at < r->end && is_class(*at, class))
+        at++;
+    r->at = at;
+}
+
 static void skip_blank(struct cookie_reader *r)
 {
     while (r->at < r->end && (*r->at == ' ' || *r->at == '\t'))
@@ -63,8 +71,7 @@ static bool cookie_value(struct cookie_reader *r, struct cookie *c)
     bool quoted = r->at < r->end && *r->at == '"';
     if (quoted)
         r->at++;
-    while (r->at < r->end && is_class(*r->at, OCTET))
-        r->at++;
+    skip_class(r, OCTET);
     if (quoted && r->at < r->end && *r->at == '"')
         r->at++;
     c->value_len = (size_t)(r->at - c->value);
@@ -77,8 +84,7 @@ static bool cookie_pair(struct cookie_reader *r, struct cookie *c)
 {
     skip_blank(r);
     c->name = r->at;
-    while (r->at < r->end && is_class(*r->at, TOKEN))
-        r->at++;
+    skip_class(r, TOKEN);
     c->name_len = (size_t)(r->at - c->name);
     skip_blank(r);
     bool equals = r->at < r->end && *r->at == '=';

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 enum { SHOWN_ID = 100 };
 
@@ -47,15 +46,13 @@ static bool has_ids(const struct http_request *r)
 /* False: too many cookies. */
 static bool add_cookies(struct http_request *r, const struct context *site)
 {
+    const struct http_field *f = NULL;
     struct cookie_reader reader;
     struct cookie c;
     enum rc rc = RC_ABSENT;
     cookie_reader_init(&reader, r->limits->max_cookie_count,
                        site->cookies_without_equals);
-    for (size_t i = 0; i < r->field_count && rc == RC_ABSENT; i++) {
-        const struct http_field *f = &r->fields[i];
-        if (f->name_len != 6 || strncasecmp(f->name, "Cookie", 6) != 0)
-            continue;
+    while (rc == RC_ABSENT && (f = request_field(r, "Cookie", f))) {
         cookie_reader_line(&reader, f->value, f->value_len);
         while ((rc = cookie_next(&reader, &c)) == RC_OK)
             if (cookie_is(&c, site->session_cookie_name))

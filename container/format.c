@@ -17,16 +17,6 @@ static const char *simple(const char *at)
     return *at == 'd' || *at == 'i' || *at == 'u' ? at + 1 : NULL;
 }
 
-static bool all_simple(const char *format)
-{
-    while ((format = strchr(format, '%'))) {
-        format = simple(format + 1);
-        if (!format)
-            return false;
-    }
-    return true;
-}
-
 static char *digits(uint64_t number, bool negative, char *end)
 {
     do
@@ -92,23 +82,23 @@ bool format_add(struct buf *out, const char *format, va_list ap)
 {
     struct arguments a;
     size_t before = out->len;
-    if (!all_simple(format))
-        return buf_vaddf(out, format, ap);
+    const char *rest = format; /* NULL: a directive that is not ours */
     va_copy(a.ap, ap);
-    for (;;) {
-        size_t plain = strcspn(format, "%");
-        buf_add(out, format, plain);
-        format += plain;
-        if (!*format)
+    while (rest) {
+        const char *at = strchrnul(rest, '%');
+        buf_add(out, rest, (size_t)(at - rest));
+        if (!*at)
             break;
-        const char *end = simple(format + 1);
-        add_one(out, &a, format + 1, end);
-        format = end;
+        rest = simple(at + 1);
+        if (rest)
+            add_one(out, &a, at + 1, rest);
     }
     va_end(a.ap);
-    if (out->full && out->data) {
+    if (rest && !out->full)
+        return true;
+    if (out->data) {
         out->len = before;
         out->data[before] = 0;
     }
-    return !out->full;
+    return !rest && buf_vaddf(out, format, ap);
 }

@@ -188,15 +188,15 @@ void request_keep(struct http_request *r)
 }
 
 const struct http_field *request_field(const struct http_request *r,
-                                       const char *name, size_t index)
+                                       const char *name,
+                                       const struct http_field *before)
 {
+    const struct http_field *f = before ? before + 1 : r->fields;
     size_t len = strlen(name);
-    for (size_t i = 0; i < r->field_count; i++) {
-        const struct http_field *f = &r->fields[i];
+    for (; f != r->fields + r->field_count; f++)
         if (f->name_len == len && (f->name[0] | 0x20) == (name[0] | 0x20) &&
-            !strncasecmp(f->name, name, len) && !index--)
+            !strncasecmp(f->name, name, len))
             return f;
-    }
     return NULL;
 }
 
@@ -263,7 +263,8 @@ const char *http_request_query(const struct http_request *request)
 const char *http_request_header(const struct http_request *request,
                                 const char *name)
 {
-    const struct http_field *f = name ? request_field(request, name, 0) : NULL;
+    const struct http_field *f =
+        name ? request_field(request, name, NULL) : NULL;
     return f ? f->value : NULL;
 }
 
@@ -319,7 +320,7 @@ const char *http_request_cookie(const struct http_request *request,
                                 const char *name)
 {
     struct http_request *r = (struct http_request *)request;
-    const struct http_field *f;
+    const struct http_field *f = NULL;
     struct cookie_reader reader;
     struct cookie c;
     if (!name)
@@ -327,7 +328,7 @@ const char *http_request_cookie(const struct http_request *request,
     cookie_reader_init(&reader, r->limits->max_cookie_count,
                        request_site(r) ? request_site(r)->cookies_without_equals
                                        : COOKIE_BARE_IGNORE);
-    for (size_t i = 0; (f = request_field(r, "Cookie", i)); i++) {
+    while ((f = request_field(r, "Cookie", f))) {
         cookie_reader_line(&reader, f->value, f->value_len);
         while (cookie_next(&reader, &c) == RC_OK)
             if (cookie_is(&c, name))
@@ -389,8 +390,8 @@ static bool names_html(const char *item, size_t len)
 
 bool http_request_wants_html(const struct http_request *request)
 {
-    const struct http_field *f;
-    for (size_t i = 0; (f = request_field(request, "Accept", i)); i++) {
+    const struct http_field *f = NULL;
+    while ((f = request_field(request, "Accept", f))) {
         const char *at = f->value;
         while (*at) {
             at += strspn(at, ", \t");

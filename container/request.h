@@ -134,9 +134,10 @@ void request_add_field(struct http_request *r, const char *name,
 /* Copies what lies in the connection's memory. */
 void request_keep(struct http_request *r);
 
-/* The index-th header line of that name; NULL. */
+/* The next header line of that name behind `before` (NULL: the first); NULL. */
 const struct http_field *request_field(const struct http_request *r,
-                                       const char *name, size_t index);
+                                       const char *name,
+                                       const struct http_field *before);
 static inline char *request_text(struct http_request *r, const char *text,
                                  size_t len)
 {

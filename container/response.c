@@ -86,10 +86,9 @@ static bool is_ours(const char *name)
         "Connection", "Content-Length",    "Date",    "Keep-Alive",
         "Trailer",    "Transfer-Encoding", "Upgrade",
     };
-    if (!strchr("cdktuCDKTU", name[0]))
-        return false;
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if (!strcasecmp(name, ours[i]))
+        if ((name[0] | 0x20) == (ours[i][0] | 0x20) &&
+            !strcasecmp(name, ours[i]))
             return true;
     return false;
 }
@@ -435,7 +434,7 @@ enum http_result http_response_send_redirect(struct http_response *response,
 /* "host:port" of the Host header. */
 static void base_host(struct http_request *r, struct path_base *base)
 {
-    const struct http_field *f = request_field(r, "Host", 0);
+    const struct http_field *f = request_field(r, "Host", NULL);
     const char *host = f ? f->value : "";
     const char *colon = strrchr(host, ':'), *bracket = strrchr(host, ']');
     bool port = colon && (!bracket || colon > bracket);

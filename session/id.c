@@ -26,14 +26,12 @@ uint64_t id_mint_node(void)
     return node;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+/* What a hex digit stands for, and 1 more: 0 is no digit. */
+static const uint8_t hex_digit[256] = {
+    ['0'] = 1, ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+    ['6'] = 7, ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['A'] = 11, ['B'] = 12,
+    ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+};
 
 bool id_parse(const char *text, size_t len, uint8_t out[ID_SIZE],
               const char **route, size_t *route_len)
@@ -43,11 +41,11 @@ bool id_parse(const char *text, size_t len, uint8_t out[ID_SIZE],
     if (len < 2 * ID_SIZE || (len > 2 * ID_SIZE && text[2 * ID_SIZE] != '.'))
         return false;
     for (size_t i = 0; i < ID_SIZE; i++) {
-        int high = hex_digit(text[2 * i]);
-        int low = hex_digit(text[2 * i + 1]);
-        if (high < 0 || low < 0)
+        unsigned high = hex_digit[(uint8_t)text[2 * i]];
+        unsigned low = hex_digit[(uint8_t)text[2 * i + 1]];
+        if (!high || !low)
             return false;
-        id[i] = (uint8_t)(high << 4 | low);
+        id[i] = (uint8_t)((high - 1) << 4 | (low - 1));
     }
     memcpy(out, id, ID_SIZE);
     if (route) {
