@@ -4,3 +4,4 @@
  * that of the const struct manager_ops: manager_NAME. */
 MANAGER(standard)
 MANAGER(persistent)
+MANAGER(delta)

@@ -107,13 +107,7 @@ struct manager_stats {
                               failed/uncertain */
     uint64_t unreadable;   /* stored rows that could not be read */
     bool has_store, store_available;
-    bool has_cluster;
-    unsigned members, complete; /* this one included; others with all copies */
-    uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
-    uint64_t garbage;            /* frames and connections that were refused */
-    uint64_t compared, repaired; /* comparisons; leaves that differed */
-    uint64_t resent, given_up;
-    uint64_t strays; /* changes that came before their session */
+    uint64_t strays; /* changes of others that came before their session */
 };
 
 /* Makes a manager of that kind. options: what ops->options filled; store_ops

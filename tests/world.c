@@ -146,6 +146,10 @@ enum rc world_start(struct world *w, unsigned i)
                               .node = w->nodes[i],
                               .node_number = id_mint_node(),
                               .work_dir = w->dir};
+    if (w->mesh) {
+        env.channel = mesh_channel(w->mesh, i);
+        env.node_number = env.channel->node;
+    }
     if (i == 0)
         env.listeners = (struct session_listeners){
             .user = w,
@@ -162,6 +166,10 @@ enum rc world_start(struct world *w, unsigned i)
         rc = manager_start(w->m[i], w->now, &err);
     if (rc != RC_OK)
         printf("manager %u: %s: %s\n", i, rc_name(rc), err.text);
+    /* It takes over what another member has. */
+    for (unsigned from = 0; rc == RC_OK && w->mesh && from < w->count; from++)
+        if (from != i && mesh_replica(w->mesh, from))
+            mesh_compare(w->mesh, i, from, true);
     /* What it does on its own at a start is over before the case begins. */
     while (rc == RC_OK && f->store && !atomic_load(&w->m[i]->secret_known)) {
         manager_tick(w->m[i], w->now);
@@ -177,6 +185,8 @@ enum rc world_open(struct world *w)
     if (w->fixture->store)
         settings_apply(w, w->fixture->store->options, w->store_options,
                        w->fixture->settings);
+    if (w->fixture->clustered)
+        w->mesh = mesh_new(w->count, &w->now);
     if (w->fixture->prepare)
         w->fixture->prepare(w);
     for (unsigned i = 0; i < w->count && rc == RC_OK; i++)
@@ -197,6 +207,7 @@ void world_free(struct world **world)
     struct world *w = *world;
     for (unsigned i = 0; i < WORLD_MANAGERS; i++)
         world_stop(w, i);
+    mesh_free(&w->mesh);
     option_release(manager_option_table, &w->common);
     option_release(w->ops->options, w->options);
     if (w->fixture->store)
@@ -230,6 +241,8 @@ void world_pass(struct world *w, int64_t ms)
 
 void world_tick(struct world *w)
 {
+    if (w->mesh)
+        mesh_settle(w->mesh); /* members compare every few seconds */
     for (unsigned i = 0; i < WORLD_MANAGERS; i++)
         if (w->m[i])
             manager_tick(w->m[i], w->now);
@@ -578,3 +591,7 @@ const struct fixture fixture_failing_queued = {.name = "failing_queued",
                                                .store = &store_failing,
                                                .servers = 3,
                                                .prepare = prepare_failing};
+const struct fixture fixture_delta = {.name = "delta",
+                                      .manager = "DeltaManager",
+                                      .servers = 3,
+                                      .clustered = true};

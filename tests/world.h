@@ -21,6 +21,7 @@
 
 #include "managers/stores/stores.h"
 #include "session/manager.h"
+#include "tests/mesh.h"
 #include "tests/unit.h"
 
 #include <pthread.h>
@@ -37,7 +38,8 @@ struct fixture {
     const char *name, *manager;    /* className */
     const struct store_ops *store; /* NULL: a manager without one */
     struct setting settings[2];    /* of the store */
-    unsigned servers; /* managers that see one another; 1 without a store */
+    unsigned servers; /* managers that see one another */
+    bool clustered;   /* they are members of a mesh */
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
 };
@@ -50,6 +52,7 @@ struct world {
     struct memory_rows *rows;     /* of memory stores */
     struct memory_options memory; /* what a failing store wraps */
     struct failing_faults faults;
+    struct mesh *mesh; /* NULL: no cluster */
     struct manager *m[WORLD_MANAGERS];
     unsigned count;
     char nodes[WORLD_MANAGERS][8];
@@ -149,7 +152,7 @@ void statement_run(const struct fixture *fixture,
                    const struct setting *settings, statement_fn *run);
 
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
-    fixture_sqlite, fixture_traced;
+    fixture_sqlite, fixture_traced, fixture_delta;
 /* Memory behind w->faults, for statements about bad weather. */
 extern const struct fixture fixture_failing, fixture_failing_queued;
 
@@ -165,9 +168,11 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, memory)                                       \
     STATEMENT_ON(name, settings, queued)                                       \
     STATEMENT_ON(name, settings, sqlite)                                       \
-    STATEMENT_ON(name, settings, traced)
+    STATEMENT_ON(name, settings, traced)                                       \
+    STATEMENT_ON(name, settings, delta)
 #define STATEMENT_CASES(name, settings)                                        \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
-        CASE(name##_on_sqlite), CASE(name##_on_traced),
+        CASE(name##_on_sqlite), CASE(name##_on_traced),                        \
+        CASE(name##_on_delta),
 
 #endif

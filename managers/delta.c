@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * DeltaManager: every member of the cluster has a copy of every session.
+ *
+ * Promises With replication="all" (the default) an acknowledged change has been
+ *          applied by every member of the present view, so the next request
+ *          finds it wherever it goes; it survives as long as one of them. With
+ *          "one" at least one other member has it, with "none" nobody was
+ *          waited for; an id that is not known here is then asked for at the
+ *          member that its cookie names. A member answers from its copies only
+ *          while it can know that nothing was acknowledged without it
+ *          (channel_may_answer); else it says so (503).
+ * Source   org/apache/catalina/ha/session/DeltaManager.java. Unlike it: a
+ *          change waits for the other copies, what is sent are changes that
+ *          merge, and listeners do not hear of what other members did unless
+ *          notifySessionListenersOnReplication says so. */
+#include "config.h"
+
+#include "managers/cluster/replica.h"
+#include "session/buf.h"
+#include "session/manager_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An end that is another member's part is looked at again. */
+#define NOT_MINE_MS 1000
+
+struct delta_options {
+    int replication; /* enum copies */
+    int64_t min_copies;
+    bool expire_on_shutdown, notify_sessions;
+};
+
+struct delta {
+    struct manager base;
+    struct channel *channel;
+    struct replica *replica; /* from the start on */
+    enum copies copies;
+    unsigned min_copies;
+};
+
+#define AT(member) offsetof(struct delta_options, member)
+#define IGNORED(name, help) {name, OPTION_IGNORED, 0, NULL, help, 0, 0, NULL}
+
+static const struct option delta_options[] = {
+    {"replication", OPTION_CHOICE, AT(replication), "all",
+     "how many other members have applied a change before its response leaves",
+     0, 0, "none|one|all"},
+    {"minCopies", OPTION_INT, AT(min_copies), "0",
+     "with fewer other members that hold all copies a change is refused (503)",
+     0, FRAME_MEMBERS_MAX, NULL},
+    {"expireSessionsOnShutdown", OPTION_BOOL, AT(expire_on_shutdown), "false",
+     "an orderly stop of this member ends all sessions, everywhere", 0, 0,
+     NULL},
+    {"notifySessionListenersOnReplication", OPTION_BOOL, AT(notify_sessions),
+     "false", "session listeners hear here what other members did, too", 0, 0,
+     NULL},
+    {"sessionAttributeNameFilter", OPTION_LATER, 0, NULL,
+     "every attribute is copied; leave it out", 0, 0, NULL},
+    IGNORED("enableStatistics", "figures are always kept (/metrics)"),
+    IGNORED("name", "the path of the application names it"),
+    IGNORED("notifyContainerListenersOnReplication",
+            "makes sense in Java only"),
+    IGNORED("notifyListenersOnReplication",
+            "listeners of attributes hear what requests here changed"),
+    IGNORED("recordAllActions", "what a request leads to is sent, once"),
+    IGNORED("sendAllSessions", "copies are handed over piece by piece"),
+    IGNORED("sendAllSessionsSize", "copies are handed over piece by piece"),
+    IGNORED("sendAllSessionsWaitTime",
+            "who takes the copies asks for each piece"),
+    IGNORED("stateTimestampDrop", "what comes meanwhile is merged"),
+    IGNORED("stateTransferTimeout",
+            "a member serves when its copies are complete"),
+    {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
+};
+
+static struct delta *delta_of(struct manager *m)
+{
+    return (struct delta *)m;
+}
+
+/* ---- find ---- */
+
+/* A find that another member is asked for. */
+struct question {
+    struct channel_ask ask; /* first */
+    struct delta *d;
+    struct find_op *op;
+};
+
+/* The access of a hit, its stripe locked. Are the others to hear of it? */
+static bool note_access(const struct delta *d, struct entry *e)
+{
+    struct replica_entry *own = replica_entry(e);
+
+    own->owner = d->channel->node;
+    if (e->access - own->told < d->base.grace_ms)
+        return false;
+    own->told = e->access;
+    return true;
+}
+
+/* *known: there is something of that id. */
+static enum rc find_here(struct delta *d, struct find_op *op, bool *known)
+{
+    struct table_stripe *stripe = table_lock(d->base.table, op->id);
+    struct entry *e = table_find(stripe, op->id);
+    enum rc rc = RC_ABSENT;
+    bool touch = false;
+    int64_t access = 0;
+
+    op->reason = REASON_UNKNOWN;
+    *known = e != NULL;
+    if (e)
+        rc = manager_find_entry(&d->base, stripe, e, e->record, op);
+    if (rc == RC_OK && !op->peek) {
+        touch = note_access(d, e);
+        access = e->access;
+    }
+    table_unlock(stripe);
+    if (touch)
+        replica_send_touch(d->replica, op->id, access);
+    return rc;
+}
+
+static void find_asked(struct channel_ask *ask)
+{
+    struct question *q = (struct question *)ask;
+    struct manager *m = &q->d->base;
+    struct find_op *op = q->op;
+    bool known;
+
+    if (ask->rc == RC_OK || ask->rc == RC_ABSENT)
+        op->rc = find_here(q->d, op, &known);
+    else
+        op->rc = err_set(&op->err, RC_UNAVAILABLE,
+                         "the member that the cookie names does not say");
+    free(q);
+    manager_found(m, op);
+}
+
+static enum rc find_ask(struct delta *d, struct find_op *op)
+{
+    struct question *q = mem_zero(sizeof *q);
+
+    q->ask.done = find_asked;
+    q->ask.app = replica_app(d->replica);
+    memcpy(q->ask.id, op->id, ID_SIZE);
+    q->d = d;
+    q->op = op;
+    channel_ask(d->channel, &q->ask, op->route, op->route_len);
+    return RC_PENDING;
+}
+
+/* Where nobody waited for us, the cookie may be here before the session. */
+static bool may_be_elsewhere(const struct delta *d, const struct find_op *op)
+{
+    return d->copies != COPIES_ALL && op->route_len > 0 &&
+           (strlen(d->base.env.node) != op->route_len ||
+            memcmp(d->base.env.node, op->route, op->route_len) != 0);
+}
+
+static enum rc delta_find(struct manager *m, struct find_op *op)
+{
+    struct delta *d = delta_of(m);
+    bool known;
+
+    if (!channel_may_answer(d->channel, op->now))
+        return err_set(&op->err, RC_UNAVAILABLE,
+                       "this member's copies are not complete");
+    enum rc rc = find_here(d, op, &known);
+    if (!known && may_be_elsewhere(d, op))
+        return find_ask(d, op);
+    return rc;
+}
+
+/* ---- write ---- */
+
+/* A write that other members are waited for. */
+struct flight {
+    struct channel_wait wait; /* first */
+    struct delta *d;
+    struct manager_write *w;
+};
+
+static bool is_of_user(const struct manager_write *w)
+{
+    const struct record *r = w->kind == WRITE_CREATE ? w->record : w->after;
+    return r && record_kind(r) == RECORD_USER;
+}
+
+/* What happened while the others were waited for: an idle end that a later
+ * access beat ended nothing; logins of the same user at two members see one
+ * another. */
+static void settle(struct delta *d, struct manager_write *w)
+{
+    struct table_stripe *stripe = table_lock(d->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+
+    if (e && w->kind == WRITE_IDLE_END && !e->idle &&
+        !record_ended(e->record, NULL)) {
+        record_unref(&w->before);
+    } else if (e && w->kind != WRITE_IDLE_END) {
+        record_unref(&w->after);
+        w->after = record_ref(e->record);
+    }
+    table_unlock(stripe);
+}
+
+static void write_arrived(struct channel_wait *wait, enum rc rc)
+{
+    struct flight *f = (struct flight *)wait;
+    struct manager_write *w = f->w;
+
+    if (w->kind == WRITE_IDLE_END || is_of_user(w))
+        settle(f->d, w);
+    w->rc = rc == RC_OK ? rc
+                        : err_set(&w->err, RC_UNCERTAIN,
+                                  "not every copy is known to have it");
+    free(f);
+    w->done(w);
+}
+
+static enum rc write_send(struct delta *d, struct manager_write *w,
+                          const struct channel_update *u)
+{
+    /* an end in the background costs nobody time */
+    enum copies copies = w->kind == WRITE_IDLE_END ? COPIES_ALL : d->copies;
+
+    if (copies == COPIES_NONE) {
+        channel_send(d->channel, u, NULL, COPIES_NONE);
+        return RC_OK;
+    }
+    struct flight *f = mem_zero(sizeof *f);
+    f->wait.done = write_arrived;
+    f->wait.min_copies = w->kind == WRITE_IDLE_END ? 0 : d->min_copies;
+    f->d = d;
+    f->w = w;
+    channel_send(d->channel, u, &f->wait, copies);
+    return RC_PENDING;
+}
+
+static enum rc write_here(struct delta *d, struct table_stripe *stripe,
+                          struct manager_write *w, struct entry **e)
+{
+    *e = table_find(stripe, w->id);
+    if (w->kind == WRITE_CREATE && *e)
+        return RC_CONFLICT;
+    if (w->kind != WRITE_CREATE && !*e)
+        return RC_ABSENT;
+    return manager_apply(&d->base, stripe, *e, w, e);
+}
+
+/* What the others are to hear of the write that was applied to the entry; its
+ * stripe is locked. False: nothing. */
+static bool write_says(struct delta *d, struct entry *e,
+                       const struct manager_write *w, struct channel_update *u)
+{
+    struct record *said = w->kind == WRITE_CREATE ? w->record : w->delta;
+    bool touch = false;
+
+    if (w->kind != WRITE_IDLE_END)
+        touch = note_access(d, e);
+    replica_recount(d->replica, e, w->now);
+    *u = (struct channel_update){.kind = UPDATE_TOUCH,
+                                 .app = replica_app(d->replica),
+                                 .access = e->access};
+    memcpy(u->id, w->id, ID_SIZE);
+    if (!said)
+        return touch;
+    u->kind = UPDATE_RECORD;
+    u->record = record_ref(said);
+    replica_entry(e)->told = e->access;
+    return true;
+}
+
+static enum rc delta_write(struct manager *m, struct manager_write *w)
+{
+    struct delta *d = delta_of(m);
+    struct channel_update u;
+    struct entry *e;
+
+    if (w->kind != WRITE_IDLE_END &&
+        atomic_load(&d->channel->complete) < d->min_copies)
+        return err_set(&w->err, RC_UNAVAILABLE,
+                       "fewer than minCopies=\"%u\" other members hold copies",
+                       d->min_copies);
+    struct table_stripe *stripe = table_lock(m->table, w->id);
+    enum rc rc = write_here(d, stripe, w, &e);
+    bool says = rc == RC_OK && write_says(d, e, w, &u);
+    table_unlock(stripe);
+    if (!says)
+        return rc;
+    if (u.kind == UPDATE_RECORD)
+        return write_send(d, w, &u);
+    channel_send(d->channel, &u, NULL, COPIES_NONE);
+    return RC_OK;
+}
+
+/* ---- what is due ---- */
+
+static void delta_due(struct manager *m, const uint8_t id[ID_SIZE],
+                      enum reason reason, struct instant now)
+{
+    struct delta *d = delta_of(m);
+    struct table_stripe *stripe = table_lock(m->table, id);
+    struct entry *e = table_find(stripe, id);
+    uint64_t owner = e ? replica_entry(e)->owner : 0;
+
+    if (e)
+        table_arm(stripe, e, now.mono + NOT_MINE_MS);
+    table_unlock(stripe);
+    if (e && channel_may_answer(d->channel, now) &&
+        channel_is_mine(d->channel, id, owner))
+        manager_end_due(m, id, reason, now);
+}
+
+static bool delta_forget(struct manager *m, struct table_stripe *stripe,
+                         struct entry *e, struct instant now)
+{
+    struct delta *d = delta_of(m);
+
+    (void)stripe;
+    if (!replica_may_forget(d->replica, e, now))
+        return false;
+    replica_uncount(d->replica, e);
+    return true;
+}
+
+static void delta_tick(struct manager *m, struct instant now)
+{
+    replica_tick(delta_of(m)->replica, now);
+}
+
+/* ---- life ---- */
+
+static enum rc delta_open(struct manager *m, struct err *err)
+{
+    struct delta *d = delta_of(m);
+    const struct delta_options *o = m->options;
+
+    d->channel = m->env.channel;
+    if (!d->channel)
+        return err_set(err, RC_INVALID,
+                       "DeltaManager needs other members: add <Cluster "
+                       "className=\"SimpleTcpCluster\"/> to the Engine");
+    d->copies = o ? (enum copies)o->replication : COPIES_ALL;
+    d->min_copies = o ? (unsigned)o->min_copies : 0;
+    m->secret_shared = true;
+    return RC_OK;
+}
+
+static void delta_close(struct manager *m)
+{
+    replica_free(&delta_of(m)->replica);
+}
+
+static void hear_new_id(struct delta *d, const uint8_t old_id[ID_SIZE],
+                        const struct record_end *end, struct instant now)
+{
+    struct replica_item item;
+
+    if (!replica_take(d->replica, end->new_id, &item))
+        return;
+    manager_hear_new_id(&d->base, item.record, old_id, now);
+    record_unref(&item.record);
+}
+
+static void delta_heard(void *user, enum replica_event event,
+                        struct record *record, const struct record_end *end,
+                        struct instant now)
+{
+    struct delta *d = user;
+
+    if (event == REPLICA_CREATED)
+        manager_hear_created(&d->base, record, now);
+    else if (end->reason == REASON_RENAMED)
+        hear_new_id(d, record_id(record), end, now);
+    else
+        manager_hear_end(&d->base, record, end->reason, now);
+}
+
+static enum rc delta_start(struct manager *m, struct instant now,
+                           struct err *err)
+{
+    struct delta *d = delta_of(m);
+    const struct delta_options *o = m->options;
+
+    (void)now;
+    (void)err;
+    assert(d->channel->secret);
+    d->replica = replica_new(m, d->channel);
+    if (o && o->notify_sessions)
+        replica_listen(d->replica, delta_heard, d);
+    atomic_store(&m->secret_known, d->channel->secret);
+    channel_join(d->channel, d->replica);
+    atomic_store(&m->ready, 1);
+    return RC_OK;
+}
+
+struct live_ids {
+    uint8_t (*ids)[ID_SIZE];
+    size_t count, cap;
+};
+
+static bool add_live(void *user, struct entry *e)
+{
+    struct live_ids *live = user;
+
+    if (record_kind(e->record) != RECORD_SESSION || e->idle ||
+        record_ended(e->record, NULL))
+        return true;
+    if (live->count == live->cap) {
+        live->cap = live->cap ? 2 * live->cap : 1024;
+        live->ids = mem_resize(live->ids, live->cap * sizeof *live->ids);
+    }
+    memcpy(live->ids[live->count++], record_id(e->record), ID_SIZE);
+    return true;
+}
+
+static void end_all(struct manager *m, struct instant now)
+{
+    struct live_ids live = {0};
+
+    table_each(m->table, add_live, &live);
+    for (size_t i = 0; i < live.count; i++)
+        manager_end_due(m, live.ids[i], REASON_ADMIN, now);
+    log_line(m->env.log, LOG_INFO, "manager",
+             "%zu sessions of %s end on all members "
+             "(expireSessionsOnShutdown)", live.count, m->env.app);
+    free(live.ids);
+}
+
+static void delta_stop(struct manager *m, struct instant now, int within_ms)
+{
+    struct delta *d = delta_of(m);
+    const struct delta_options *o = m->options;
+
+    (void)within_ms; /* the cluster's stop waits for what was sent */
+    if (!d->replica)
+        return;
+    if (o && o->expire_on_shutdown)
+        end_all(m, now);
+    channel_leave(d->channel, d->replica);
+}
+
+static bool delta_ready(const struct manager *m, struct instant now)
+{
+    return channel_may_answer(((const struct delta *)m)->channel, now);
+}
+
+static void delta_stats(struct manager *m, struct manager_stats *out)
+{
+    struct delta *d = delta_of(m);
+    struct replica_figures f;
+
+    if (!d->replica)
+        return;
+    replica_figures(d->replica, &f);
+    out->conflicts = f.conflicts;
+    out->strays = f.strays;
+}
+
+static void delta_describe(const struct manager *m, char *out, size_t size)
+{
+    static const char *const waits[] = {
+        [COPIES_NONE] = "for none of them",
+        [COPIES_ONE] = "for one of them",
+        [COPIES_ALL] = "for all of them",
+    };
+    const struct delta *d = (const struct delta *)m;
+    struct channel_figures f = {0};
+
+    d->channel->ops->figures(d->channel, &f);
+    snprintf(out, size,
+             "DeltaManager: copies at all members (%u at present), a change "
+             "waits %s", f.members, waits[d->copies]);
+}
+
+const struct manager_ops manager_delta = {
+    .name = "DeltaManager",
+    .summary = "every member of the cluster has every session; any server "
+               "serves any user",
+    .size = sizeof(struct delta),
+    .options_size = sizeof(struct delta_options),
+    .options = delta_options,
+    .flags = MANAGER_AGES,
+    .entry_extra = sizeof(struct replica_entry),
+    .find = delta_find,
+    .write = delta_write,
+    .open = delta_open,
+    .close = delta_close,
+    .start = delta_start,
+    .stop = delta_stop,
+    .due = delta_due,
+    .forget = delta_forget,
+    .ready = delta_ready,
+    .tick = delta_tick,
+    .stats = delta_stats,
+    .describe = delta_describe,
+};

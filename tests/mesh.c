@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "tests/mesh.h"
+
+#include "session/buf.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pending {
+    struct channel_wait *wait;
+    unsigned left, got;
+    bool told;
+};
+
+struct message {
+    struct message *next;
+    unsigned from, to;
+    enum update_kind kind;
+    int64_t access; /* mono of the sender */
+    uint8_t id[ID_SIZE];
+    struct record *record;
+    struct pending *pending; /* NULL: nobody waits */
+};
+
+struct member {
+    struct channel channel; /* first */
+    struct mesh *mesh;
+    unsigned number;
+    struct replica *replica;
+    int64_t mono, wall; /* ahead of the mesh's */
+    bool cut;
+};
+
+struct mesh {
+    pthread_mutex_t lock;
+    struct member members[MESH_MAX];
+    unsigned count;
+    const struct instant *now;
+    bool hold;
+    struct message *held, **last;
+    size_t held_count, bytes, touches;
+};
+
+/* Who is to be told once the lock is released. */
+struct told {
+    struct channel_wait *wait;
+    enum rc rc;
+};
+
+static const uint8_t secret[ID_SIZE] = "a cluster's key";
+
+static struct member *member_of(struct channel *c)
+{
+    return (struct member *)c;
+}
+
+struct instant mesh_now(struct mesh *mesh, unsigned i)
+{
+    const struct member *m = &mesh->members[i];
+    return (struct instant){mesh->now->mono + m->mono,
+                            mesh->now->wall + m->wall};
+}
+
+/* ---- delivering; the lock is held ---- */
+
+static void give(struct mesh *mesh, unsigned from, unsigned to,
+                 struct replica_item *item)
+{
+    struct member *a = &mesh->members[from], *b = &mesh->members[to];
+    struct frame_update u = {.kind = UPDATE_RECORD,
+                             .bytes = item->record->bytes,
+                             .len = item->record->len};
+    uint8_t id[ID_SIZE];
+    int64_t newer;
+
+    replica_apply(b->replica, &u, item->access - a->mono + b->mono,
+                  item->owner, mesh_now(mesh, to), id, &newer);
+}
+
+static bool give_one(struct mesh *mesh, unsigned from, unsigned to,
+                     const uint8_t id[ID_SIZE])
+{
+    struct replica_item item;
+
+    if (!replica_take(mesh->members[from].replica, id, &item))
+        return false;
+    give(mesh, from, to, &item);
+    record_unref(&item.record);
+    return true;
+}
+
+static void message_apply(struct mesh *mesh, const struct message *msg)
+{
+    struct member *a = &mesh->members[msg->from];
+    struct member *b = &mesh->members[msg->to];
+    struct frame_update u = {.kind = msg->kind,
+                             .bytes = msg->id,
+                             .len = ID_SIZE};
+    uint8_t id[ID_SIZE];
+    int64_t newer;
+
+    if (msg->record) {
+        u.bytes = msg->record->bytes;
+        u.len = msg->record->len;
+    }
+    if (a->cut || b->cut || !b->replica)
+        return;
+    switch (replica_apply(b->replica, &u, msg->access - a->mono + b->mono,
+                          a->channel.node, mesh_now(mesh, msg->to), id,
+                          &newer)) {
+    case REPLICA_STRAY:
+        give_one(mesh, msg->from, msg->to, id);
+        break;
+    case REPLICA_NEWER:
+        give_one(mesh, msg->to, msg->from, id);
+        break;
+    case REPLICA_DONE:
+        break;
+    case REPLICA_BAD:
+        printf("a member sent what is no record\n");
+        abort();
+    }
+}
+
+/* A copy of what is waited for came, or never will. */
+static void pending_count(struct pending *p, bool got, struct told *told)
+{
+    if (!p)
+        return;
+    p->left--;
+    p->got += got;
+    bool one = p->wait && p->wait->copies == COPIES_ONE && p->got;
+    if (!p->told && (p->left == 0 || one)) {
+        *told = (struct told){p->wait, p->got < p->wait->min_copies
+                                           ? RC_UNCERTAIN
+                                           : RC_OK};
+        p->told = true;
+    }
+    if (p->left == 0)
+        free(p);
+}
+
+static void message_free(struct message *msg)
+{
+    record_unref(&msg->record);
+    free(msg);
+}
+
+/* ---- the channel's operations ---- */
+
+static void mesh_send(struct channel *c, const struct channel_update *u,
+                      struct channel_wait *wait, enum copies copies)
+{
+    struct member *from = member_of(c);
+    struct mesh *mesh = from->mesh;
+    struct told told = {0};
+    unsigned others = 0;
+
+    pthread_mutex_lock(&mesh->lock);
+    for (unsigned i = 0; i < mesh->count; i++)
+        others += i != from->number && !from->cut && !mesh->members[i].cut;
+    struct pending *p = NULL;
+    if (wait && others) {
+        p = mem_zero(sizeof *p);
+        p->wait = wait;
+        p->left = others;
+        wait->copies = copies;
+    } else if (wait) {
+        told = (struct told){wait, wait->min_copies ? RC_UNCERTAIN : RC_OK};
+    }
+    mesh->touches += u->kind == UPDATE_TOUCH;
+    mesh->bytes += u->record ? u->record->len : 0;
+    for (unsigned i = 0; i < mesh->count; i++) {
+        if (i == from->number || from->cut || mesh->members[i].cut)
+            continue;
+        struct message *msg = mem_zero(sizeof *msg);
+        msg->from = from->number;
+        msg->to = i;
+        msg->kind = u->kind;
+        msg->access = u->access;
+        memcpy(msg->id, u->id, ID_SIZE);
+        msg->record = u->record ? record_ref(u->record) : NULL;
+        msg->pending = p;
+        if (mesh->hold) {
+            *mesh->last = msg;
+            mesh->last = &msg->next;
+            mesh->held_count++;
+            continue;
+        }
+        message_apply(mesh, msg);
+        pending_count(p, true, &told);
+        message_free(msg);
+    }
+    struct record *record = u->record;
+    record_unref(&record);
+    pthread_mutex_unlock(&mesh->lock);
+    if (told.wait)
+        told.wait->done(told.wait, told.rc);
+}
+
+static void mesh_ask(struct channel *c, struct channel_ask *ask,
+                     const char *name, size_t len)
+{
+    struct member *asker = member_of(c);
+    struct mesh *mesh = asker->mesh;
+    unsigned number = len == 5 ? (unsigned)(name[4] - '1') : MESH_MAX;
+
+    pthread_mutex_lock(&mesh->lock);
+    if (number >= mesh->count || !mesh->members[number].replica)
+        ask->rc = RC_ABSENT;
+    else if (mesh->members[number].cut || asker->cut)
+        ask->rc = RC_UNAVAILABLE;
+    else
+        ask->rc = give_one(mesh, number, asker->number, ask->id) ? RC_OK
+                                                                 : RC_ABSENT;
+    pthread_mutex_unlock(&mesh->lock);
+    ask->done(ask);
+}
+
+static void mesh_join(struct channel *c, struct replica *replica)
+{
+    member_of(c)->replica = replica;
+}
+
+static void mesh_leave(struct channel *c, struct replica *replica)
+{
+    struct member *m = member_of(c);
+
+    pthread_mutex_lock(&m->mesh->lock);
+    if (m->replica == replica)
+        m->replica = NULL;
+    m->channel.node += MESH_MAX; /* the next start is another */
+    pthread_mutex_unlock(&m->mesh->lock);
+}
+
+static bool mesh_is_mine(struct channel *c, const uint8_t id[ID_SIZE],
+                         uint64_t owner)
+{
+    struct member *m = member_of(c);
+    struct mesh *mesh = m->mesh;
+
+    (void)id;
+    for (unsigned i = 0; i < mesh->count; i++)
+        if (mesh->members[i].channel.node == owner && !mesh->members[i].cut &&
+            mesh->members[i].replica)
+            return i == m->number;
+    for (unsigned i = 0; i < m->number; i++)
+        if (!mesh->members[i].cut && mesh->members[i].replica)
+            return false;
+    return true;
+}
+
+static void mesh_figures(struct channel *c, struct channel_figures *out)
+{
+    *out = (struct channel_figures){.members = member_of(c)->mesh->count};
+}
+
+static const struct channel_ops mesh_ops = {
+    .send = mesh_send,
+    .ask = mesh_ask,
+    .join = mesh_join,
+    .leave = mesh_leave,
+    .is_mine = mesh_is_mine,
+    .figures = mesh_figures,
+};
+
+/* ---- what the test does ---- */
+
+struct mesh *mesh_new(unsigned members, const struct instant *now)
+{
+    struct mesh *mesh = mem_zero(sizeof *mesh);
+
+    pthread_mutex_init(&mesh->lock, NULL);
+    mesh->count = members;
+    mesh->now = now;
+    mesh->last = &mesh->held;
+    for (unsigned i = 0; i < members; i++) {
+        struct member *m = &mesh->members[i];
+        m->mesh = mesh;
+        m->number = i;
+        m->channel.ops = &mesh_ops;
+        m->channel.node = i + 1;
+        m->channel.secret = secret;
+        atomic_init(&m->channel.answer_until, INT64_MAX);
+        atomic_init(&m->channel.complete, members - 1);
+    }
+    return mesh;
+}
+
+void mesh_free(struct mesh **mesh)
+{
+    if (!*mesh)
+        return;
+    mesh_lose(*mesh);
+    pthread_mutex_destroy(&(*mesh)->lock);
+    free(*mesh);
+    *mesh = NULL;
+}
+
+struct channel *mesh_channel(struct mesh *mesh, unsigned i)
+{
+    return &mesh->members[i].channel;
+}
+
+struct replica *mesh_replica(struct mesh *mesh, unsigned i)
+{
+    return mesh->members[i].replica;
+}
+
+void mesh_skew(struct mesh *mesh, unsigned i, int64_t mono, int64_t wall)
+{
+    mesh->members[i].mono = mono;
+    mesh->members[i].wall = wall;
+}
+
+void mesh_cut(struct mesh *mesh, unsigned i, bool cut)
+{
+    unsigned others = 0;
+
+    mesh->members[i].cut = cut;
+    for (unsigned n = 0; n < mesh->count; n++)
+        others += !mesh->members[n].cut;
+    for (unsigned n = 0; n < mesh->count; n++)
+        atomic_store(&mesh->members[n].channel.complete,
+                     mesh->members[n].cut ? 0 : others - 1);
+}
+
+void mesh_answering(struct mesh *mesh, unsigned i, bool answering)
+{
+    atomic_store(&mesh->members[i].channel.answer_until,
+                 answering ? INT64_MAX : 0);
+}
+
+void mesh_hold(struct mesh *mesh, bool hold)
+{
+    pthread_mutex_lock(&mesh->lock);
+    mesh->hold = hold;
+    pthread_mutex_unlock(&mesh->lock);
+}
+
+size_t mesh_held(struct mesh *mesh)
+{
+    pthread_mutex_lock(&mesh->lock);
+    size_t count = mesh->held_count;
+    pthread_mutex_unlock(&mesh->lock);
+    return count;
+}
+
+/* Takes one of the held out of the list. */
+static struct message *take_held(struct mesh *mesh, size_t at)
+{
+    struct message **link = &mesh->held;
+
+    while (at--)
+        link = &(*link)->next;
+    struct message *msg = *link;
+    *link = msg->next;
+    if (!*link)
+        mesh->last = link;
+    mesh->held_count--;
+    return msg;
+}
+
+size_t mesh_deliver(struct mesh *mesh, struct dice *dice)
+{
+    size_t count = 0;
+
+    for (;; count++) {
+        struct told told = {0};
+        pthread_mutex_lock(&mesh->lock);
+        if (!mesh->held) {
+            pthread_mutex_unlock(&mesh->lock);
+            return count;
+        }
+        struct message *msg = take_held(
+            mesh, dice ? dice_below(dice, (uint32_t)mesh->held_count) : 0);
+        message_apply(mesh, msg);
+        if (dice && dice_one_in(dice, 4))
+            message_apply(mesh, msg);
+        pending_count(msg->pending, true, &told);
+        message_free(msg);
+        pthread_mutex_unlock(&mesh->lock);
+        if (told.wait)
+            told.wait->done(told.wait, told.rc);
+    }
+}
+
+void mesh_lose(struct mesh *mesh)
+{
+    while (mesh->held) {
+        struct told told = {0};
+        struct message *msg = take_held(mesh, 0);
+        pending_count(msg->pending, false, &told);
+        message_free(msg);
+        if (told.wait)
+            told.wait->done(told.wait, RC_UNCERTAIN);
+    }
+}
+
+size_t mesh_sent_bytes(struct mesh *mesh)
+{
+    return mesh->bytes;
+}
+
+size_t mesh_sent_touches(struct mesh *mesh)
+{
+    return mesh->touches;
+}
+
+static void compare_leaf(struct mesh *mesh, unsigned to, unsigned from,
+                         unsigned leaf, bool ended)
+{
+    struct replica *mine = mesh->members[to].replica;
+    struct replica *theirs = mesh->members[from].replica;
+    struct replica_diff diff;
+    uint8_t *entries;
+    size_t count = replica_list(mine, leaf, &entries);
+
+    replica_diff(theirs, leaf, entries, (uint32_t)count, ended, &diff);
+    for (size_t i = 0; i < diff.want_count; i++)
+        give_one(mesh, to, from, diff.wants + i * ID_SIZE);
+    for (size_t i = 0; i < diff.count; i++)
+        give(mesh, from, to, &diff.items[i]);
+    replica_diff_release(&diff);
+    free(entries);
+}
+
+size_t mesh_compare(struct mesh *mesh, unsigned to, unsigned from, bool ended)
+{
+    static uint64_t mine[FRAME_LEAVES], theirs[FRAME_LEAVES];
+    uint8_t my_ended[FRAME_BITS], their_ended[FRAME_BITS];
+    size_t differed = 0;
+
+    pthread_mutex_lock(&mesh->lock);
+    replica_sums(mesh->members[to].replica, mine, my_ended);
+    replica_sums(mesh->members[from].replica, theirs, their_ended);
+    for (unsigned leaf = 0; leaf < FRAME_LEAVES; leaf++) {
+        bool over = ended && (their_ended[leaf / 8] >> leaf % 8 & 1);
+        if (mine[leaf] == theirs[leaf] && !over)
+            continue;
+        compare_leaf(mesh, to, from, leaf, ended);
+        differed++;
+    }
+    pthread_mutex_unlock(&mesh->lock);
+    return differed;
+}
+
+bool mesh_is_equal(struct mesh *mesh)
+{
+    static uint64_t sums[FRAME_LEAVES], others[FRAME_LEAVES];
+    uint8_t ended[FRAME_BITS];
+    bool equal = true;
+
+    pthread_mutex_lock(&mesh->lock);
+    replica_sums(mesh->members[0].replica, sums, ended);
+    for (unsigned i = 1; i < mesh->count; i++) {
+        replica_sums(mesh->members[i].replica, others, ended);
+        equal = equal && memcmp(sums, others, sizeof sums) == 0 &&
+                replica_root(mesh->members[i].replica) ==
+                    replica_root(mesh->members[0].replica);
+    }
+    pthread_mutex_unlock(&mesh->lock);
+    return equal;
+}
+
+void mesh_settle(struct mesh *mesh)
+{
+    for (unsigned i = 0; i < mesh->count; i++)
+        if (mesh->members[i].replica)
+            replica_settled(mesh->members[i].replica, mesh_now(mesh, i).mono);
+}
