@@ -153,31 +153,31 @@ const char *response_header(const struct http_response *w, const char *name)
     return NULL;
 }
 
-enum http_result http_response_set_header(struct http_response *response,
-                                          const char *name, const char *value)
+static enum http_result header_put(struct http_response *w, const char *name,
+                                   const char *value, bool replace)
 {
-    enum http_result result = header_check(response, name, value);
+    enum http_result result = header_check(w, name, value);
     if (result != HTTP_OK)
         return result;
     if (is_content_type(name))
-        return http_response_set_content_type(response, value);
-    header_remove(response, name);
+        return http_response_set_content_type(w, value);
+    if (replace)
+        header_remove(w, name);
     if (*value)
-        header_append(response, name, value);
+        header_append(w, name, value);
     return HTTP_OK;
+}
+
+enum http_result http_response_set_header(struct http_response *response,
+                                          const char *name, const char *value)
+{
+    return header_put(response, name, value, true);
 }
 
 enum http_result http_response_add_header(struct http_response *response,
                                           const char *name, const char *value)
 {
-    enum http_result result = header_check(response, name, value);
-    if (result != HTTP_OK)
-        return result;
-    if (is_content_type(name))
-        return http_response_set_content_type(response, value);
-    if (*value)
-        header_append(response, name, value);
-    return HTTP_OK;
+    return header_put(response, name, value, false);
 }
 
 enum http_result http_response_set_content_type(struct http_response *response,
