@@ -30,8 +30,7 @@ static void drop_delta(struct commit_flow *flow)
 
 static void finish(struct commit_flow *flow, enum rc rc)
 {
-    if (rc == RC_UNAVAILABLE &&
-        ((flow->s && flow->s->flushed) || flow->maybe))
+    if (rc == RC_UNAVAILABLE && ((flow->s && flow->s->flushed) || flow->maybe))
         rc = RC_UNCERTAIN; /* a part was done */
     flow->rc = rc;
     flow->step = STEP_DONE;
@@ -154,8 +153,7 @@ static void answer_create(struct commit_flow *flow)
 {
     if (flow->w.rc != RC_OK) {
         /* an id of 122 random bits that exists already is no id of ours */
-        finish(flow, flow->w.rc == RC_CONFLICT ? RC_UNAVAILABLE
-                                               : flow->w.rc);
+        finish(flow, flow->w.rc == RC_CONFLICT ? RC_UNAVAILABLE : flow->w.rc);
         return;
     }
     struct table_counts counts;
@@ -221,8 +219,7 @@ static void answer_rename_end(struct commit_flow *flow)
         count_one(&flow->m->counters->created);
         after_session(flow);
     } else if (w->rc == RC_ENDED || w->rc == RC_ABSENT) {
-        flow->reason =
-            w->rc == RC_ENDED ? w->ended.reason : REASON_UNKNOWN;
+        flow->reason = w->rc == RC_ENDED ? w->ended.reason : REASON_UNKNOWN;
         flow->rc = RC_ENDED;
         flow->step = STEP_RENAME_UNDO;
     } else if (w->rc == RC_UNAVAILABLE) {
@@ -251,8 +248,8 @@ static void answer_rename_merge(struct commit_flow *flow)
     if (w->rc == RC_OK)
         after_session(flow);
     else if (w->rc == RC_ENDED || w->rc == RC_ABSENT)
-        finish_ended(flow, w->rc == RC_ENDED ? w->ended.reason
-                                             : REASON_UNKNOWN);
+        finish_ended(flow,
+                     w->rc == RC_ENDED ? w->ended.reason : REASON_UNKNOWN);
     else /* the old id is over already */
         finish(flow, w->rc == RC_UNAVAILABLE ? RC_UNCERTAIN : w->rc);
 }
@@ -273,8 +270,8 @@ static void answer(struct commit_flow *flow)
         if (flow->w.rc == RC_OK)
             flow->step = STEP_RENAME_END;
         else
-            finish(flow, flow->w.rc == RC_CONFLICT ? RC_UNAVAILABLE
-                                                   : flow->w.rc);
+            finish(flow,
+                   flow->w.rc == RC_CONFLICT ? RC_UNAVAILABLE : flow->w.rc);
         break;
     case STEP_RENAME_END:
         answer_rename_end(flow);

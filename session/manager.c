@@ -21,15 +21,13 @@
 
 const struct option manager_option_table[] = {
     {"maxActiveSessions", OPTION_INT, AT(max_active_sessions), "-1",
-     "no more sessions than this at a time; -1: no limit", -1, INT64_MAX,
-     NULL},
+     "no more sessions than this at a time; -1: no limit", -1, INT64_MAX, NULL},
     {"maxSessionBytes", OPTION_INT, AT(max_session_bytes), "65536",
      "the largest session; a larger put is refused", 256, 8 << 20, NULL},
     {"maxInactive", OPTION_INT, AT(max_inactive), "1800",
      "seconds that a session may idle; 0: for ever", 0, 315360000, NULL},
     {"maxLifetime", OPTION_INT, AT(max_lifetime), "0",
-     "seconds that a session may live at all; 0: no limit", 0, 315360000,
-     NULL},
+     "seconds that a session may live at all; 0: no limit", 0, 315360000, NULL},
     {"maxSessionsPerUser", OPTION_INT, AT(max_sessions_per_user), "-1",
      "logins of one user at a time; -1: no limit", -1, RECORD_USER_SESSIONS,
      NULL},
@@ -68,8 +66,7 @@ enum rc manager_new(const struct manager_ops *ops,
     assert(ops->find && ops->write && ops->size >= sizeof(struct manager));
     if ((ops->flags & MANAGER_NEEDS_STORE) && !store_ops)
         return err_set(err, RC_INVALID,
-                       "%s needs a <Store className=\"...\"> in it",
-                       ops->name);
+                       "%s needs a <Store className=\"...\"> in it", ops->name);
     struct manager *m = mem_zero(ops->size);
     m->ops = ops;
     m->common = *common;
@@ -355,9 +352,8 @@ void manager_end_due(struct manager *m, const uint8_t id[ID_SIZE],
     flow->m = m;
     flow->reason = reason;
     flow->w.done = end_done;
-    manager_write_init(&flow->w,
-                       reason == REASON_IDLE ? WRITE_IDLE_END : WRITE_END, id,
-                       now);
+    manager_write_init(
+        &flow->w, reason == REASON_IDLE ? WRITE_IDLE_END : WRITE_END, id, now);
     flow->w.reason = reason;
     enum rc rc = m->ops->write(m, &flow->w);
     if (rc != RC_PENDING) {
@@ -385,8 +381,7 @@ static enum due due_of(struct manager *m, const struct entry *e,
         return *when > now.mono ? DUE_LATER : DUE_FORGET;
     }
     /* the timer of an idle end was set to the moment to forget it */
-    if (e->idle &&
-        manager_entry_liveness(m, e, e->record, now, &end) != RC_OK)
+    if (e->idle && manager_entry_liveness(m, e, e->record, now, &end) != RC_OK)
         return DUE_FORGET;
     *when = manager_due(m, &life, e->access, now, reason);
     if (*when > now.mono)

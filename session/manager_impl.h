@@ -82,19 +82,20 @@ struct manager {
     const void *store_options;
     struct manager_env env;
     struct table *table;
-    uint8_t secret[ID_SIZE];   /* of the keys of users' records, until ... */
-    _Atomic(const uint8_t *) secret_known; /* ... a manager knows a shared one */
-    bool secret_shared; /* no login is counted before that */
-    int64_t grace_ms;          /* what every copy adds to the idle limit */
-    int64_t keep_ended_ms;     /* how long a reason is told; 60 s */
+    uint8_t secret[ID_SIZE]; /* of the keys of users' records, until ... */
+    _Atomic(const uint8_t *)
+        secret_known;      /* ... a manager knows a shared one */
+    bool secret_shared;    /* no login is counted before that */
+    int64_t grace_ms;      /* what every copy adds to the idle limit */
+    int64_t keep_ended_ms; /* how long a reason is told; 60 s */
     _Atomic int ready;
     struct manager_counters *counters; /* manager.c */
 };
 
 /* manager_apply's entry flags; managers may use bits from ENTRY_FIRST_OWN. */
 enum entry_flag {
-    ENTRY_ENDING = 1,    /* a request of this process is about to end it */
-    ENTRY_BUSY = 2,      /* a write is under way or waits: not to be removed */
+    ENTRY_ENDING = 1, /* a request of this process is about to end it */
+    ENTRY_BUSY = 2,   /* a write is under way or waits: not to be removed */
     ENTRY_FIRST_OWN = 16
 };
 
@@ -131,25 +132,25 @@ struct manager_ops {
     size_t options_size; /* of the struct that `options` fills; may be 0 */
     const struct option *options;
     unsigned flags;
-    size_t entry_extra;         /* bytes of its own per entry */
-    manager_find_fn *find;      /* required: fills op's answer. A hit counts as
-                                   an access unless op->peek */
-    manager_write_fn *write;    /* required */
-    manager_open_fn *open;      /* NULL: nothing to prepare */
+    size_t entry_extra;      /* bytes of its own per entry */
+    manager_find_fn *find;   /* required: fills op's answer. A hit counts as
+                                an access unless op->peek */
+    manager_write_fn *write; /* required */
+    manager_open_fn *open;   /* NULL: nothing to prepare */
     manager_close_fn *close;
-    manager_start_fn *start;    /* NULL: begins empty, ready at once. Sets
-                                   m->ready itself otherwise */
+    manager_start_fn *start; /* NULL: begins empty, ready at once. Sets
+                                m->ready itself otherwise */
     manager_stop_fn *stop;
-    manager_due_fn *due;        /* a session's time is over: end it. NULL:
-                                   manager_end_due */
-    manager_forget_fn *forget;  /* a tombstone, an idle session or a user's
-                                   record is about to be removed, its stripe
-                                   is locked. false: not yet, it is asked again
-                                   5 s later. NULL: it may go */
-    manager_ready_fn *ready;    /* may it answer at this moment? For /health;
-                                   find says so itself. NULL: m->ready alone */
-    manager_tick_fn *tick;      /* once a second */
-    manager_stats_fn *stats;    /* adds what only the manager knows */
+    manager_due_fn *due;           /* a session's time is over: end it. NULL:
+                                      manager_end_due */
+    manager_forget_fn *forget;     /* a tombstone, an idle session or a user's
+                                      record is about to be removed, its stripe
+                                      is locked. false: not yet, it is asked again
+                                      5 s later. NULL: it may go */
+    manager_ready_fn *ready;       /* may it answer at this moment? For /health;
+                                      find says so itself. NULL: m->ready alone */
+    manager_tick_fn *tick;         /* once a second */
+    manager_stats_fn *stats;       /* adds what only the manager knows */
     manager_describe_fn *describe; /* NULL: the name */
 };
 
@@ -179,7 +180,8 @@ enum rc manager_find_entry(struct manager *m, struct table_stripe *stripe,
  * w->delta, merges, sets before/after, moves the last access, arms the timer.
  * Answers RC_OK, RC_ENDED (w->ended; nothing was changed), RC_CONFLICT (an
  * idle end that a later access beats). Never RC_PENDING.
- * CREATE: entry is NULL and is inserted; *inserted (may be NULL) tells which. */
+ * CREATE: entry is NULL and is inserted; *inserted (may be NULL) tells which.
+ */
 enum rc manager_apply(struct manager *m, struct table_stripe *stripe,
                       struct entry *entry, struct manager_write *w,
                       struct entry **inserted);
@@ -190,8 +192,8 @@ enum rc manager_write_local(struct manager *m, struct manager_write *w);
 /* Has it an idle end that no later access beat? access_mono: the last one of
  * which this copy knows. It must be later by more than a second, the smallest
  * accessInterval (clocks of one machine are read a little apart). */
-bool manager_idle_end_holds(const struct record_life *life,
-                            int64_t access_mono, struct instant now);
+bool manager_idle_end_holds(const struct record_life *life, int64_t access_mono,
+                            struct instant now);
 /* RC_OK: live. RC_ENDED: over; *end says why (reason, new id). */
 enum rc manager_liveness(const struct manager *m, const struct record *record,
                          int64_t access_mono, struct instant now,

@@ -64,8 +64,8 @@ int64_t manager_due(const struct manager *m, const struct record_life *life,
     return due;
 }
 
-bool manager_idle_end_holds(const struct record_life *life,
-                            int64_t access_mono, struct instant now)
+bool manager_idle_end_holds(const struct record_life *life, int64_t access_mono,
+                            struct instant now)
 {
     return life->idle_ended && instant_wall_of(now, access_mono) <=
                                    life->idle_access + ACCESS_TOLERANCE_MS;

@@ -49,15 +49,23 @@ static inline void pack_raw(struct pack_writer *w, const void *bytes,
 }
 
 enum pack_type {
-    PACK_NIL, PACK_BOOL, PACK_INT, PACK_UINT, /* UINT: above INT64_MAX */
-    PACK_DOUBLE, PACK_STR, PACK_BIN, PACK_ARRAY, PACK_MAP, PACK_EXT
+    PACK_NIL,
+    PACK_BOOL,
+    PACK_INT,
+    PACK_UINT, /* UINT: above INT64_MAX */
+    PACK_DOUBLE,
+    PACK_STR,
+    PACK_BIN,
+    PACK_ARRAY,
+    PACK_MAP,
+    PACK_EXT
 };
 
 struct pack_token {
     enum pack_type type;
     bool truth;
     int64_t i;
-    uint64_t u;       /* INT >= 0 and UINT */
+    uint64_t u; /* INT >= 0 and UINT */
     double real;
     const uint8_t *p; /* STR, BIN, EXT: len bytes */
     size_t len;       /* ARRAY: elements; MAP: pairs */

@@ -105,8 +105,7 @@ static bool walk_key(struct walk *w, struct key *key)
         return true;
     }
     size_t len = w->r.p < w->r.end ? *w->r.p & 31 : 0;
-    if (len && (*w->r.p & 0xe0) == 0xa0 &&
-        len < (size_t)(w->r.end - w->r.p)) {
+    if (len && (*w->r.p & 0xe0) == 0xa0 && len < (size_t)(w->r.end - w->r.p)) {
         *key = key_name((const char *)w->r.p + 1, len);
         w->r.p += len + 1;
         return true;
@@ -159,8 +158,7 @@ bool walk_next(struct walk *w, struct reg *reg)
     if (w->left == 0)
         return false;
     reg->raw = w->r.p;
-    if (!walk_key(w, &reg->key) || !pack_read_uint(&w->r, &type) ||
-        type > 255)
+    if (!walk_key(w, &reg->key) || !pack_read_uint(&w->r, &type) || type > 255)
         return false;
     reg->type = (uint8_t)type;
     if (!walk_stamp(w, reg))
@@ -272,8 +270,7 @@ int64_t record_birth(const struct record *r)
     return t.i;
 }
 
-static bool record_find(const struct record *r, struct key key,
-                        struct reg *reg)
+static bool record_find(const struct record *r, struct key key, struct reg *reg)
 {
     struct walk w;
     struct head head;
@@ -343,8 +340,7 @@ void record_life(const struct record *r, struct record_life *out)
     *out = (struct record_life){.ended = r->ended, .birth = head.birth};
     /* the first byte of a key is that of a name, or the field's number */
     while (w.left && *w.r.p <= FIELD_MAX_LIFETIME && walk_next(&w, &reg)) {
-        int64_t number =
-            reg.type == VALUE_INT ? reg_value(&reg).number : 0;
+        int64_t number = reg.type == VALUE_INT ? reg_value(&reg).number : 0;
         switch (reg.key.field) {
         case FIELD_IDLE_END:
             out->idle_ended = true;
@@ -438,8 +434,8 @@ static bool check_end(const struct reg *reg)
 static bool check_value(const struct reg *reg, size_t node_count)
 {
     static const enum pack_type types[] = {
-        [TYPE_REMOVED] = PACK_NIL,   [VALUE_STRING] = PACK_STR,
-        [VALUE_BYTES] = PACK_BIN,    [VALUE_INT] = PACK_INT,
+        [TYPE_REMOVED] = PACK_NIL,    [VALUE_STRING] = PACK_STR,
+        [VALUE_BYTES] = PACK_BIN,     [VALUE_INT] = PACK_INT,
         [VALUE_DOUBLE] = PACK_DOUBLE, [VALUE_BOOL] = PACK_BOOL,
     };
     struct pack_reader r = {reg->value, reg->value + reg->value_len};

@@ -95,12 +95,10 @@ struct record *record_delta(const struct record *base,
 /* record_merge(base, record_delta(base, ...)) in one step, for who has no use
  * for the delta. base is no tombstone. Returns a new reference, to base when
  * nothing is left to say. */
-struct record *record_apply(struct record *base,
-                            const struct changes *changes, int64_t now_wall,
-                            uint64_t node);
+struct record *record_apply(struct record *base, const struct changes *changes,
+                            int64_t now_wall, uint64_t node);
 /* The tombstone delta of a decided end. new_id: with RENAMED, else NULL. */
-struct record *record_end_delta(const struct record *base,
-                                enum reason reason,
+struct record *record_end_delta(const struct record *base, enum reason reason,
                                 const uint8_t *new_id, int64_t now_wall,
                                 uint64_t node);
 /* Both of the same id and kind (asserted). Returns a new reference, perhaps to
@@ -126,11 +124,11 @@ bool record_ended(const struct record *r, struct record_end *out);
 bool record_idle_ended(const struct record *r, int64_t *access_wall);
 /* All that decides whether it lives, read in one pass. */
 struct record_life {
-    bool ended;          /* a tombstone: see record_ended */
+    bool ended; /* a tombstone: see record_ended */
     bool idle_ended;
     int64_t idle_access; /* wall ms, that the maker of the idle end knew */
     int64_t max_inactive, max_lifetime; /* seconds; 0: never */
-    int64_t birth;       /* wall ms */
+    int64_t birth;                      /* wall ms */
 };
 void record_life(const struct record *r, struct record_life *out);
 /* type NONE when absent. */

@@ -56,8 +56,7 @@ static void nodes_add_slots(struct nodes *n, const struct reg *reg)
         nodes_add(n, slot.node);
 }
 
-static void nodes_collect(struct nodes *n, const struct reg *regs,
-                          size_t count)
+static void nodes_collect(struct nodes *n, const struct reg *regs, size_t count)
 {
     n->items = n->first;
     n->count = 0;
@@ -137,8 +136,7 @@ static void build_reg(struct pack_writer *w, const struct head *head,
                       const struct nodes *n, const struct reg *reg)
 {
     if (stands_so(head, n, reg)) {
-        pack_raw(w, reg->raw,
-                 (size_t)(reg->value + reg->value_len - reg->raw));
+        pack_raw(w, reg->raw, (size_t)(reg->value + reg->value_len - reg->raw));
         return;
     }
     if (reg->key.name)
@@ -168,10 +166,9 @@ static void build_nodes(struct pack_writer *w, const struct nodes *n)
         pack_raw(w, (uint8_t[]){0xc4, (uint8_t)(8 * n->count)}, 2);
     else
         pack_raw(w,
-                 (uint8_t[]){0xc6, (uint8_t)(n->count >> 21),
-                             (uint8_t)(n->count >> 13),
-                             (uint8_t)(n->count >> 5),
-                             (uint8_t)(n->count << 3)},
+                 (uint8_t[]){
+                     0xc6, (uint8_t)(n->count >> 21), (uint8_t)(n->count >> 13),
+                     (uint8_t)(n->count >> 5), (uint8_t)(n->count << 3)},
                  5);
     for (size_t i = 0; i < n->count; i++) {
         uint64_t u = __builtin_bswap64(n->items[i]);
@@ -190,8 +187,10 @@ struct record *record_build(const struct head *head, const struct reg *regs,
 
     nodes_collect(&nodes, regs, count);
     pack_init_in(&w, room, sizeof room);
-    pack_raw(&w, (uint8_t[]){0x97, RECORD_FORMAT, (uint8_t)head->kind,
-                             head->whole ? 0xc3 : 0xc2, 0xc4, ID_SIZE}, 6);
+    pack_raw(&w,
+             (uint8_t[]){0x97, RECORD_FORMAT, (uint8_t)head->kind,
+                         head->whole ? 0xc3 : 0xc2, 0xc4, ID_SIZE},
+             6);
     pack_raw(&w, head->id, ID_SIZE);
     pack_int(&w, head->birth);
     build_nodes(&w, &nodes);

@@ -203,8 +203,7 @@ struct record *record_merge(struct record *a, struct record *b)
 
 struct record *record_rekey(const struct record *r, const uint8_t id[ID_SIZE])
 {
-    struct record *copy =
-        mem_alloc(offsetof(struct record, bytes) + r->len);
+    struct record *copy = mem_alloc(offsetof(struct record, bytes) + r->len);
 
     memcpy(copy->bytes, r->bytes, r->len);
     memcpy(copy->bytes + RECORD_ID_AT, id, ID_SIZE);

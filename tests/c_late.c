@@ -370,8 +370,8 @@ static void begin_commit(struct begun *b, struct visit *v, struct world *w)
 {
     memset(b, 0, sizeof *b);
     sem_init(&b->gate, 0, 0);
-    b->op = (struct commit_op){
-        .done = begun_done, .session = &v->s, .now = w->now};
+    b->op =
+        (struct commit_op){.done = begun_done, .session = &v->s, .now = w->now};
     CHECK_INT_FATAL(manager_commit(v->manager, &b->op), RC_PENDING);
 }
 

@@ -290,8 +290,7 @@ static void hit_what_moves(struct worker *worker)
         if (worker->number == 0 && n % 8 == 0)
             moving_on(worker, moving);
         moving_get(moving, id);
-        worker->answers[world_hit(worker->w, worker->number + n, id,
-                                  "hits")]++;
+        worker->answers[world_hit(worker->w, worker->number + n, id, "hits")]++;
     }
 }
 
