@@ -99,7 +99,8 @@ void pack_bin(struct pack_writer *w, const void *bytes, size_t len)
 {
     msgpack_packer p = packer(w);
     msgpack_pack_bin(&p, len);
-    msgpack_pack_bin_body(&p, bytes, len);
+    if (len) /* else bytes may be NULL */
+        msgpack_pack_bin_body(&p, bytes, len);
 }
 
 void pack_array(struct pack_writer *w, size_t count)
