@@ -215,6 +215,26 @@ static void updates_come_back(void)
     pack_release(&w);
 }
 
+/* The example of docs/frames.md. */
+static void the_example_is_right(void)
+{
+    static const uint8_t page[] = {
+        0x25, 0,    0,    0,    0x98, 0x04, 0x29, 0x01, 0xcd, 0x04, 0xd2,
+        0x07, 0,    0,    0x95, 0x01, 0xce, 0x12, 0x34, 0x56, 0x78, 0,
+        0x22, 0xc4, 0x10, '0',  '1',  '2',  '3',  '4',  '5',  '6',  '7',
+        '8',  '9',  'a',  'b',  'c',  'd',  'e',  'f'};
+    struct frame_updates f = {
+        .from = 41, .to = 42, .mono = 1234, .ack = {7, 0, 0}, .count = 1};
+    struct frame_update u = {UPDATE_TOUCH, 0x12345678, 0, 1200, id, ID_SIZE};
+    struct pack_writer w;
+
+    pack_init(&w, 0);
+    frame_updates(&w, &f, &u);
+    CHECK_INT(w.len, sizeof page);
+    CU_ASSERT(w.len == sizeof page && memcmp(w.data, page, w.len) == 0);
+    pack_release(&w);
+}
+
 /* What stands around the record of a hit in a frame of many. */
 static void an_update_costs_little(void)
 {
@@ -472,8 +492,8 @@ static void any_frame_comes_back(void)
 
 UNIT_MAIN("frame", CASE(hello_comes_back), CASE(pulse_comes_back),
           CASE(small_ones_come_back), CASE(a_refusal_is_cut_and_cleaned),
-          CASE(updates_come_back), CASE(an_update_costs_little),
-          CASE(sums_come_back), CASE(leaf_comes_back),
-          CASE(a_leaf_names_no_more_than_its_limit),
+          CASE(updates_come_back), CASE(the_example_is_right),
+          CASE(an_update_costs_little), CASE(sums_come_back),
+          CASE(leaf_comes_back), CASE(a_leaf_names_no_more_than_its_limit),
           CASE(the_largest_record_fits), CASE(told_comes_back),
           CASE(a_stream_is_split_at_every_cut), CASE(any_frame_comes_back))

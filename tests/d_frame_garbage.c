@@ -76,6 +76,8 @@ static void what_is_no_frame_is_refused(void)
     REFUSED("\x92\x0f\xa1\x7f");
     REFUSED("\x92\x0f\xa1\x00");
     REFUSED("\x92\x0f\xc4\x01x");
+    REFUSED("\x98\x04\xcf\xff\xff\xff\xff\xff\xff\xff\xff" /* UPDATES: */
+            "\x01\x00\x00\x00\x00\x90"); /* one more than there are */
     /* any form of a number will do */
     CHECK_INT(decode_bytes((const uint8_t *)"\xdc\x00\x02\xcd\x00\x06"
                                             "\xd1\x00\x05",
@@ -124,6 +126,45 @@ static void an_update_out_of_range_is_refused(void)
     CHECK_INT(one_update(UPDATE_RECORD, 1, FRAME_TIME_MAX + 1ull, 1),
               RC_INVALID);
     CHECK_INT(one_update(UPDATE_RECORD, 1, UINT64_MAX, 1), RC_INVALID);
+}
+
+/* RECORDS for application 1 with one update in an array that claims to have
+ * that many elements. */
+static enum rc one_record(uint32_t leaf, uint64_t kind, uint64_t app,
+                          size_t elements)
+{
+    static const uint8_t bytes[ID_SIZE];
+    struct pack_writer w;
+
+    pack_init(&w, 0);
+    pack_array(&w, 8);
+    pack_uint(&w, FRAME_RECORDS);
+    pack_uint(&w, 9);
+    pack_uint(&w, 1);
+    pack_uint(&w, leaf);
+    pack_bool(&w, false);
+    pack_uint(&w, 0);
+    pack_bin(&w, bytes, 0);
+    pack_array(&w, elements);
+    pack_uint(&w, kind);
+    pack_uint(&w, app);
+    pack_uint(&w, 0);
+    pack_uint(&w, 0);
+    pack_bin(&w, bytes, sizeof bytes);
+    enum rc rc = decode_bytes(w.data, w.len);
+    pack_release(&w);
+    return rc;
+}
+
+static void records_are_of_their_leaf(void)
+{
+    CHECK_INT(one_record(FRAME_LEAVES - 1, UPDATE_RECORD, 1, 5), RC_OK);
+    CHECK_INT(one_record(FRAME_LEAVES, UPDATE_RECORD, 1, 5), RC_INVALID);
+    CHECK_INT(one_record(0, UPDATE_TOUCH, 1, 5), RC_INVALID);
+    CHECK_INT(one_record(0, UPDATE_RECORD, 2, 5), RC_INVALID);
+    CHECK_INT(one_record(0, UPDATE_RECORD, 1, 4), RC_INVALID);
+    CHECK_INT(one_record(0, UPDATE_RECORD, 1, 6), RC_INVALID);
+    CHECK_INT(one_record(0, UPDATE_RECORD, 1, 10), RC_INVALID);
 }
 
 /* SUMS written by hand. */
@@ -284,6 +325,6 @@ static void no_wrong_type_is_taken(void)
 UNIT_MAIN("frame_garbage", CASE(another_version_is_told_apart),
           CASE(what_is_no_frame_is_refused),
           CASE(an_update_out_of_range_is_refused),
-          CASE(sums_and_their_bits_agree), CASE(a_length_is_not_believed),
-          CASE(no_cut_frame_is_taken), CASE(a_wrong_byte_does_no_harm),
-          CASE(no_wrong_type_is_taken))
+          CASE(records_are_of_their_leaf), CASE(sums_and_their_bits_agree),
+          CASE(a_length_is_not_believed), CASE(no_cut_frame_is_taken),
+          CASE(a_wrong_byte_does_no_harm), CASE(no_wrong_type_is_taken))
