@@ -108,6 +108,20 @@ static void p12_an_idle_limit_of_its_own(struct world *w)
     CHECK_INT(world_look(w, 1, forever, NULL), RC_OK);
 }
 
+/* Its timer stood at the limit of before. */
+static void p12_a_shorter_limit_ends_in_time(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    CHECK_INT(session_set_max_inactive(&v.s, 10, NULL), RC_OK);
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    world_pass(w, 10000 + grace_ms(w) + 1000);
+    CHECK_INT(idle_ends(w), 1);
+}
+
 /* A request that began before the idle end is an access after it. */
 static void p12_what_came_back_ends_once_more(struct world *w)
 {
@@ -756,6 +770,7 @@ static void p25_a_spoilt_key_is_made_anew(struct world *w)
     S(p12_idle_ends_never_late, idle_settings)                                 \
     S(p12_a_long_limit_ends_a_minute_late, long_settings)                      \
     S(p12_an_idle_limit_of_its_own, idle_settings)                             \
+    S(p12_a_shorter_limit_ends_in_time, idle_settings)                         \
     S(p12_what_came_back_ends_once_more, idle_settings)                        \
     S(p12_what_is_not_later_brings_nothing_back, idle_settings)                \
     S(p13_every_request_is_an_access, idle_settings)                           \
