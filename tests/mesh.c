@@ -72,6 +72,7 @@ static void give(struct mesh *mesh, unsigned from, unsigned to,
 {
     struct member *a = &mesh->members[from], *b = &mesh->members[to];
     struct frame_update u = {.kind = UPDATE_RECORD,
+                             .owner = item->owner,
                              .bytes = item->record->bytes,
                              .len = item->record->len};
     uint8_t id[ID_SIZE];

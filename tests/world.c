@@ -136,6 +136,11 @@ bool world_set(struct world *w, const char *name, const char *value)
            option_set(w->ops->options, w->options, name, value, &err) == RC_OK;
 }
 
+struct instant world_now(struct world *w, unsigned i)
+{
+    return w->mesh ? mesh_now(w->mesh, i) : w->now;
+}
+
 enum rc world_start(struct world *w, unsigned i)
 {
     const struct fixture *f = w->fixture;
@@ -163,7 +168,7 @@ enum rc world_start(struct world *w, unsigned i)
     enum rc rc = manager_new(w->ops, &w->common, w->options, f->store,
                              w->store_options, &env, &w->m[i], &err);
     if (rc == RC_OK)
-        rc = manager_start(w->m[i], w->now, &err);
+        rc = manager_start(w->m[i], world_now(w, i), &err);
     if (rc != RC_OK)
         printf("manager %u: %s: %s\n", i, rc_name(rc), err.text);
     /* It takes over what another member has. */
@@ -198,7 +203,7 @@ void world_stop(struct world *w, unsigned i)
 {
     if (!w->m[i])
         return;
-    manager_stop(w->m[i], w->now, 5000);
+    manager_stop(w->m[i], world_now(w, i), 5000);
     manager_free(&w->m[i]);
 }
 
@@ -245,7 +250,7 @@ void world_tick(struct world *w)
         mesh_settle(w->mesh); /* members compare every few seconds */
     for (unsigned i = 0; i < WORLD_MANAGERS; i++)
         if (w->m[i])
-            manager_tick(w->m[i], w->now);
+            manager_tick(w->m[i], world_now(w, i));
 }
 
 bool world_settle(struct world *w)
@@ -306,6 +311,7 @@ static void visit_begin(struct visit *v, struct world *w, unsigned i)
 {
     memset(v, 0, sizeof *v);
     v->manager = w->m[i % w->count];
+    v->server = i % w->count;
     sem_init(&v->gate, 0, 0);
 }
 
@@ -315,7 +321,7 @@ static enum rc visit_seek(struct visit *v, struct world *w, unsigned i,
     visit_begin(v, w, i);
     v->find.done = visit_found;
     memcpy(v->find.id, id, ID_SIZE);
-    v->find.now = w->now;
+    v->find.now = world_now(w, v->server);
     v->find.read_only = read_only;
     v->rc = manager_find(v->manager, &v->find);
     if (v->rc == RC_PENDING) {
@@ -344,7 +350,8 @@ enum rc visit_find_to_read(struct visit *v, struct world *w, unsigned i,
 enum rc visit_create(struct visit *v, struct world *w, unsigned i)
 {
     visit_begin(v, w, i);
-    return v->rc = manager_create(v->manager, w->now, NULL, &v->s, &v->err);
+    return v->rc = manager_create(v->manager, world_now(w, v->server), NULL,
+                                  &v->s, &v->err);
 }
 
 enum rc visit_commit(struct visit *v, struct world *w)
@@ -352,7 +359,7 @@ enum rc visit_commit(struct visit *v, struct world *w)
     memset(&v->commit, 0, sizeof v->commit);
     v->commit.done = visit_committed;
     v->commit.session = &v->s;
-    v->commit.now = w->now;
+    v->commit.now = world_now(w, v->server);
     v->rc = manager_commit(v->manager, &v->commit);
     if (v->rc == RC_PENDING) {
         visit_wait(v);

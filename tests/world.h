@@ -76,6 +76,8 @@ void world_free(struct world **w);
 /* Sets an attribute of the manager before world_open. False: no such one. */
 bool world_set(struct world *w, const char *name, const char *value);
 
+/* The time at server i, whose clocks may be wrong. */
+struct instant world_now(struct world *w, unsigned i);
 void world_pass(struct world *w, int64_t ms);
 void world_tick(struct world *w);
 /* Until nothing waits to be saved any more (touches travel late); false after
@@ -92,6 +94,7 @@ struct visit {
     struct session s;
     struct find_op find;
     struct commit_op commit;
+    unsigned server;
     sem_t gate;
     enum rc rc;         /* the last answer */
     enum reason reason; /* with ABSENT and ENDED */

@@ -17,6 +17,7 @@ struct arrival {
     uint8_t id[ID_SIZE];
     int64_t access;
     uint64_t owner;
+    bool is_update; /* of its maker's, who sent it to all */
     struct instant now;
     int64_t *newer;
     /* for listeners, once the lock is released; references */
@@ -56,12 +57,11 @@ static void set_idle(const struct arrival *a, struct table_stripe *stripe,
         manager_arm(a->r->m, stripe, e, a->now);
 }
 
-/* What comes as a touch or a delta was said to everybody; a whole record may
- * come from one who has not told the last accessInterval yet. */
+/* What a member says of itself was said to everybody; else it may come from one
+ * who has not told the last accessInterval yet. */
 static int64_t told_by(const struct arrival *a)
 {
-    bool whole = a->record && record_is_whole(a->record);
-    return a->access - (whole ? a->r->m->grace_ms : 0);
+    return a->access - (a->is_update ? 0 : a->r->m->grace_ms);
 }
 
 static bool move_access(const struct arrival *a, struct entry *e)
@@ -258,6 +258,7 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
     struct arrival a = {.r = r,
                         .access = access < now.mono ? access : now.mono,
                         .owner = owner,
+                        .is_update = u->owner == 0,
                         .now = now,
                         .newer = newer_access};
     enum replica_rc rc;
