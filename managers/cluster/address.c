@@ -32,6 +32,15 @@ static bool port_parse(const char *text, unsigned *port)
     return true;
 }
 
+/* Of a number or a name, as far as it can be told without asking. */
+static bool host_parse(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr("-._:%", text[i]))
+            return false;
+    return len > 0 && len < ADDRESS_HOST_MAX;
+}
+
 bool address_split(const char *text, char host[ADDRESS_HOST_MAX],
                    unsigned *port)
 {
@@ -47,7 +56,7 @@ bool address_split(const char *text, char host[ADDRESS_HOST_MAX],
     } else if (memchr(text, ':', len)) {
         return false; /* a v6 address without brackets: where is its port? */
     }
-    if (!len || len >= ADDRESS_HOST_MAX)
+    if (!host_parse(text, len))
         return false;
     memcpy(host, text, len);
     host[len] = '\0';
