@@ -208,6 +208,21 @@ static void a_taken_port_is_named(void)
     expect_refusal(node_prepare(1), own);
 }
 
+/* A name may have an address where nobody listens ([::1]). */
+static void names_are_asked_for(void)
+{
+    char list[128];
+
+    choose_ports();
+    snprintf(list, sizeof list, "localhost:%u, localhost:%u", ports[0],
+             ports[1]);
+    for (unsigned i = 0; i < 2; i++)
+        set(node_prepare(i), "Cluster", "members", list);
+    if (!node_run(&nodes[0]) || !node_run(&nodes[1]))
+        return;
+    UNTIL(all_ready(2));
+}
+
 /* --- multicast -------------------------------------------------------------
  */
 
@@ -307,5 +322,5 @@ UNIT_MAIN_AROUND("cluster_open", NULL, nodes_release,
                  CASE(signed_announcements_are_checked),
                  CASE(beyond_loopback_wants_a_key), CASE(a_key_is_checked),
                  CASE(members_are_checked), CASE(a_taken_port_is_named),
-                 CASE(members_find_each_other), CASE(signed_announcements),
-                 CASE(others_are_ignored))
+                 CASE(names_are_asked_for), CASE(members_find_each_other),
+                 CASE(signed_announcements), CASE(others_are_ignored))

@@ -104,6 +104,9 @@ static void dial_resolved(uv_getaddrinfo_t *resolve, int status,
 {
     struct dial *d = resolve->data;
 
+    /* what is left of a cluster that has ended is the dial alone */
+    if (d->cluster)
+        d->cluster->resolving--;
     d->list = d->at = list;
     if (!d->cluster) {
         dial_free(d);
@@ -129,17 +132,31 @@ static void dial_begin(struct dial *d)
             dial_fail(d, false);
     } else {
         d->resolve.data = d;
+        d->cluster->resolving++;
         if (uv_getaddrinfo(d->cluster->loop, &d->resolve, dial_resolved, host,
-                           NULL, &hints) < 0)
+                           NULL, &hints) < 0) {
+            d->cluster->resolving--;
             dial_fail(d, false);
+        }
     }
+}
+
+static bool dial_may_begin(const struct dial *d)
+{
+    struct sockaddr_storage to;
+    char host[ADDRESS_HOST_MAX];
+    unsigned port;
+
+    return !d->begun && (d->cluster->resolving < CLUSTER_RESOLVING_MAX ||
+                         !address_split(d->address, host, &port) ||
+                         address_numeric(host, port, &to));
 }
 
 static struct dial *dial_waiting(struct cluster *c)
 {
     struct dial *d = c->dials;
 
-    while (d && d->begun)
+    while (d && !dial_may_begin(d))
         d = d->next;
     return d;
 }

@@ -22,6 +22,8 @@
 #define CLUSTER_STRANGERS_MAX 64 /* accepted, and no member yet */
 #define CLUSTER_LINKS_MAX (2 * FRAME_MEMBERS_MAX + CLUSTER_STRANGERS_MAX)
 #define CLUSTER_LOG_MS 60000
+/* Names that are asked for at a time: libuv's threads have other work, too. */
+#define CLUSTER_RESOLVING_MAX 2
 
 /* What happened on the way to one place, until core_link_up or _dial_failed. */
 struct dial {
@@ -107,6 +109,7 @@ struct cluster {
     size_t number_cap;
     struct link *to_flush;
     struct dial *dials;
+    unsigned resolving; /* names that are asked for */
     unsigned strangers;
     bool dirty;                  /* the core was called since its last flush */
     struct queued_update *spare; /* the queue's other array */
