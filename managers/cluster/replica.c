@@ -212,20 +212,20 @@ void replica_keep_stray(struct replica *r, struct record *delta,
     table_unlock(stripe);
 }
 
-void replica_take_stray(struct replica *r, struct record **whole)
+struct record *replica_take_stray(struct replica *r, const uint8_t id[ID_SIZE])
 {
+    struct record *stray = NULL;
+
     if (!r->strays)
-        return;
-    struct table_stripe *stripe = table_lock(r->strays, record_id(*whole));
-    struct entry *e = table_find(stripe, record_id(*whole));
-    if (e && record_kind(e->record) == record_kind(*whole)) {
-        struct record *joined = record_merge(*whole, e->record);
-        record_unref(whole);
-        *whole = joined;
-    }
-    if (e)
+        return NULL;
+    struct table_stripe *stripe = table_lock(r->strays, id);
+    struct entry *e = table_find(stripe, id);
+    if (e) {
+        stray = record_ref(e->record);
         table_remove(stripe, e);
+    }
     table_unlock(stripe);
+    return stray;
 }
 
 static void strays_drop(struct replica *r, struct instant now)

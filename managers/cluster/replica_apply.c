@@ -20,6 +20,8 @@ struct arrival {
     bool is_update; /* of its maker's, who sent it to all */
     struct instant now;
     int64_t *newer;
+    bool moved; /* was said of an old id: nothing is created */
+    struct record *left; /* what is to go on under end.new_id; a reference */
     /* for listeners, once the lock is released; references */
     struct record *created, *before;
     struct record_end end;
@@ -128,11 +130,20 @@ static void count_conflict(struct arrival *a, const struct record *before,
         atomic_fetch_add(&a->r->conflicts, 1);
 }
 
+/* Said of an id that has a successor: it is to go on there. */
+static void leave(struct arrival *a, struct record *said)
+{
+    if (a->end.reason == REASON_RENAMED && !a->left &&
+        !record_ended(said, NULL))
+        a->left = record_ref(said);
+}
+
 static void join_end(struct arrival *a, struct table_stripe *stripe,
                      struct entry *e, struct record *merged)
 {
     a->before = record_ref(e->record);
     record_ended(merged, &a->end);
+    leave(a, e->record);
     table_replace(stripe, e, merged);
     e->access = a->access;
     keep_ended(a, stripe, e);
@@ -180,15 +191,35 @@ static enum replica_rc join(struct arrival *a, struct table_stripe *stripe,
     struct record *merged = record_merge(e->record, a->record);
 
     if (was_ended) {
+        record_ended(merged, &a->end);
+        leave(a, a->record);
         table_replace(stripe, e, merged);
-        return record_is_whole(a->record) && !record_ended(a->record, NULL)
-                   ? REPLICA_NEWER
-                   : REPLICA_DONE;
+        /* of two ends the sender must not believe that its own one stands */
+        bool news = record_ended(a->record, NULL)
+                        ? !record_equal(merged, a->record)
+                        : record_is_whole(a->record);
+        return news ? REPLICA_NEWER : REPLICA_DONE;
     }
     if (!record_ended(merged, NULL))
         return join_live(a, stripe, e, merged);
     join_end(a, stripe, e, merged);
     return REPLICA_DONE;
+}
+
+static void take_stray(struct arrival *a)
+{
+    struct record *stray = replica_take_stray(a->r, a->id);
+
+    if (!stray)
+        return;
+    if (record_kind(stray) == record_kind(a->record)) {
+        struct record *joined = record_merge(a->record, stray);
+        record_unref(&a->record);
+        a->record = joined;
+        record_ended(joined, &a->end);
+        leave(a, stray);
+    }
+    record_unref(&stray);
 }
 
 static enum replica_rc apply_record(struct arrival *a)
@@ -197,18 +228,18 @@ static enum replica_rc apply_record(struct arrival *a)
     enum replica_rc rc = REPLICA_DONE;
     bool whole = record_is_whole(a->record);
 
-    if (whole)
-        replica_take_stray(r, &a->record);
+    if (whole && !a->moved)
+        take_stray(a);
     struct table_stripe *stripe = table_lock(r->m->table, a->id);
     struct entry *e = table_find(stripe, a->id);
     if (e && entry_is_dropped(e)) {
-        if (whole)
+        if (whole && !a->moved)
             table_remove(stripe, e);
         e = NULL;
     }
     if (e)
         rc = join(a, stripe, e);
-    else if (whole)
+    else if (whole && !a->moved)
         insert_whole(a, stripe);
     else
         rc = REPLICA_STRAY;
@@ -216,6 +247,32 @@ static enum replica_rc apply_record(struct arrival *a)
     if (rc == REPLICA_STRAY)
         replica_keep_stray(r, a->record, a->now);
     return rc;
+}
+
+/* What was said of a session under an id that was replaced, here or by others,
+ * belongs to the session: two members that change one and give it a new id at
+ * the same time both get what they were told. Every member does so with what it
+ * hears, in whatever order, and so all come to the same. */
+static void apply_left(struct arrival *a, enum replica_rc *rc)
+{
+    struct arrival on = *a;
+
+    a->left = NULL;
+    for (int hops = 0; on.left && hops < 8; hops++) {
+        struct record *left = on.left;
+        memcpy(on.id, on.end.new_id, ID_SIZE);
+        on.record = record_rekey(left, on.id);
+        on.left = on.created = on.before = NULL;
+        on.moved = true;
+        record_unref(&left);
+        if (apply_record(&on) == REPLICA_STRAY && *rc == REPLICA_DONE) {
+            *rc = REPLICA_STRAY;
+            memcpy(a->id, on.id, ID_SIZE);
+        }
+        record_unref(&on.record);
+        record_unref(&on.before);
+    }
+    record_unref(&on.left);
 }
 
 static enum replica_rc apply_touch(struct arrival *a)
@@ -276,6 +333,7 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
         memcpy(a.id, record_id(a.record), ID_SIZE);
         rc = record_kind(a.record) <= RECORD_USER ? apply_record(&a)
                                                   : REPLICA_BAD;
+        apply_left(&a, &rc);
     }
     if (rc == REPLICA_NEWER && *newer_access)
         replica_note_touch(r, a.id, *newer_access);

@@ -40,8 +40,9 @@ void replica_note_time(struct replica *r, struct instant now);
 /* A delta whose session is not here. */
 void replica_keep_stray(struct replica *r, struct record *delta,
                         struct instant now);
-/* Joins what was put aside for that session with it. */
-void replica_take_stray(struct replica *r, struct record **whole);
+/* What was put aside for that session, and is no longer: a reference; NULL. */
+struct record *replica_take_stray(struct replica *r,
+                                  const uint8_t id[ID_SIZE]);
 /* Tells all members with the next tick. */
 void replica_note_touch(struct replica *r, const uint8_t id[ID_SIZE],
                         int64_t access);
