@@ -12,6 +12,7 @@
 #include "container/valve.h"
 #include "container/webxml.h"
 #include "session/buf.h"
+#include "session/cluster.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -201,6 +202,11 @@ static enum rc start_valves(struct context *c, struct err *err)
     return RC_OK;
 }
 
+static struct channel *channel_of(const struct instance *in)
+{
+    return in->cluster ? in->config->cluster->ops->channel(in->cluster) : NULL;
+}
+
 static enum rc start_manager(struct context *c, struct instant now,
                              struct err *err)
 {
@@ -211,6 +217,7 @@ static enum rc start_manager(struct context *c, struct instant now,
         .node = c->instance->node,
         .node_number = c->instance->node_number,
         .work_dir = c->config->server->state_dir,
+        .channel = channel_of(c->instance),
         .listeners = http_session_listeners(c),
     };
     struct err why = {""};

@@ -12,6 +12,7 @@
 #include "container/valve.h"
 #include "container/watchdog.h"
 #include "session/buf.h"
+#include "session/cluster.h"
 #include "session/id.h"
 
 #include <assert.h>
@@ -166,6 +167,36 @@ static void start_executor(struct instance *in)
     option_release(executor_option_table, &preset);
 }
 
+/* Before the managers, who send through it. */
+static enum rc open_cluster(struct instance *in, struct err *err)
+{
+    const struct cluster_config *config = in->config->cluster;
+    const struct cluster_self self = {
+        .log = &in->log, .name = in->node, .node = in->node_number};
+    struct err why = {""};
+
+    if (!config)
+        return RC_OK;
+    if (!in->node[0])
+        return xml_error(in->config->at, RC_INVALID, err,
+                         "a <Cluster> needs a name for each of its members: "
+                         "give the <Engine> a jvmRoute");
+    enum rc rc = config->ops->open(config->options, &self, &in->cluster, &why);
+    return rc == RC_OK ? rc : xml_error(config->at, rc, err, "%s", why.text);
+}
+
+/* After the managers, whose copies it brings. */
+static enum rc start_cluster(struct instance *in, struct err *err)
+{
+    const struct cluster_config *config = in->config->cluster;
+    struct err why = {""};
+
+    if (!config)
+        return RC_OK;
+    enum rc rc = config->ops->start(in->cluster, &in->loop->uv, &why);
+    return rc == RC_OK ? rc : xml_error(config->at, rc, err, "%s", why.text);
+}
+
 static enum rc start_contexts(struct instance *in, struct err *err)
 {
     for (size_t i = 0; i < in->context_count; i++) {
@@ -210,8 +241,12 @@ enum rc instance_start(struct instance *in, bool own_process, struct err *err)
 
     if (rc == RC_OK) {
         start_executor(in);
-        rc = start_contexts(in, err);
+        rc = open_cluster(in, err);
     }
+    if (rc == RC_OK)
+        rc = start_contexts(in, err);
+    if (rc == RC_OK)
+        rc = start_cluster(in, err);
     /* Ready before the first request can ask. */
     if (rc == RC_OK) {
         atomic_store(&in->state, INSTANCE_READY);
@@ -230,6 +265,8 @@ enum instance_state instance_health(const struct instance *in)
 
     if (state != INSTANCE_READY)
         return (enum instance_state)state;
+    if (in->cluster && !in->config->cluster->ops->ready(in->cluster))
+        return INSTANCE_STARTING;
     struct instant now = instant_read();
     for (size_t i = 0; i < in->context_count; i++)
         if (in->contexts[i]->manager &&
@@ -368,6 +405,43 @@ static void stop_requests(struct instance *in, int64_t deadline)
                  "process");
 }
 
+struct stop_work {
+    uv_work_t work; /* first */
+    struct instance *in;
+    int64_t deadline;
+    bool done;
+};
+
+static void stop_working(uv_work_t *work)
+{
+    struct stop_work *w = (struct stop_work *)work;
+
+    stop_requests(w->in, w->deadline);
+}
+
+static void stop_worked(uv_work_t *work, int status)
+{
+    struct stop_work *w = (struct stop_work *)work;
+
+    (void)status;
+    w->done = true;
+    uv_stop(work->loop);
+}
+
+/* Requests that wait for other members are answered by the loop: it turns
+ * while a thread of libuv's waits for the last of them. */
+static void stop_requests_turning(struct instance *in, int64_t deadline)
+{
+    struct stop_work w = {.in = in, .deadline = deadline};
+
+    if (uv_queue_work(&in->loop->uv, &w.work, stop_working, stop_worked) != 0) {
+        stop_requests(in, deadline);
+        return;
+    }
+    while (!w.done)
+        uv_run(&in->loop->uv, UV_RUN_DEFAULT);
+}
+
 /* What still runs may use its application: that one only saves its sessions. */
 static void stop_contexts(struct instance *in, int64_t deadline)
 {
@@ -405,9 +479,14 @@ static void stop(struct instance *in)
         in->loop->own_process ? watchdog_new(within_ms, give_up, in) : NULL;
 
     atomic_store(&in->state, INSTANCE_DRAINING);
-    stop_requests(in, deadline - within_ms / 10);
+    if (in->cluster)
+        stop_requests_turning(in, deadline - within_ms / 10);
+    else
+        stop_requests(in, deadline - within_ms / 10);
     if (!atomic_exchange(&in->loop->saving, true))
         stop_contexts(in, deadline);
+    if (in->cluster)
+        in->config->cluster->ops->stop(in->cluster, left_ms(deadline));
     atomic_store(&in->state, INSTANCE_STOPPED);
     watchdog_free(&dog);
 }
@@ -463,6 +542,8 @@ void instance_free(struct instance **instance)
     while (in->valve_count > 0)
         valve_free(&in->valves[--in->valve_count]);
     free(in->valves);
+    if (in->cluster)
+        in->config->cluster->ops->free(&in->cluster);
     realm_free(&in->realm);
     metrics_free(&in->metrics);
     loop_free(&in->loop);

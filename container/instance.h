@@ -18,6 +18,7 @@
 #include "container/context.h"
 #include "container/mapper.h"
 
+struct cluster;
 struct connector;
 struct executor;
 struct metrics;
@@ -46,6 +47,7 @@ struct instance {
     struct executor *executor;
     struct realm *realm;
     struct metrics *metrics;
+    struct cluster *cluster; /* session/cluster.h; NULL: none */
     struct connector **connectors;
     size_t connector_count;
     struct instance_loop *loop; /* libuv, instance.c only */
@@ -77,7 +79,7 @@ void instance_request_stop(struct instance *in);
 void instance_free(struct instance **in);
 /* "http://127.0.0.1:8080/" of the first connector. Returns out. */
 const char *instance_url(const struct instance *in, char *out, size_t size);
-/* The state for /health: READY only when every manager is. */
+/* The state for /health: READY only when every manager is, and the cluster. */
 enum instance_state instance_health(const struct instance *in);
 
 #endif

@@ -154,11 +154,24 @@ static void stream_read(struct launcher *l, struct child *c, struct stream *s)
 
 /* ---- children ---- */
 
+static char *members_of(const struct launcher_options *o)
+{
+    struct buf text;
+
+    buf_init(&text, 4096);
+    buf_add_str(&text, "cluster.members=");
+    for (unsigned i = 0; i < o->count; i++)
+        buf_addf(&text, "%s%s:%u", i ? "," : "", o->member_address,
+                 o->first_member_port + i);
+    return buf_take(&text, NULL);
+}
+
 static char **child_arguments(const struct launcher_options *o, unsigned index,
                               const char *name)
 {
-    /* program, run, -c FILE, -D of each, -D port, -D node, and the NULL */
-    char **argv = mem_zero((9 + 2 * o->definition_count) * sizeof *argv);
+    /* program, run, -c FILE, -D of each, -D port, -D node, -D of the cluster's
+     * port and members, and the NULL */
+    char **argv = mem_zero((13 + 2 * o->definition_count) * sizeof *argv);
     size_t n = 0;
     char text[64];
 
@@ -176,6 +189,14 @@ static char **child_arguments(const struct launcher_options *o, unsigned index,
     argv[n++] = mem_strdup("-D");
     snprintf(text, sizeof text, "node=%s", name);
     argv[n++] = mem_strdup(text);
+    if (o->first_member_port) {
+        argv[n++] = mem_strdup("-D");
+        snprintf(text, sizeof text, "cluster.port=%u",
+                 o->first_member_port + index);
+        argv[n++] = mem_strdup(text);
+        argv[n++] = mem_strdup("-D");
+        argv[n++] = members_of(o);
+    }
     return argv;
 }
 

@@ -8,8 +8,10 @@
 #include "container/launcher.h"
 #include "container/properties.h"
 #include "container/serverxml.h"
+#include "managers/cluster/cluster.h"
 #include "managers/managers.h"
 #include "session/buf.h"
+#include "session/cluster.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -90,6 +92,7 @@ static struct kinds list_kinds(struct loaded *l)
                                            f.options_size};
         kinds.store_count = i + 1;
     }
+    kinds.cluster = &cluster_tcp;
     kinds.managers = l->managers;
     kinds.stores = l->stores;
     return kinds;
@@ -263,6 +266,8 @@ static void print_understood(const struct command *c, const struct loaded *l)
         printf("  sessions   ");
         print_manager(x->config->level.manager, &x->manager_options);
     }
+    if (config->cluster)
+        printf("cluster      %s\n", config->cluster->ops->name);
     if (properties_asked(c->properties, "store.path"))
         printf("store.path   %s\n",
                properties_get(c->properties, "store.path"));
@@ -293,9 +298,31 @@ static void no_warning(void *user, const char *line)
     (void)user, (void)line;
 }
 
+/* The instances of one machine know each other: they need not be found. */
+static enum rc choose_members(struct command *c, struct launcher_options *o,
+                              struct err *err)
+{
+    const char *port = properties_get(c->properties, "cluster.port");
+    const char *address = properties_get(c->properties, "cluster.address");
+    long first = port ? strtol(port, NULL, 10) : 0;
+
+    if (!properties_asked(c->properties, "cluster.port") ||
+        !properties_asked(c->properties, "cluster.members") ||
+        properties_is_set(c->properties, "cluster.members"))
+        return RC_OK;
+    if (first < 1 || first + (long)o->count > 65536)
+        return err_set(err, RC_INVALID,
+                       "-D cluster.port=%s: %u instances take the ports from "
+                       "this one on: use 1 to %u",
+                       port ? port : "", o->count, 65536 - o->count);
+    o->first_member_port = (unsigned)first;
+    o->member_address = address && *address ? address : "127.0.0.1";
+    return RC_OK;
+}
+
 /* Every instance says its own warnings; an error is said once, here. Sets what
  * the file is to hand on. */
-static int cluster_check(struct command *c)
+static int cluster_check(struct command *c, struct launcher_options *o)
 {
     struct loaded l = {0};
     struct err err = {""};
@@ -306,6 +333,9 @@ static int cluster_check(struct command *c)
         properties_set(c->properties, "drain", "3");
     properties_set(c->properties, "port", "0");
     properties_set(c->properties, "node", "node1");
+    /* so that it shows whether the file asks for them */
+    properties_offer(c->properties, "cluster.port", "4000");
+    properties_offer(c->properties, "cluster.members", "");
     rc = load(c, &l, no_warning, &err);
     if (rc == RC_OK && (!properties_asked(c->properties, "port") ||
                         !properties_asked(c->properties, "node")))
@@ -313,6 +343,8 @@ static int cluster_check(struct command *c)
                      "%s: uses no ${port} or no ${node}: without them the "
                      "instances cannot differ",
                      c->file);
+    if (rc == RC_OK && l.config->cluster)
+        rc = choose_members(c, o, &err);
     if (rc != RC_OK)
         status = refuse(&err);
     unload(&l);
@@ -336,12 +368,13 @@ static int cluster(struct command *c)
                                  .first_port = c->port};
     char **definitions = NULL;
     const char *name;
-    int status = cluster_check(c);
+    int status = cluster_check(c, &o);
 
     if (status != STATUS_OK)
         return status;
     for (size_t i = 0; (name = properties_name(c->properties, i)); i++) {
-        bool own = !strcmp(name, "port") || !strcmp(name, "node");
+        bool own = !strcmp(name, "port") || !strcmp(name, "node") ||
+                   (o.first_member_port && !strcmp(name, "cluster.port"));
         /* The drain that nobody asked for is no misspelling. */
         if (own ||
             (!strcmp(name, "drain") && !properties_asked(c->properties, name)))

@@ -6,6 +6,8 @@
 #include "container/connector.h"
 #include "container/executor.h"
 #include "container/instance.h"
+#include "container/serverxml.h"
+#include "session/cluster.h"
 #include "session/reason.h"
 
 #include <arpa/inet.h>
@@ -249,12 +251,27 @@ static void write_replication(struct page *p)
     for (size_t i = 0; i < p->in->context_count; i++)
         if (p->stats[i].oldest_unsaved_ms > oldest)
             oldest = p->stats[i].oldest_unsaved_ms;
+    struct cluster_figures f = {.members = 1};
+    if (p->in->cluster)
+        p->in->config->cluster->ops->figures(p->in->cluster, &f);
+    if ((uint64_t)(f.oldest * 1000) > oldest)
+        oldest = (uint64_t)(f.oldest * 1000);
     write_number(p, "margay_cluster_members", "gauge",
-                 "Members, this one included.", 1);
+                 "Members, this one included.", f.members);
+    write_number(p, "margay_cluster_members_complete", "gauge",
+                 "Other members that hold a whole copy.", f.complete);
+    write_number(p, "margay_cluster_garbage_total", "counter",
+                 "Frames and connections at the cluster's port that were "
+                 "refused.", f.garbage);
+    write_number(p, "margay_cluster_members_given_up_total", "counter",
+                 "Members that were not waited for any more.", f.given_up);
+    write_number(p, "margay_cluster_leaves_repaired_total", "counter",
+                 "Ranges of ids in which copies differed.", f.repaired);
     write_number(p, "margay_replication_bytes_sent_total", "counter",
-                 "Bytes sent to other members.", 0);
+                 "Bytes sent to other members.", f.bytes_sent);
     write_number(p, "margay_replication_unacknowledged_updates", "gauge",
-                 "Changes that exist in this process only.", SUM(p, unsaved));
+                 "Changes that exist in this process only.",
+                 SUM(p, unsaved) + f.unacknowledged);
     head(p, "margay_replication_oldest_unacknowledged_seconds", "gauge",
          "Age of the oldest of them.");
     buf_addf(p->out,

@@ -138,8 +138,6 @@ const char *properties_name(const struct properties *p, size_t index)
 static const struct {
     const char *name, *meanwhile;
 } later[] = {
-    {"cluster.", "use sqlite.xml, which the instances of one machine share"},
-    {"replication", "use sqlite.xml, where an answered change is stored"},
     {"store.url", "use sqlite.xml and store.path"},
 };
 

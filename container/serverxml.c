@@ -262,6 +262,7 @@ void server_config_free(struct server_config **config)
 {
     if (!*config)
         return;
+    reader_cluster_release((*config)->cluster);
     reader_release(*config);
     free(*config);
     *config = NULL;

@@ -3,8 +3,8 @@
  * serverxml.h: server.xml, read and understood.
  *
  * What    Tomcat's grammar: Server, Service, Executor, Connector, Engine, Host,
- *         Context, Manager, Store, SessionIdGenerator, CookieProcessor, Valve,
- *         Listener, Realm, Parameter. Attributes come from the option tables
+ *         Context, Cluster and all within, Manager, Store, SessionIdGenerator,
+ *         CookieProcessor, Valve, Listener, Realm, Parameter. Attributes come from the option tables
  *         of the nouns that they belong to. Then the applications are listed:
  *         those with a <Context>, and every folder of the Host's appBase; the
  *         latter may bring a META-INF/context.xml.
@@ -40,6 +40,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct cluster_ops;
 struct properties;
 struct server_config;
 
@@ -62,6 +63,7 @@ struct kinds {
     size_t manager_count;
     const struct store_kind *stores;
     size_t store_count;
+    const struct cluster_ops *cluster; /* session/cluster.h; NULL: none */
 };
 
 struct store_config {
@@ -120,6 +122,15 @@ struct config_level {
     struct parameter_configs params;
 };
 
+/* <Cluster>, in the Engine or in its Host. */
+struct cluster_config {
+    const struct cluster_ops *ops;
+    void *options;
+    const char *replication; /* of a Manager that does not say */
+    struct config_level level; /* manager: of applications that have none */
+    const struct xml_element *at;
+};
+
 /* One application. */
 struct context_config {
     const struct server_config *server;
@@ -155,6 +166,7 @@ struct server_config {
     char *host_name;             /* "localhost" */
     char *app_base;              /* absolute */
     bool deploy_on_startup;
+    struct cluster_config *cluster; /* NULL: every instance for itself */
     bool has_realm;
     struct realm_options realm;
     const struct xml_element *realm_at;

@@ -219,6 +219,15 @@ static enum rc read_context_realm(struct reader *r, const struct xml_element *e,
                         "into <Engine>");
 }
 
+static enum rc read_context_cluster(struct reader *r,
+                                    const struct xml_element *e, void *parent)
+{
+    (void)parent;
+    return reader_error(r, e, RC_INVALID,
+                        "<Cluster> in a <Context>: put it into the <Engine> or "
+                        "the <Host>; all applications share it");
+}
+
 static const struct element_rule context_rules[] = {
     {.name = "Manager", .read = read_context_manager},
     {.name = "CookieProcessor", .read = read_context_cookies},
@@ -226,7 +235,7 @@ static const struct element_rule context_rules[] = {
     {.name = "Parameter", .read = read_context_parameter},
     {.name = "Realm", .read = read_context_realm},
     {.name = "Listener", .read = reader_listener},
-    {.name = "Cluster", .later = READER_CLUSTER_LATER},
+    {.name = "Cluster", .read = read_context_cluster},
     {.name = "Ejb", .ignored = NAMING},
     {.name = "Environment", .ignored = NAMING},
     {.name = "JarScanner", .ignored = IN_JAVA},

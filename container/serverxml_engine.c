@@ -114,6 +114,13 @@ enum rc reader_listener(struct reader *r, const struct xml_element *e,
                         name);
 }
 
+static enum rc pass_over(struct reader *r, const struct xml_element *e,
+                         void *parent)
+{
+    (void)r, (void)e, (void)parent;
+    return RC_OK;
+}
+
 /* ---- what Engine and Host may both hold ---- */
 
 /* clang-format off */
@@ -124,7 +131,7 @@ enum rc reader_listener(struct reader *r, const struct xml_element *e,
     {.name = "Valve", .read = read_level_valve},                               \
     {.name = "Realm", .read = read_realm},                                     \
     {.name = "Listener", .read = reader_listener},                             \
-    {.name = "Cluster", .later = READER_CLUSTER_LATER}
+    {.name = "Cluster", .read = pass_over}
 /* clang-format on */
 
 static enum rc read_level_valve(struct reader *r, const struct xml_element *e,
@@ -132,13 +139,6 @@ static enum rc read_level_valve(struct reader *r, const struct xml_element *e,
 {
     (void)parent;
     return reader_valve(r, e, &r->config->valves);
-}
-
-static enum rc pass_over(struct reader *r, const struct xml_element *e,
-                         void *parent)
-{
-    (void)r, (void)e, (void)parent;
-    return RC_OK;
 }
 
 /* ---- Host ---- */
@@ -212,6 +212,8 @@ static enum rc default_levels(struct reader *r)
 
     if (!level->cookie_processor)
         level->cookie_processor = reader_default_cookies(r);
+    if (!level->manager && r->config->cluster)
+        level->manager = r->config->cluster->level.manager;
     return level->manager ? RC_OK : reader_default_manager(r, level);
 }
 
@@ -319,6 +321,8 @@ enum rc reader_engine(struct reader *r, const struct xml_element *e,
                           "<Engine jvmRoute=\"%.64s\">: use at most 63 "
                           "letters, digits, - and _",
                           own->jvm_route);
+    if (rc == RC_OK)
+        rc = reader_cluster(r, e);
     if (rc == RC_OK)
         rc = reader_children(r, e, engine_rules, &config->level);
     return rc == RC_OK ? read_only_host(r, e, own) : rc;

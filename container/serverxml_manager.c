@@ -17,7 +17,6 @@ static const struct {
     const char *name, *meanwhile;
 } managers_later[] =
     {
-        {"DeltaManager", READER_CLUSTER_LATER},
         {"BackupManager", READER_CLUSTER_LATER},
 },
   stores_later[] = {
@@ -199,6 +198,17 @@ static const struct element_rule manager_rules[] = {
     {.name = NULL},
 };
 
+/* A cluster's channelSendOptions speak for managers that say nothing. */
+static enum rc inherit_replication(struct reader *r, struct manager_config *m)
+{
+    const struct cluster_config *c = r->config->cluster;
+
+    if (!c || !c->replication || !option_find(m->kind->options, "replication"))
+        return RC_OK;
+    return option_set(m->kind->options, m->options, "replication",
+                      c->replication, r->err);
+}
+
 enum rc reader_manager(struct reader *r, const struct xml_element *e,
                        void *parent)
 {
@@ -219,6 +229,9 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
     reader_option_defaults(r, manager_option_table, &m->common);
     m->options = reader_options(r, m->kind->options, m->kind->options_size);
     m->max_inactive_is_set = reader_get(e, "maxInactive") != NULL;
+    rc = inherit_replication(r, m);
+    if (rc != RC_OK)
+        return rc;
     rc = reader_attributes(
         r, e,
         (const struct option_target[]){{manager_option_table, &m->common},
@@ -238,18 +251,31 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
     return RC_OK;
 }
 
-enum rc reader_default_manager(struct reader *r, struct config_level *level)
+static enum rc preset_manager(struct reader *r, const char *name,
+                              const struct xml_element *at,
+                              struct config_level *level)
 {
     struct manager_config *m = reader_alloc(r, sizeof *m);
 
-    m->kind = manager_kind_find(&r->input->kinds, "StandardManager");
+    m->at = at;
+    m->kind = manager_kind_find(&r->input->kinds, name);
     if (!m->kind)
         return err_set(r->err, RC_UNSUPPORTED,
-                       "%s: this build has no StandardManager: build it "
-                       "anew, or name a <Manager>",
-                       r->config->file);
+                       "%s: this build has no %s: build it anew, or name a "
+                       "<Manager>",
+                       r->config->file, name);
     reader_option_defaults(r, manager_option_table, &m->common);
     m->options = reader_options(r, m->kind->options, m->kind->options_size);
     level->manager = m;
-    return RC_OK;
+    return inherit_replication(r, m);
+}
+
+enum rc reader_default_manager(struct reader *r, struct config_level *level)
+{
+    return preset_manager(r, "StandardManager", NULL, level);
+}
+
+enum rc reader_cluster_manager(struct reader *r, struct config_level *level)
+{
+    return preset_manager(r, "DeltaManager", r->config->cluster->at, level);
 }

@@ -84,6 +84,12 @@ enum rc reader_listener(struct reader *r, const struct xml_element *e,
 enum rc reader_manager(struct reader *r, const struct xml_element *e,
                        void *level);
 enum rc reader_default_manager(struct reader *r, struct config_level *level);
+/* DeltaManager, for a <Cluster> without a <Manager> in it. */
+enum rc reader_cluster_manager(struct reader *r, struct config_level *level);
+/* serverxml_cluster.c: the one of the Engine or of its Host, before anything
+ * else that stands there: managers are told what it says of replication. */
+enum rc reader_cluster(struct reader *r, const struct xml_element *engine);
+void reader_cluster_release(struct cluster_config *c);
 /* serverxml_context.c: */
 struct cookie_processor_options *reader_default_cookies(struct reader *r);
 enum rc reader_cookie_processor(struct reader *r, const struct xml_element *e,

@@ -359,7 +359,7 @@ static void what_is_wrong(void)
          "remove it; an application's own stand in its web.xml"},
         {SERVER("", "", "<Manager className='Foo'/>"),
          "server.xml:5: unknown <Manager className=\"Foo\">: there are "
-         "StandardManager, PersistentManager"},
+         "StandardManager, PersistentManager, DeltaManager"},
         {SERVER("", "", "<Manager/>\n<Manager/>"),
          "server.xml:6: a second <Manager> in <Host>: keep one of them"},
         {SERVER("", "", "<CookieProcessor/>\n<CookieProcessor/>"),
@@ -449,17 +449,6 @@ static void everything_has_its_place(void)
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
-        {SERVER("",
-                "<Cluster className="
-                "'org.apache.catalina.ha.tcp.SimpleTcpCluster'>"
-                "<Channel/></Cluster>",
-                ""),
-         "server.xml:3: <Cluster> " CLUSTER},
-        {SERVER("", "", "<Cluster/>"), "server.xml:5: <Cluster> " CLUSTER},
-        {SERVER("", "",
-                "<Manager className="
-                "'org.apache.catalina.ha.session.DeltaManager'/>"),
-         "server.xml:5: DeltaManager " CLUSTER},
         {SERVER("", "", "<Manager className='BackupManager'/>"),
          "server.xml:5: BackupManager " CLUSTER},
         {SERVER("", "",
@@ -495,9 +484,8 @@ static void what_comes_later_is_one_error(void)
 
 static void properties_that_come_later(void)
 {
-    static const char *const all[] = {"cluster.key=ab",
-                                      "cluster.members=", "replication=one",
-                                      "store.url=redis://h"};
+    static const char *const all[] = {"store.url=redis://h",
+                                      "store.url=memcached://h"};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         struct properties *p = properties_new();

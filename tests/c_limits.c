@@ -796,6 +796,5 @@ static void p25_a_spoilt_key_is_made_anew(struct world *w)
     S(p25_a_spoilt_session_is_absent, NULL)                                    \
     S(p25_a_spoilt_key_is_made_anew, NULL)
 /* clang-format on */
-
 STATEMENTS(STATEMENT_ON_ALL)
 UNIT_MAIN("limits", STATEMENTS(STATEMENT_CASES))

@@ -334,11 +334,11 @@ static void what_comes_later_is_one_line(void)
     CHECK_INT(count_lines(said()), 1);
     CHECK_INT(RUN("cluster", "--balancer", "nginx"), 1);
     CHECK_INT(count_lines(said()), 1);
-    CHECK_INT(RUN("cluster", "--manager", "delta"), 1);
+    CHECK_INT(RUN("cluster", "--manager", "redis"), 1);
     CHECK_INT(count_lines(said()), 1);
-    CHECK_INT(RUN("run", "-D", "cluster.key=00"), 1);
-    CHECK_STR(said(), "-D cluster.key: comes with a later version: use "
-                      "sqlite.xml, which the instances of one machine share\n");
+    CHECK_INT(RUN("run", "-D", "store.url=redis://127.0.0.1"), 1);
+    CHECK_STR(said(), "-D store.url: comes with a later version: use "
+                      "sqlite.xml and store.path\n");
 }
 
 static void a_switch_is_true_or_false(void)

@@ -6,6 +6,7 @@
 #include "session/buf.h"
 #include "tests/unit.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -216,10 +217,39 @@ static const char *fleet_conf(const struct fleet *f, char out[PATH_MAX])
     return out;
 }
 
+static void list_members(const struct fleet *f, char *out, size_t size)
+{
+    size_t n = (size_t)snprintf(out, size, "cluster.members=");
+
+    for (unsigned i = 0; i < f->planned && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s127.0.0.1:%d",
+                              i ? "," : "", f->member_port[i]);
+}
+
+/* Ports that nobody has at this moment: a list of members is known before the
+ * first of them starts. */
+static void choose_member_ports(struct fleet *f)
+{
+    int sockets[FLEET_MAX];
+
+    for (unsigned i = 0; i < FLEET_MAX; i++) {
+        struct sockaddr_in a = {.sin_family = AF_INET,
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        socklen_t len = sizeof a;
+        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (sockets[i] < 0 || bind(sockets[i], (struct sockaddr *)&a, len) ||
+            getsockname(sockets[i], (struct sockaddr *)&a, &len))
+            abort();
+        f->member_port[i] = ntohs(a.sin_port);
+    }
+    for (unsigned i = 0; i < FLEET_MAX; i++)
+        close(sockets[i]);
+}
+
 static bool server_start(struct fleet *f, struct server *s)
 {
-    char binary[PATH_MAX], conf[PATH_MAX], define[20][360];
-    char *arguments[48];
+    char binary[PATH_MAX], conf[PATH_MAX], define[22][360];
+    char *arguments[52];
     unsigned n = 0, d = 0;
     size_t from = s->log_len;
     snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
@@ -231,6 +261,11 @@ static bool server_start(struct fleet *f, struct server *s)
     snprintf(define[d++], sizeof define[0], "node=%s", s->node);
     for (unsigned i = 0; i < f->defines; i++)
         snprintf(define[d++], sizeof define[0], "%s", f->define[i]);
+    if (f->member_port[0]) {
+        snprintf(define[d++], sizeof define[0], "cluster.port=%d",
+                 f->member_port[s - f->servers]);
+        list_members(f, define[d++], sizeof define[0]);
+    }
     for (unsigned i = 0; i < d; i++) {
         arguments[n++] = (char *)"-D";
         arguments[n++] = define[i];
@@ -325,11 +360,14 @@ struct fleet *fleet_new(const char *conf)
     fleet_define(f, "waitTimeout", path);
     fleet_define(f, "login.anyone", "true");
     fleet_define(f, "store.path", fleet_database(f, path));
+    if (strcmp(conf, "delta.xml") == 0)
+        choose_member_ports(f);
     return f;
 }
 
 bool fleet_start(struct fleet *f, unsigned count)
 {
+    f->planned = count;
     while (f->count < count) {
         struct server *s = &f->servers[f->count++];
         pthread_mutex_init(&s->lock, NULL);

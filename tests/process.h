@@ -42,6 +42,8 @@ struct fleet {
     char define[16][320]; /* NAME=VALUE for every instance */
     unsigned defines;
     unsigned count;
+    unsigned planned;           /* of fleet_start */
+    int member_port[FLEET_MAX]; /* of the cluster; 0: the file has none */
     struct server servers[FLEET_MAX];
 };
 
@@ -75,11 +77,14 @@ void fleet_end(void);
         if (fleet)                                                             \
             name(fleet);                                                       \
     }
-/* On three instances over SQLite, and on one that keeps sessions itself. */
+/* On three instances over SQLite, on three that replicate to each other, and on
+ * one that keeps sessions itself. */
 #define FLEET_CASES(name)                                                      \
     FLEET_CASE(name, sqlite, "sqlite.xml", 3)                                  \
+    FLEET_CASE(name, delta, "delta.xml", 3)                                    \
     FLEET_CASE(name, standard, "standard.xml", 1)
-#define FLEET_ENTRIES(name) CASE(name##_on_sqlite), CASE(name##_on_standard)
+#define FLEET_ENTRIES(name)                                                    \
+    CASE(name##_on_sqlite), CASE(name##_on_delta), CASE(name##_on_standard)
 
 void server_kill(struct server *s); /* -9 */
 void server_signal(struct server *s, int signal);

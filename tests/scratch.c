@@ -3,6 +3,7 @@
 
 #include "tests/scratch.h"
 
+#include "managers/cluster/cluster.h"
 #include "managers/managers.h"
 #include "session/buf.h"
 #include "tests/unit.h"
@@ -32,6 +33,7 @@ static void list_kinds(struct scratch *s)
     }
     s->kinds.stores = s->stores;
     s->kinds.store_count = i;
+    s->kinds.cluster = &cluster_tcp;
 }
 
 void scratch_init(struct scratch *s)

@@ -32,7 +32,7 @@ struct core *core_new(const struct core_options *options,
     o->cluster = mem_strdup(options->cluster);
     o->name = mem_strdup(options->name);
     o->address = mem_strdup(options->address);
-    o->pulse_ms = preset(o->pulse_ms, preset(o->drop_ms / 6, 1));
+    o->pulse_ms = preset(o->pulse_ms, preset(o->drop_ms / 12, 1));
     o->redial_ms = preset(o->redial_ms, 500);
     o->compare_ms = preset(o->compare_ms, 5000);
     o->forget_ms = preset(o->forget_ms, 3600000);
@@ -465,7 +465,7 @@ static void on_hello(struct core *core, int number, struct frame_hello *f,
         return;
     }
     p = peer_of(core, f->node);
-    if (!p && core->peer_count == FRAME_MEMBERS_MAX) {
+    if (!p && core->peer_count + 1 >= FRAME_MEMBERS_MAX) {
         refuse(core, number, now, "there are too many members");
         return;
     }

@@ -37,7 +37,7 @@ struct core_options {
     uint64_t node;       /* of this start; never 0 */
     int64_t drop_ms;     /* silence after which a member is given up */
     int64_t forget_ms;   /* apart for longer: the smaller side brings nothing */
-    int64_t pulse_ms;    /* 0: drop_ms / 6 */
+    int64_t pulse_ms;    /* 0: drop_ms / 12 */
     int64_t redial_ms;   /* 0: 500 */
     int64_t compare_ms;  /* between two comparisons with a member; 0: 5000 */
     size_t log_bytes;    /* updates kept for sending again; 0: 32 MB */

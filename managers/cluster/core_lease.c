@@ -53,6 +53,10 @@ void lease_time(struct core *core, struct instant now)
         core->lapsed = true;
         core->lapsed_at = now.mono;
         set_until(core, 0);
+        core_say(core, LOG_WARN,
+                 "nobody has confirmed for %" PRId64 " ms that changes wait "
+                 "for this member: it does not answer until all have",
+                 now.mono - until + half(core));
     }
     if (gap > 0)
         core->last_now = now.mono;
@@ -260,11 +264,10 @@ bool lease_settled(const struct core *core, struct instant now)
 
     if (waited >= core->options.drop_ms)
         return true;
-    if (!core->options.listed && waited < 2 * core->options.pulse_ms)
-        return false;
+    if (!core->options.listed && waited < core->options.drop_ms / 3)
+        return false; /* some may not have been heard of yet */
     for (size_t i = 0; i < core->place_count; i++)
-        if (core->places[i].listed &&
-            !place_settled((struct core *)core, &core->places[i]))
+        if (!place_settled((struct core *)core, &core->places[i]))
             return false;
     for (size_t i = 0; i < core->peer_count; i++)
         if (peer_linked(core->peers[i]) && !core->peers[i]->pulsed)
@@ -292,6 +295,10 @@ void lease_check_complete(struct core *core, struct instant now)
     core->complete = core->ever_complete = true;
     core->lapsed = false;
     core_say(core, LOG_INFO, "this member's copies are complete");
+    lease_update(core, now);
+    for (size_t i = 0; i < core->peer_count; i++)
+        if (peer_linked(core->peers[i]))
+            lease_send_pulse(core, core->peers[i], now);
 }
 
 /* Nobody is left who could confirm anything: look around once more. */

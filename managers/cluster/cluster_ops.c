@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The instance's view of a cluster (session/cluster.h) over cluster.h. */
+#include "config.h"
+
+#include "managers/cluster/cluster.h"
+#include "session/cluster.h"
+
+#include <string.h>
+
+static void ops_init(void *options)
+{
+    cluster_options_init(options);
+}
+
+static void ops_release(void *options)
+{
+    cluster_options_release(options);
+}
+
+static const struct option *ops_table(const char *element,
+                                      const char *class_name)
+{
+    const struct cluster_element *e = cluster_element_find(element, class_name);
+
+    return e ? e->options : NULL;
+}
+
+static const char *ops_class_name(const char *element, size_t index)
+{
+    const struct cluster_element *e;
+
+    for (size_t i = 0; (e = cluster_element_at(i)); i++)
+        if (strcmp(e->element, element) == 0 && index-- == 0)
+            return e->class_name;
+    return NULL;
+}
+
+static enum rc ops_add_member(void *options, void *member, bool is_local,
+                              struct err *err)
+{
+    return cluster_options_member(options, member, is_local, err);
+}
+
+static enum rc ops_replication(const void *options, const char **out,
+                               struct err *err)
+{
+    const struct cluster_options *o = options;
+    enum copies copies;
+    enum rc rc = cluster_send_options(o->send_options, &copies, err);
+
+    if (rc == RC_OK)
+        *out = copies == COPIES_NONE ? "none" : "all";
+    return rc;
+}
+
+static enum rc ops_open(const void *options, const struct cluster_self *self,
+                        struct cluster **out, struct err *err)
+{
+    const struct cluster_env env = {self->log, self->name, self->node};
+    struct cluster *c = NULL;
+    enum rc rc = cluster_new(options, &env, &c, err);
+
+    if (rc == RC_OK)
+        rc = cluster_open(c, err);
+    if (rc == RC_OK)
+        *out = c;
+    else
+        cluster_free(&c);
+    return rc;
+}
+
+static void ops_figures(struct cluster *c, struct cluster_figures *out)
+{
+    struct channel_figures f;
+
+    cluster_figures(c, &f);
+    *out = (struct cluster_figures){
+        .members = f.members,
+        .complete = f.complete,
+        .bytes_sent = f.bytes_sent,
+        .bytes_received = f.bytes_received,
+        .unacknowledged = f.unacknowledged,
+        .oldest = f.oldest,
+        .garbage = f.garbage,
+        .compared = f.compared,
+        .repaired = f.repaired,
+        .resent = f.resent,
+        .given_up = f.given_up,
+    };
+}
+
+const struct cluster_ops cluster_tcp = {
+    .name = "SimpleTcpCluster",
+    .options_size = sizeof(struct cluster_options),
+    .options_init = ops_init,
+    .options_release = ops_release,
+    .table = ops_table,
+    .class_name = ops_class_name,
+    .member_size = sizeof(struct cluster_member),
+    .add_member = ops_add_member,
+    .replication = ops_replication,
+    .open = ops_open,
+    .channel = cluster_channel,
+    .start = cluster_start,
+    .ready = cluster_ready,
+    .stop = cluster_stop,
+    .free = cluster_free,
+    .figures = ops_figures,
+    .address = cluster_address,
+};
