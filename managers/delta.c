@@ -192,22 +192,37 @@ static bool is_of_user(const struct manager_write *w)
     return r && record_kind(r) == RECORD_USER;
 }
 
-/* What happened while the others were waited for: an idle end that a later
- * access beat ended nothing; logins of the same user at two members see one
+/* What happened while the others were waited for. An idle end that a later
+ * access beat ended nothing; of two decided ends at two members one stands, so
+ * the other one came too late; logins of one user at two members see one
  * another. */
-static void settle(struct delta *d, struct manager_write *w)
+static enum rc settle_entry(struct manager_write *w, struct entry *e)
+{
+    switch (w->kind) {
+    case WRITE_IDLE_END:
+        if (!e->idle || record_ended(e->record, NULL))
+            record_unref(&w->before);
+        return RC_OK;
+    case WRITE_END:
+        if (record_equal(e->record, w->delta))
+            return RC_OK;
+        record_ended(e->record, &w->ended);
+        return RC_ENDED;
+    default:
+        record_unref(&w->after);
+        w->after = record_ref(e->record);
+        return RC_OK;
+    }
+}
+
+static enum rc settle(struct delta *d, struct manager_write *w)
 {
     struct table_stripe *stripe = table_lock(d->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
+    enum rc rc = e ? settle_entry(w, e) : RC_OK;
 
-    if (e && w->kind == WRITE_IDLE_END && !e->idle &&
-        !record_ended(e->record, NULL)) {
-        record_unref(&w->before);
-    } else if (e && w->kind != WRITE_IDLE_END) {
-        record_unref(&w->after);
-        w->after = record_ref(e->record);
-    }
     table_unlock(stripe);
+    return rc;
 }
 
 static void write_arrived(struct channel_wait *wait, enum rc rc)
@@ -215,11 +230,13 @@ static void write_arrived(struct channel_wait *wait, enum rc rc)
     struct flight *f = (struct flight *)wait;
     struct manager_write *w = f->w;
 
-    if (w->kind == WRITE_IDLE_END || is_of_user(w))
-        settle(f->d, w);
-    w->rc = rc == RC_OK ? rc
-                        : err_set(&w->err, RC_UNCERTAIN,
-                                  "not every copy is known to have it");
+    if (rc != RC_OK)
+        w->rc = err_set(&w->err, RC_UNCERTAIN,
+                        "not every copy is known to have it");
+    else if (w->kind == WRITE_CHANGE || w->kind == WRITE_CREATE)
+        w->rc = is_of_user(w) ? settle(f->d, w) : RC_OK;
+    else
+        w->rc = settle(f->d, w);
     free(f);
     w->done(w);
 }

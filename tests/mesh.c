@@ -12,8 +12,8 @@
 
 struct pending {
     struct channel_wait *wait;
-    unsigned left, got;
-    bool told;
+    unsigned left, got, min_copies;
+    bool one, told; /* told: the wait is its owner's again */
 };
 
 struct message {
@@ -134,11 +134,9 @@ static void pending_count(struct pending *p, bool got, struct told *told)
         return;
     p->left--;
     p->got += got;
-    bool one = p->wait && p->wait->copies == COPIES_ONE && p->got;
-    if (!p->told && (p->left == 0 || one)) {
-        *told = (struct told){p->wait, p->got < p->wait->min_copies
-                                           ? RC_UNCERTAIN
-                                           : RC_OK};
+    if (!p->told && (p->left == 0 || (p->one && p->got))) {
+        *told = (struct told){p->wait,
+                              p->got < p->min_copies ? RC_UNCERTAIN : RC_OK};
         p->told = true;
     }
     if (p->left == 0)
@@ -169,7 +167,8 @@ static void mesh_send(struct channel *c, const struct channel_update *u,
         p = mem_zero(sizeof *p);
         p->wait = wait;
         p->left = others;
-        wait->copies = copies;
+        p->min_copies = wait->min_copies;
+        p->one = copies == COPIES_ONE;
     } else if (wait) {
         told = (struct told){wait, wait->min_copies ? RC_UNCERTAIN : RC_OK};
     }

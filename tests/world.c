@@ -199,6 +199,16 @@ enum rc world_open(struct world *w)
     return rc;
 }
 
+struct world *world_with(const struct fixture *fixture, const char *name,
+                         const char *value)
+{
+    struct world *w = world_new(fixture);
+
+    if (!world_set(w, name, value) || world_open(w) != RC_OK)
+        abort();
+    return w;
+}
+
 void world_stop(struct world *w, unsigned i)
 {
     if (!w->m[i])

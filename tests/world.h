@@ -68,6 +68,9 @@ struct world {
 struct world *world_new(const struct fixture *fixture);
 /* Opens the fixture's managers. RC_OK or what refused, its text printed. */
 enum rc world_open(struct world *w);
+/* Both, with one attribute of the manager set. Aborts when that fails. */
+struct world *world_with(const struct fixture *fixture, const char *name,
+                         const char *value);
 /* Stops and frees manager i; world_start makes it anew: another start of that
  * node over the same store. */
 void world_stop(struct world *w, unsigned i);

@@ -102,8 +102,9 @@ enum replica_rc {
     REPLICA_DONE,
     REPLICA_STRAY, /* put aside: ask the sender for the session */
     REPLICA_NEWER, /* the sender does not know what we know: a live session that
-                      has ended here, or an idle end that a later access of ours
-                      beats. It is to get our record */
+                      has ended here, another end than the one that stands, or
+                      an idle end that a later access of ours beats. It is to
+                      get our record before it hears that we have its own */
     REPLICA_BAD    /* no record, or none of ours: count it */
 };
 /* Merges what came. access: the last one, on this member's clock; it moves
