@@ -255,10 +255,10 @@ void core_link_up(struct core *core, int number, int place, struct instant now)
                (count - core->link_count) * sizeof *core->links);
         core->link_count = count;
     }
-    core->links[number] = (struct core_link){.up = true, .place = place};
+    core->links[number] =
+        (struct core_link){.up = true, .place = place, .since = now.mono};
     if (place >= 0) {
         struct place *at = &core->places[place];
-        at->dialling = false;
         at->refused = false;
         at->tried = now.mono;
         send_hello(core, number, at->node, now);
@@ -275,15 +275,24 @@ static void unlink_peer(struct core *core, struct peer *p, struct instant now)
             core->places[i].next_dial = now.mono;
 }
 
+static void link_over(struct core *core, struct core_link *l,
+                      struct instant now)
+{
+    l->up = false;
+    if (l->place < 0)
+        return;
+    core->places[l->place].next_dial = now.mono + core->options.redial_ms;
+    if (!l->peer)
+        core->places[l->place].dialling = false;
+}
+
 static void link_close(struct core *core, int number, struct instant now)
 {
     struct core_link *l = link_of(core, number);
 
     if (!l)
         return;
-    l->up = false;
-    if (l->place >= 0)
-        core->places[l->place].next_dial = now.mono + core->options.redial_ms;
+    link_over(core, l, now);
     if (l->peer && l->peer->link == number)
         unlink_peer(core, l->peer, now);
     core->out.close(core->out.user, number);
@@ -296,7 +305,7 @@ void core_link_down(struct core *core, int number, struct instant now)
     lease_time(core, now);
     if (!l)
         return;
-    l->up = false;
+    link_over(core, l, now);
     if (l->peer && l->peer->link == number)
         unlink_peer(core, l->peer, now);
     lease_update(core, now);
@@ -424,6 +433,8 @@ static void link_peer(struct core *core, struct peer *p, int number,
         link_close(core, p->link, now);
     if (place >= 0)
         core->places[place].node = p->node;
+    if (l->place >= 0)
+        core->places[l->place].dialling = false;
     l->peer = p;
     p->link = number;
     p->resumed = p->pulsed = false;
@@ -581,6 +592,16 @@ static void dial(struct core *core, struct instant now)
     }
 }
 
+/* Connections on which nobody introduces himself. */
+static void drop_mute(struct core *core, struct instant now)
+{
+    for (size_t i = 0; i < core->link_count; i++) {
+        const struct core_link *l = &core->links[i];
+        if (l->up && !l->peer && now.mono - l->since >= core->options.drop_ms)
+            link_close(core, (int)i, now);
+    }
+}
+
 /* Those that are gone for good: dead, or not heard of for forgetAfter. */
 static void forget_peers(struct core *core, struct instant now)
 {
@@ -598,6 +619,7 @@ void core_tick(struct core *core, struct instant now)
     lease_time(core, now);
     if (core->stopping)
         return;
+    drop_mute(core, now);
     dial(core, now);
     lease_tick(core, now);
     stream_tick(core, now);

@@ -19,7 +19,7 @@
 struct place {
     char *address;
     bool listed, self;
-    bool dialling;
+    bool dialling; /* until who is there has said so */
     bool refused; /* at the last attempt nobody listened */
     int64_t tried; /* when the last attempt ended; NEVER */
     int64_t next_dial;
@@ -90,6 +90,7 @@ struct core_link {
     int place; /* -1: they connected to us */
     struct peer *peer; /* NULL before its hello */
     bool hello_sent;
+    int64_t since; /* mono: it came up */
 };
 
 /* One update of ours, kept for those that have not applied it yet. */

@@ -44,11 +44,13 @@ void lease_time(struct core *core, struct instant now)
     int64_t gap = now.mono - core->last_now;
     int64_t until = get_until(core);
 
-    if (gap > pause_of(core))
+    if (gap > pause_of(core)) {
+        core->joining_since += gap;
         for (size_t i = 0; i < core->peer_count; i++) {
             core->peers[i]->give_up_at += gap;
             core->peers[i]->withdraw_at += gap;
         }
+    }
     if (until && now.mono >= until) {
         core->lapsed = true;
         core->lapsed_at = now.mono;
