@@ -147,7 +147,8 @@ static void say_end(struct cluster *c, const struct link *l, enum link_end end,
 
     if (end == LINK_DENIED)
         cluster_say(c, SAY_DENIED,
-                    "%s %s: %s: has it the same cluster.key as this member?",
+                    "%s %s: %s: has it the same cluster.key (or authority) as "
+                    "this member?",
                     verb, l->peer, why);
     else if (end == LINK_GARBAGE)
         cluster_say(c, SAY_GARBAGE, "%s %s: %s", verb, l->peer, why);

@@ -51,9 +51,29 @@ static enum rc read_key(const char *path, struct tls_key **out, struct err *err)
     return rc;
 }
 
+static enum rc settle_certificate(struct cluster *c,
+                                  const struct cluster_options *o,
+                                  struct err *err)
+{
+    if (!is_said(o->certificate) || !is_said(o->certificate_key) ||
+        !is_said(o->authority))
+        return err_set(err, RC_INVALID,
+                       "certificateFile, certificateKeyFile and "
+                       "caCertificateFile go together: name all three");
+    if (is_said(o->key) || is_said(o->key_file) || is_said(o->encryption_key))
+        return err_set(err, RC_INVALID,
+                       "there is a key as well as a certificate: keep one of "
+                       "them");
+    return tls_key_load(o->certificate, o->certificate_key, o->authority,
+                        &c->key, err);
+}
+
 static enum rc settle_key(struct cluster *c, const struct cluster_options *o,
                           struct err *err)
 {
+    if (is_said(o->certificate) || is_said(o->certificate_key) ||
+        is_said(o->authority))
+        return settle_certificate(c, o, err);
     if (is_said(o->key))
         return tls_key_new(o->key, &c->key, err);
     if (is_said(o->key_file))
@@ -152,7 +172,7 @@ static void settle_mcast(struct cluster *c, const struct cluster_options *o)
         .name = c->name,
         .address = c->address,
         .node = c->node,
-        .key = c->key,
+        .key = c->key && tls_key_is_shared(c->key) ? c->key : NULL,
         .log = c->log,
     };
 }

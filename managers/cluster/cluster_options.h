@@ -36,6 +36,7 @@ struct cluster_options {
     int64_t port;                     /* 0: the Receiver's */
     char *members;                    /* "host:port,host:port" */
     char *key, *key_file;
+    char *certificate, *certificate_key, *authority; /* files; all or none */
 
     /* <Membership className="McastService"> */
     char *mcast_address, *mcast_bind;

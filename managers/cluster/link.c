@@ -247,8 +247,8 @@ static void link_unseal(struct link *l)
         n = tls_open(l->tls, clear, TLS_RECORD_MAX, &l->why);
         if (n == 0)
             return;
-        if (n < 0)
-            link_end(l, LINK_LOST, l->why.text);
+        if (n < 0) /* a certificate is refused after the handshake */
+            link_end(l, l->trusted ? LINK_LOST : LINK_DENIED, l->why.text);
         else
             link_take(l, clear, (size_t)n);
     }

@@ -17,6 +17,7 @@
     "NONE:+VERS-TLS1.3:+AES-128-GCM:+CHACHA20-POLY1305:+AEAD:+SHA256:"         \
     "+ECDHE-PSK:+DHE-PSK:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-FFDHE2048:"     \
     "+SIGN-ALL"
+#define TLS_PRIORITY_X509 "NORMAL:-VERS-ALL:+VERS-TLS1.3"
 /* Sent in clear: it tells nobody anything. */
 #define TLS_IDENTITY "margay"
 #define TLS_TAG_USE "margay membership"
@@ -27,6 +28,7 @@ struct tls_key {
     uint8_t tag_key[TLS_TAG_SIZE];
     gnutls_psk_client_credentials_t client;
     gnutls_psk_server_credentials_t server;
+    gnutls_certificate_credentials_t x509; /* instead of all above */
     gnutls_priority_t priority;
 };
 
@@ -138,6 +140,60 @@ enum rc tls_key_new(const char *hex, struct tls_key **out, struct err *err)
     return rc;
 }
 
+static enum rc x509_refuse(const char *what, const char *path, int n,
+                           struct err *err)
+{
+    return err_set(err, RC_INVALID,
+                   "the cluster's %s %.200s cannot be used (%s): a file in PEM "
+                   "is wanted",
+                   what, path, gnutls_strerror(n));
+}
+
+static enum rc x509_load(struct tls_key *key, const char *certificate,
+                         const char *private_key, const char *authority,
+                         struct err *err)
+{
+    int n = gnutls_certificate_allocate_credentials(&key->x509);
+
+    assert(n == 0);
+    n = gnutls_certificate_set_x509_trust_file(key->x509, authority,
+                                               GNUTLS_X509_FMT_PEM);
+    if (n <= 0)
+        return x509_refuse("authority (caCertificateFile)", authority,
+                           n ? n : GNUTLS_E_NO_CERTIFICATE_FOUND, err);
+    n = gnutls_certificate_set_x509_key_file(key->x509, certificate,
+                                             private_key, GNUTLS_X509_FMT_PEM);
+    if (n < 0)
+        return x509_refuse("certificate or its key (certificateFile, "
+                           "certificateKeyFile)",
+                           certificate, n, err);
+    n = gnutls_priority_init2(&key->priority, TLS_PRIORITY_X509, NULL, 0);
+    return n == 0 ? RC_OK
+                  : err_set(err, RC_UNSUPPORTED,
+                            "GnuTLS offers no TLS 1.3 here (%s): look for a "
+                            "system-wide crypto policy",
+                            gnutls_strerror(n));
+}
+
+enum rc tls_key_load(const char *certificate, const char *private_key,
+                     const char *authority, struct tls_key **out,
+                     struct err *err)
+{
+    struct tls_key *key = mem_zero(sizeof *key);
+    enum rc rc = x509_load(key, certificate, private_key, authority, err);
+
+    if (rc == RC_OK)
+        *out = key;
+    else
+        tls_key_free(&key);
+    return rc;
+}
+
+bool tls_key_is_shared(const struct tls_key *key)
+{
+    return !key->x509;
+}
+
 void tls_key_free(struct tls_key **keyp)
 {
     struct tls_key *key = *keyp;
@@ -148,6 +204,8 @@ void tls_key_free(struct tls_key **keyp)
         gnutls_psk_free_server_credentials(key->server);
     if (key->client)
         gnutls_psk_free_client_credentials(key->client);
+    if (key->x509)
+        gnutls_certificate_free_credentials(key->x509);
     if (key->priority)
         gnutls_priority_deinit(key->priority);
     explicit_bzero(key, sizeof *key);
@@ -211,6 +269,22 @@ static int tls_pull_wait(gnutls_transport_ptr_t ptr, unsigned ms)
     return tls->fed < tls->fed_end;
 }
 
+static int tls_credentials(struct tls *tls, bool is_client)
+{
+    const struct tls_key *key = tls->key;
+
+    if (!key->x509)
+        return gnutls_credentials_set(tls->session, GNUTLS_CRD_PSK,
+                                      is_client ? (void *)key->client
+                                                : (void *)key->server);
+    gnutls_session_set_verify_cert(tls->session, NULL, 0);
+    if (!is_client)
+        gnutls_certificate_server_set_request(tls->session,
+                                              GNUTLS_CERT_REQUIRE);
+    return gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
+                                  key->x509);
+}
+
 struct tls *tls_new(const struct tls_key *key, bool is_client, struct buf *out)
 {
     struct tls *tls = mem_zero(sizeof *tls);
@@ -224,9 +298,7 @@ struct tls *tls_new(const struct tls_key *key, bool is_client, struct buf *out)
     if (n == 0)
         n = gnutls_priority_set(tls->session, key->priority);
     if (n == 0)
-        n = gnutls_credentials_set(tls->session, GNUTLS_CRD_PSK,
-                                   is_client ? (void *)key->client
-                                             : (void *)key->server);
+        n = tls_credentials(tls, is_client);
     assert(n == 0);
     (void)n;
     gnutls_session_set_ptr(tls->session, tls);

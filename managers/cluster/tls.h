@@ -2,11 +2,13 @@
  *
  * tls.h: TLS 1.3 between members, over memory.
  *
- * What    The cluster's key (hex digits, the same at every member) is an
- *         external pre-shared key of TLS 1.3; the key exchange is ephemeral all
- *         the same, so that who learns the key later cannot read what was
- *         recorded. Members prove to each other that they have the key: there
- *         are no certificates. The same key signs the datagrams of multicast.
+ * What    What makes a member is a key, of one of two kinds.
+ *         Shared: hex digits, the same at every member, are an external
+ *         pre-shared key of TLS 1.3; the key exchange is ephemeral all the
+ *         same, so that who learns the key later cannot read what was
+ *         recorded. The same key signs the datagrams of multicast.
+ *         Certificates: each member has its own, and all are of one authority;
+ *         whatever names they bear. Nothing signs datagrams then.
  *
  *         Nothing here touches a socket: what came is fed in, what is to be
  *         written gathers in a buffer of the caller's.
@@ -30,11 +32,16 @@
 struct tls_key;
 struct tls;
 
-/* hex: digits of both cases; blanks around them are left out. */
+/* Shared. hex: digits of both cases; blanks around them are left out. */
 enum rc tls_key_new(const char *hex, struct tls_key **out, struct err *err);
+/* Certificates: files in PEM. */
+enum rc tls_key_load(const char *certificate, const char *private_key,
+                     const char *authority, struct tls_key **out,
+                     struct err *err);
 void tls_key_free(struct tls_key **key);
+bool tls_key_is_shared(const struct tls_key *key);
 
-/* HMAC-SHA256 under a key derived from this one. */
+/* HMAC-SHA256 under a key derived from this one, which is a shared one. */
 void tls_tag(const struct tls_key *key, const void *bytes, size_t len,
              uint8_t tag[TLS_TAG_SIZE]);
 bool tls_tag_fits(const struct tls_key *key, const void *bytes, size_t len,
@@ -50,8 +57,9 @@ void tls_free(struct tls **tls);
 void tls_feed(struct tls *tls, const void *bytes, size_t len);
 
 enum tls_step {
-    TLS_MORE,   /* feed it */
-    TLS_DONE,   /* the other has the key; what was fed may go on */
+    TLS_MORE, /* feed it */
+    TLS_DONE, /* the other has the key, too (of one with a certificate that may
+                 be told later, by tls_open); what was fed may go on */
     TLS_REFUSED /* err says why; an alert may be in the buffer */
 };
 enum tls_step tls_handshake(struct tls *tls, struct err *err);
