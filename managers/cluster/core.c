@@ -656,6 +656,8 @@ void core_stop(struct core *core, struct instant now)
     }
     core->complete = false;
     lease_update(core, now);
+    stream_stop(core);
+    sync_stop(core);
 }
 
 /* ---- figures ---- */

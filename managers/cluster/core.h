@@ -92,7 +92,8 @@ void core_ask(struct core *core, struct channel_ask *ask, const char *member,
 void core_join(struct core *core, struct replica *replica);
 void core_leave(struct core *core, struct replica *replica);
 
-/* An orderly stop: tells all members not to wait for this one. Flushes. */
+/* An orderly stop: flushes, tells all members not to wait for this one, and
+ * answers what still waits, and what is sent from now on, RC_UNCERTAIN. */
 void core_stop(struct core *core, struct instant now);
 /* Have all complete members applied all that was sent? For the stop. */
 bool core_idle(const struct core *core);

@@ -200,6 +200,8 @@ void peer_depart(struct core *core, struct peer *p, const char *why,
 /* core_stream.c */
 void stream_init(struct core *core);
 void stream_release(struct core *core);
+/* Nobody will answer any more: open waits are RC_UNCERTAIN. */
+void stream_stop(struct core *core);
 void stream_resume(struct core *core, struct peer *p);
 void stream_updates(struct core *core, struct peer *p,
                     struct frame_updates *f, struct instant now);
@@ -241,6 +243,7 @@ void lease_check_complete(struct core *core, struct instant now);
 
 /* core_sync.c */
 void sync_release(struct core *core);
+void sync_stop(struct core *core); /* answers all questions */
 void sync_drop_peer(struct core *core, struct peer *p, struct instant now);
 void sync_frame(struct core *core, struct peer *p, struct frame *f,
                 struct instant now);

@@ -58,12 +58,17 @@ static void wait_answer(struct wait_list *list, enum rc rc)
     w->done(w, rc);
 }
 
-void stream_release(struct core *core)
+void stream_stop(struct core *core)
 {
     while (core->wait_one.first)
         wait_answer(&core->wait_one, RC_UNCERTAIN);
     while (core->wait_all.first)
         wait_answer(&core->wait_all, RC_UNCERTAIN);
+}
+
+void stream_release(struct core *core)
+{
+    stream_stop(core);
     while (core->log_first <= core->seq)
         log_drop_first(core);
     free(core->log);
@@ -102,6 +107,10 @@ void core_send(struct core *core, const struct channel_update *u,
         log_drop_first(core);
     if (!wait)
         return;
+    if (core->stopping) {
+        wait->done(wait, RC_UNCERTAIN);
+        return;
+    }
     struct wait_list *list =
         copies == COPIES_ALL ? &core->wait_all : &core->wait_one;
     wait->seq = core->seq;

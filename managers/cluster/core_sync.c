@@ -573,7 +573,7 @@ void core_ask(struct core *core, struct channel_ask *ask, const char *member,
     struct peer *p = peer_named(core, member, member_len);
 
     lease_time(core, now);
-    if (!p || !peer_linked(p)) {
+    if (core->stopping || !p || !peer_linked(p)) {
         ask->rc = p && p->waited ? RC_UNAVAILABLE : RC_ABSENT;
         ask->done(ask);
         return;
@@ -625,10 +625,15 @@ void sync_drop_peer(struct core *core, struct peer *p, struct instant now)
         pull_abort(core, now);
 }
 
-void sync_release(struct core *core)
+void sync_stop(struct core *core)
 {
     while (core->asks)
         ask_answer(core, &core->asks, RC_UNAVAILABLE);
+}
+
+void sync_release(struct core *core)
+{
+    sync_stop(core);
     pull_clear(core);
 }
 
