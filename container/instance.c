@@ -171,16 +171,17 @@ static void start_executor(struct instance *in)
 static enum rc open_cluster(struct instance *in, struct err *err)
 {
     const struct cluster_config *config = in->config->cluster;
-    const struct cluster_self self = {
-        .log = &in->log, .name = in->node, .node = in->node_number};
     struct err why = {""};
+    char name[32];
 
     if (!config)
         return RC_OK;
-    if (!in->node[0])
-        return xml_error(in->config->at, RC_INVALID, err,
-                         "a <Cluster> needs a name for each of its members: "
-                         "give the <Engine> a jvmRoute");
+    /* A member's name, if not its route, is its start's own. */
+    snprintf(name, sizeof name, "member-%016" PRIx64, in->node_number);
+    const struct cluster_self self = {
+        .log = &in->log,
+        .name = in->node[0] ? in->node : name,
+        .node = in->node_number};
     enum rc rc = config->ops->open(config->options, &self, &in->cluster, &why);
     return rc == RC_OK ? rc : xml_error(config->at, rc, err, "%s", why.text);
 }

@@ -82,7 +82,8 @@ static struct kinds list_kinds(struct loaded *l)
         struct kind_facts f = managers_facts(m);
         l->managers = mem_resize(l->managers, (i + 1) * sizeof *l->managers);
         l->managers[i] = (struct manager_kind){
-            f.name, f.summary, m, f.options, f.options_size, f.needs_store};
+            f.name,         f.summary,     m,              f.options,
+            f.options_size, f.needs_store, f.needs_cluster};
         kinds.manager_count = i + 1;
     }
     for (size_t i = 0; (s = stores_at(i)); i++) {

@@ -50,7 +50,7 @@ struct manager_kind {
     const struct manager_ops *ops;
     const struct option *options; /* besides manager_option_table */
     size_t options_size;
-    bool needs_store;
+    bool needs_store, needs_cluster;
 };
 struct store_kind {
     const char *name, *summary;

@@ -195,6 +195,11 @@ enum rc reader_cluster(struct reader *r, const struct xml_element *engine)
     if (second)
         return reader_error(r, second, RC_INVALID,
                             "a second <Cluster>: keep one of them");
+    if (e && !r->config->node[0])
+        notes_warn(&r->config->notes, engine,
+                   "<Engine> without a jvmRoute in a cluster: cookies name no "
+                   "member to balancers and to replication=\"one\" or "
+                   "\"none\": add one that no other member has");
     return e ? read_cluster(r, e) : RC_OK;
 }
 

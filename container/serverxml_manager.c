@@ -209,11 +209,39 @@ static enum rc inherit_replication(struct reader *r, struct manager_config *m)
                       c->replication, r->err);
 }
 
+static bool is_in_cluster(const struct xml_element *e)
+{
+    return e->parent && strcmp(e->parent->name, "Cluster") == 0;
+}
+
+/* What it needs beside itself. */
+static enum rc check_manager(struct reader *r, const struct manager_config *m)
+{
+    if (m->kind->needs_store && !m->store)
+        return reader_error(r, m->at, RC_INVALID,
+                            "%s without a store: put <Store "
+                            "className=\"SQLiteStore\" .../> into it",
+                            m->kind->name);
+    if (m->kind->needs_cluster && !r->config->cluster)
+        return reader_error(r, m->at, RC_INVALID,
+                            "%s without a <Cluster>: put <Cluster "
+                            "className=\"SimpleTcpCluster\"/> into the "
+                            "<Engine>",
+                            m->kind->name);
+    if (is_in_cluster(m->at) && !m->kind->needs_cluster)
+        return reader_error(r, m->at, RC_INVALID,
+                            "%s keeps no copies at other members: put it "
+                            "beside the <Cluster>, or use DeltaManager",
+                            m->kind->name);
+    return RC_OK;
+}
+
 enum rc reader_manager(struct reader *r, const struct xml_element *e,
                        void *parent)
 {
     struct config_level *level = parent;
-    const char *name = reader_class(e, "StandardManager");
+    const char *name = reader_class(
+        e, is_in_cluster(e) ? "DeltaManager" : "StandardManager");
     struct manager_config *m;
     enum rc rc;
 
@@ -240,15 +268,11 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
         3);
     if (rc == RC_OK)
         rc = reader_children(r, e, manager_rules, m);
-    if (rc != RC_OK)
-        return rc;
-    if (m->kind->needs_store && !m->store)
-        return reader_error(r, e, RC_INVALID,
-                            "%s without a store: put <Store "
-                            "className=\"SQLiteStore\" .../> into it",
-                            name);
-    level->manager = m;
-    return RC_OK;
+    if (rc == RC_OK)
+        rc = check_manager(r, m);
+    if (rc == RC_OK)
+        level->manager = m;
+    return rc;
 }
 
 static enum rc preset_manager(struct reader *r, const char *name,

@@ -359,11 +359,8 @@ static enum rc delta_open(struct manager *m, struct err *err)
     struct delta *d = delta_of(m);
     const struct delta_options *o = m->options;
 
+    (void)err;
     d->channel = m->env.channel;
-    if (!d->channel)
-        return err_set(err, RC_INVALID,
-                       "DeltaManager needs other members: add <Cluster "
-                       "className=\"SimpleTcpCluster\"/> to the Engine");
     d->copies = o ? (enum copies)o->replication : COPIES_ALL;
     d->min_copies = o ? (unsigned)o->min_copies : 0;
     m->secret_shared = true;
@@ -504,7 +501,7 @@ const struct manager_ops manager_delta = {
     .size = sizeof(struct delta),
     .options_size = sizeof(struct delta_options),
     .options = delta_options,
-    .flags = MANAGER_AGES,
+    .flags = MANAGER_AGES | MANAGER_NEEDS_CLUSTER,
     .entry_extra = sizeof(struct replica_entry),
     .find = delta_find,
     .write = delta_write,

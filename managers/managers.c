@@ -73,6 +73,7 @@ struct kind_facts managers_facts(const struct manager_ops *ops)
         .options = ops->options,
         .options_size = ops->options_size,
         .needs_store = ops->flags & MANAGER_NEEDS_STORE,
+        .needs_cluster = ops->flags & MANAGER_NEEDS_CLUSTER,
     };
 }
 

@@ -28,7 +28,7 @@ struct kind_facts {
     const char *name, *summary;
     const struct option *options; /* NULL: none */
     size_t options_size;
-    bool needs_store; /* managers */
+    bool needs_store, needs_cluster; /* managers */
 };
 struct kind_facts managers_facts(const struct manager_ops *ops);
 struct kind_facts stores_facts(const struct store_ops *ops);

@@ -25,10 +25,10 @@ struct channel;
 struct cluster;
 struct uv_loop_s;
 
-/* What the instance tells its cluster. Borrowed for its life. */
+/* What the instance tells its cluster. The log is borrowed for its life. */
 struct cluster_self {
     struct log *log;
-    const char *name; /* "node1" */
+    const char *name; /* "node1"; no other member has it */
     uint64_t node;    /* of this start */
 };
 

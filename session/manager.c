@@ -67,6 +67,8 @@ enum rc manager_new(const struct manager_ops *ops,
     if ((ops->flags & MANAGER_NEEDS_STORE) && !store_ops)
         return err_set(err, RC_INVALID,
                        "%s needs a <Store className=\"...\"> in it", ops->name);
+    if ((ops->flags & MANAGER_NEEDS_CLUSTER) && !env->channel)
+        return err_set(err, RC_INVALID, "%s needs a <Cluster>", ops->name);
     struct manager *m = mem_zero(ops->size);
     m->ops = ops;
     m->common = *common;

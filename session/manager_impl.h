@@ -120,9 +120,10 @@ typedef void manager_describe_fn(const struct manager *m, char *out,
 enum manager_flag {
     MANAGER_NEEDS_STORE = 1,
     MANAGER_LOCAL = 2, /* one process has all copies: idle limits are exact */
-    MANAGER_AGES = 4   /* others' wall clocks are not believed: the entry's
+    MANAGER_AGES = 4,  /* others' wall clocks are not believed: the entry's
                           `idle`, which the manager keeps right by the ages of
                           accesses, says alone whether an idle end holds */
+    MANAGER_NEEDS_CLUSTER = 8 /* env.channel is never NULL */
 };
 
 struct manager_ops {
