@@ -92,11 +92,11 @@ void check_found(struct sim *sim, int slot, struct story *s,
                  m->name, (long long)v.number, s->number,
                  (long long)asked->added);
     const struct known_id *of = story_find_id(s, id);
-    if (told->of == of && v.number < told->count &&
+    if (told->counted_as == of && v.number < told->count &&
         sim->plan.weather != WEATHER_FORGET)
         sim_fail(sim, "%s counts %lld in session %u, and before %lld", m->name,
                  (long long)v.number, s->number, (long long)told->count);
-    told->of = of;
+    told->counted_as = of;
     told->count = v.number;
     check_values(sim, slot, s, asked, session);
 }
@@ -110,7 +110,9 @@ void check_absent(struct sim *sim, int slot, struct story *s,
     const struct told *told = story_told(s, slot, m->life);
     char text[ID_TEXT_SIZE];
 
-    if (reason == REASON_IDLE && !story_may_idle(s, told->used, asked->there)) {
+    if (reason == REASON_IDLE && told->used_as == known &&
+        sim->plan.weather != WEATHER_FORGET &&
+        !story_may_idle(s, told->used, asked->there)) {
         sim_fail(sim,
                  "%s says that session %u idled out, %.3f s after it was "
                  "used there",
@@ -330,7 +332,7 @@ static void check_one_id(struct sim *sim, struct story *s,
     if (alive && id->born == OUT_NOT && !id->orphan)
         sim_fail(sim, "%s of session %u is alive, its birth was refused", text,
                  s->number);
-    if (alive && story_must_idle(s, sim->now))
+    if (alive && story_must_idle(sim, s))
         sim_fail(sim, "%s of session %u is alive, nobody used it for %lld s",
                  text, s->number, (long long)(sim->now - s->tried) / SECOND);
     if (!alive && id->born == OUT_DONE && sim->plan.keeps && !s->may_end &&

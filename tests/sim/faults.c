@@ -296,6 +296,8 @@ static void fault_make(struct sim *sim)
         return;
     if (gone)
         sim->faults->last_loss = sim->now + us;
+    if (f.kind != FAULT_CRASH && f.kind != FAULT_LEAVE)
+        sim->stood_still += us;
     if (f.kind == FAULT_PAUSE) {
         member_pause(m, us);
         sim->faults_made++;

@@ -83,7 +83,7 @@ static void show_again(const struct plan *plan, uint64_t print)
     FILE *trace = open_memstream(&text, &len);
 
     struct sim *sim = sim_run(plan, trace);
-    fclose(trace);
+    fflush(trace);
     const char *from = text + len;
     for (int lines = 0; from > text; from--)
         if (from[-1] == '\n' && lines++ == TAIL_LINES)
@@ -92,6 +92,7 @@ static void show_again(const struct plan *plan, uint64_t print)
     if (sim->print != print)
         printf("(the second run was NOT the same as the first)\n");
     sim_free(&sim);
+    fclose(trace);
     free(text);
 }
 

@@ -79,10 +79,11 @@ bool story_may_idle(const struct story *s, int64_t used, int64_t at)
            at - used > s->max_inactive * SECOND * 995 / 1000 - 5 * MS;
 }
 
-bool story_must_idle(const struct story *s, int64_t at)
+bool story_must_idle(const struct sim *sim, const struct story *s)
 {
     return s->max_inactive &&
-           at - s->tried > (s->max_inactive + 2) * SECOND * 1005 / 1000;
+           sim->now - s->tried >
+               (s->max_inactive + 2) * SECOND * 1005 / 1000 + sim->stood_still;
 }
 
 struct value put_value(const struct story *s, unsigned key, int put,

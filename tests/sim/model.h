@@ -43,9 +43,8 @@ struct known_id {
 /* What one member, in one life, said of it. */
 struct told {
     uint32_t life;
-    int64_t used;
-    const struct known_id *of; /* count is what it showed under this id */
-    int64_t count;
+    const struct known_id *used_as, *counted_as; /* by the id that was used */
+    int64_t used, count;
 };
 
 struct story {
@@ -75,9 +74,10 @@ struct told *story_told(struct story *s, int slot, uint32_t life);
 int story_put(struct story *s, unsigned key, int saw, bool removal);
 /* Did `later` see `put`, or a put that saw it, and so on? */
 bool story_saw(const struct story *s, unsigned key, int later, int put);
-/* May nobody have used it for so long, at that moment? Must it have? */
+/* May nobody have used it for so long, at that moment? */
 bool story_may_idle(const struct story *s, int64_t used, int64_t at);
-bool story_must_idle(const struct story *s, int64_t at);
+/* Must it have idled out by now? */
+bool story_must_idle(const struct sim *sim, const struct story *s);
 
 /* "w3.17" for the 17th put to key 3 of that story. */
 struct value put_value(const struct story *s, unsigned key, int put,

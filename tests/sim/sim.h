@@ -121,6 +121,9 @@ struct sim {
     void *delta_options;
     bool working; /* clients make requests, faults come */
     int64_t healed_at, equal_at, end_at;
+    /* how long members and links stood still, in all: ages that were on their
+     * way meanwhile are wrong by as much, and a session may idle longer */
+    int64_t stood_still;
     char failure[512];
     FILE *trace; /* NULL: none */
     /* figures */

@@ -172,7 +172,9 @@ static void used(struct client *c, bool acknowledged)
         return;
     if ((acknowledged || !crashes) && s->used < c->asked.there)
         s->used = c->asked.there;
-    story_told(s, c->slot, m->life)->used = c->asked.there;
+    struct told *told = story_told(s, c->slot, m->life);
+    told->used_as = story_find_id(s, c->id);
+    told->used = c->asked.there;
     snprintf(s->route, sizeof s->route, "%s", m->name);
 }
 
@@ -297,13 +299,15 @@ static void do_login(struct client *c)
     struct story *s = c->story;
     char user[16];
     bool room = s->id_count < STORY_IDS;
+    const struct known_id *known = story_find_id(s, c->id);
 
     if (!room || (s->renaming && s->id_count + 2 > STORY_IDS)) {
         do_add(c);
         return;
     }
     snprintf(user, sizeof user, "u%u", s->number % 3);
-    if (s->renaming) /* both may live on */
+    /* both may live on */
+    if (s->renaming || (known->over != OUT_NONE && known->over != OUT_NOT))
         s->forked = true;
     if (rng_chance(&c->sim->work_rng, 80))
         session_login(&c->session, user, NULL);
