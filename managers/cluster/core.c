@@ -41,6 +41,7 @@ struct core *core_new(const struct core_options *options,
     core->out = *out;
     core->channel = channel;
     channel->node = o->node;
+    channel->drop_ms = o->drop_ms;
     core->started_wall = now.wall;
     core->last_now = now.mono;
     core->joining_since = core->alone_since = now.mono;
@@ -268,6 +269,7 @@ void core_link_up(struct core *core, int number, int place, struct instant now)
 static void unlink_peer(struct core *core, struct peer *p, struct instant now)
 {
     p->link = NO_LINK;
+    p->unlinked = p->progress;
     p->resumed = p->pulsed = false;
     sync_drop_peer(core, p, now);
     for (size_t i = 0; i < core->place_count; i++)

@@ -45,6 +45,7 @@ struct peer {
     uint64_t sent, acked;
     struct ahead acked_ahead;
     int64_t progress; /* mono: it last acknowledged something, or had all */
+    int64_t unlinked; /* the progress at which its last link ended */
 
     /* its stream to us */
     uint64_t applied;

@@ -159,14 +159,17 @@ struct frame_ack stream_ack(const struct peer *p)
     };
 }
 
-static void send_missed(struct core *core, struct peer *p, uint64_t upto)
+/* since: what it was told before, it has; give or take what was on its way. */
+static void send_missed(struct core *core, struct peer *p, uint64_t upto,
+                        int64_t since)
 {
     frame_missed(&core->w, upto);
     core_post(core, p);
     p->sent = upto;
     /* comparing brings no accesses; a newcomer gets them with the records */
     for (size_t i = 0; p->acked && i < core->replica_count; i++)
-        replica_tell_again(core->replicas[i], p->progress);
+        replica_tell_again(core->replicas[i],
+                           since - core->options.drop_ms);
 }
 
 static uint64_t flying(struct core *core, const struct peer *p)
@@ -189,7 +192,7 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
 
     while (p->resumed && p->sent < core->seq) {
         if (p->sent + 1 < core->log_first)
-            send_missed(core, p, core->log_first - 1);
+            send_missed(core, p, core->log_first - 1, p->progress);
         /* a handful in flight is far below the window: not worth counting */
         if (p->sent - p->acked > 4096 && flying(core, p) >= WINDOW_BYTES)
             break;
@@ -319,7 +322,7 @@ void stream_resume(struct core *core, struct peer *p)
     p->sent = from;
     /* who is to compare anyway need not hear all that was before */
     if (p->compare && from < p->floor)
-        send_missed(core, p, p->floor);
+        send_missed(core, p, p->floor, p->unlinked);
 }
 
 void stream_tick(struct core *core, struct instant now)

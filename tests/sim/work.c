@@ -137,6 +137,8 @@ static void settle(struct client *c, enum outcome out)
         s->maybe_added -= c->amount;
     if (c->amount && out == OUT_DONE)
         s->added += c->amount;
+    if (c->wish == WISH_LOGOUT && out == OUT_NOT)
+        s->may_end--;
     if (c->wish == WISH_LOGOUT && id->over != OUT_DONE) {
         id->over = out;
         id->over_at = sim->now;
@@ -326,7 +328,7 @@ static void do_logout(struct client *c)
 {
     struct known_id *id = story_find_id(c->story, c->id);
 
-    c->story->may_end = true;
+    c->story->may_end++;
     if (id->over != OUT_DONE)
         id->over = OUT_OPEN;
     session_invalidate(&c->session, REASON_LOGOUT, NULL);
