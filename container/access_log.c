@@ -229,6 +229,7 @@ extern const struct valve_kind access_log_valve;
 const struct valve_kind access_log_valve = {
     .name = "AccessLogValve",
     .summary = "writes a line for each request",
+    .writes = true,
     .size = sizeof(struct access_log),
     .options_size = sizeof(struct access_log_options),
     .options = access_log_options,

@@ -38,6 +38,7 @@ enum rc context_new(struct instance *instance,
 
     c->instance = instance;
     c->config = config;
+    c->has_copies = config->level.manager->kind->needs_cluster;
     c->path = mem_strdup(config->path);
     c->doc_base = mem_strdup(config->doc_base);
     c->display_name =

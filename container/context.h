@@ -108,6 +108,7 @@ struct context {
     char *session_parameter_name; /* "jsessionid" */
     enum cookie_bare cookies_without_equals;
 
+    bool has_copies; /* other members of the cluster have its sessions, too */
     struct manager *manager;
     struct manager_options manager_options;
     char *manager_text; /* servlet_context_manager; once it has started */

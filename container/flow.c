@@ -113,6 +113,9 @@ static enum flow_step step_mapped(struct http_request *r)
         response_page(&r->response, 404, NULL);
         return FLOW_SERVED;
     }
+    if (r->changes_no_copies && site->has_copies &&
+        r->mapping.wish == SESSION_WISH_WRITE)
+        r->mapping.wish = SESSION_WISH_READ;
     if (r->mapping.wish == SESSION_WISH_NONE || !site->manager)
         return FLOW_SERVE;
     return flow_session_ids(r);

@@ -82,8 +82,8 @@ static struct kinds list_kinds(struct loaded *l)
         struct kind_facts f = managers_facts(m);
         l->managers = mem_resize(l->managers, (i + 1) * sizeof *l->managers);
         l->managers[i] = (struct manager_kind){
-            f.name,         f.summary,     m,              f.options,
-            f.options_size, f.needs_store, f.needs_cluster};
+            f.name,        f.summary,      m, f.options, f.options_size,
+            f.needs_store, f.needs_cluster};
         kinds.manager_count = i + 1;
     }
     for (size_t i = 0; (s = stores_at(i)); i++) {
@@ -161,6 +161,14 @@ static bool has_relative_pathname(const struct manager_config *m)
     return path && path[0] && path[0] != '/';
 }
 
+static const struct xml_element *writing_valve(const struct valve_configs *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (all->items[i].kind->writes)
+            return all->items[i].at;
+    return NULL;
+}
+
 /* What writes into the state folder: a log, a store, sessions saved at the
  * stop. Better refused now than lost then. NULL: nothing does. */
 static const struct xml_element *needs_state(const struct command *c,
@@ -176,11 +184,11 @@ static const struct xml_element *needs_state(const struct command *c,
             return m->store->at;
         if (m->at && has_relative_pathname(m))
             return m->at;
-        if (x->valves.count > 0)
-            return x->valves.items[0].at;
+        if (writing_valve(&x->valves))
+            return writing_valve(&x->valves);
     }
-    if (config->valves.count > 0)
-        return config->valves.items[0].at;
+    if (writing_valve(&config->valves))
+        return writing_valve(&config->valves);
     return store ? config->at : NULL;
 }
 

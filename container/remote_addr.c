@@ -4,13 +4,9 @@
  * Source: Tomcat, java/org/apache/catalina/valves/RequestFilterValve.java. */
 #include "config.h"
 
+#include "container/expression.h"
 #include "container/request.h"
 #include "container/valve.h"
-
-#include <ctype.h>
-#include <regex.h>
-#include <stdlib.h>
-#include <string.h>
 
 struct remote_addr_options {
     char *allow, *deny;
@@ -19,8 +15,7 @@ struct remote_addr_options {
 
 struct remote_addr {
     struct valve valve;
-    regex_t allow, deny;
-    bool has_allow, has_deny;
+    struct expression allow, deny;
 };
 
 /* clang-format off */
@@ -44,102 +39,56 @@ static const struct option remote_addr_options[] = {
 #undef AT
 /* clang-format on */
 
-/* One escape. False: Java has it, and POSIX has not or means another. */
-static bool escape_to_posix(struct buf *out, char c, bool in_set)
-{
-    if (c == 'd') /* which Tomcat's own configuration writes */
-        return buf_add_str(out, in_set ? "0-9" : "[0-9]");
-    if (!c || isalnum((unsigned char)c) || (in_set && strchr("]-^[\\", c)))
-        return false;
-    if (!in_set)
-        buf_add_char(out, '\\');
-    return buf_add_char(out, c);
-}
-
-/* False: it would match something else than in Java. */
-static bool to_posix(struct buf *out, const char *java)
-{
-    bool in_set = false;
-    for (; *java; java++) {
-        if (*java == '\\') {
-            if (!escape_to_posix(out, *++java, in_set))
-                return false;
-            continue;
-        }
-        if (*java == '[' && in_set) /* sets within sets */
-            return false;
-        if (*java == '[' || *java == ']')
-            in_set = *java == '[';
-        buf_add_char(out, *java);
-    }
-    return !out->full;
-}
-
-static enum rc compile(regex_t *regex, const char *name, const char *text,
+static enum rc compile(const struct remote_addr_options *o,
+                       struct expression *allow, struct expression *deny,
                        struct err *err)
 {
-    struct buf pattern;
-    char why[128];
-    int bad = -1;
-    buf_init(&pattern, 65536);
-    if (to_posix(&pattern, text))
-        bad = regcomp(regex, buf_str(&pattern), REG_EXTENDED);
-    buf_release(&pattern);
-    if (!bad)
-        return RC_OK;
-    if (bad < 0)
-        return err_set(err, RC_INVALID,
-                       "%s=\"%.100s\": of Java's escapes there are \\d and "
-                       "those of signs, like \\. (no others, and no sets "
-                       "within sets)",
-                       name, text);
-    regerror(bad, regex, why, sizeof why);
-    return err_set(err, RC_INVALID,
-                   "%s=\"%.100s\" is no regular expression (POSIX extended): "
-                   "%s",
-                   name, text, why);
+    enum rc rc = RC_OK;
+
+    if (o->allow)
+        rc = expression_compile(allow, "allow", o->allow, err);
+    if (rc == RC_OK && o->deny)
+        rc = expression_compile(deny, "deny", o->deny, err);
+    if (rc != RC_OK)
+        expression_release(allow);
+    return rc;
+}
+
+static enum rc remote_addr_check(const void *options, struct err *err)
+{
+    struct expression allow = {.compiled = false}, deny = {.compiled = false};
+    enum rc rc = compile(options, &allow, &deny, err);
+
+    if (rc == RC_OK) {
+        expression_release(&allow);
+        expression_release(&deny);
+    }
+    return rc;
 }
 
 static enum rc remote_addr_open(struct valve *v, struct err *err)
 {
     struct remote_addr *f = (struct remote_addr *)v;
-    const struct remote_addr_options *o = v->options;
-    enum rc rc = RC_OK;
-    if (o->allow && (rc = compile(&f->allow, "allow", o->allow, err)) == RC_OK)
-        f->has_allow = true;
-    if (rc == RC_OK && o->deny &&
-        (rc = compile(&f->deny, "deny", o->deny, err)) == RC_OK)
-        f->has_deny = true;
-    if (rc != RC_OK && f->has_allow)
-        regfree(&f->allow);
-    return rc;
+
+    return compile(v->options, &f->allow, &f->deny, err);
 }
 
 static void remote_addr_close(struct valve *v)
 {
     struct remote_addr *f = (struct remote_addr *)v;
-    if (f->has_allow)
-        regfree(&f->allow);
-    if (f->has_deny)
-        regfree(&f->deny);
-}
 
-/* The whole address: POSIX finds the longest match. */
-static bool matches(const regex_t *regex, const char *address)
-{
-    regmatch_t found;
-    return !regexec(regex, address, 1, &found, 0) && found.rm_so == 0 &&
-           (size_t)found.rm_eo == strlen(address);
+    expression_release(&f->allow);
+    expression_release(&f->deny);
 }
 
 /* Without allow, who is not denied may come; without both nobody (Tomcat). */
 static bool may_come(const struct remote_addr *f, const char *address)
 {
-    if (f->has_deny && matches(&f->deny, address))
+    if (expression_matches(&f->deny, address))
         return false;
-    if (f->has_allow)
-        return matches(&f->allow, address);
-    return f->has_deny;
+    if (f->allow.compiled)
+        return expression_matches(&f->allow, address);
+    return f->deny.compiled;
 }
 
 static enum valve_answer remote_addr_in(struct valve *v, struct http_request *r)
@@ -159,6 +108,7 @@ const struct valve_kind remote_addr_valve = {
     .size = sizeof(struct remote_addr),
     .options_size = sizeof(struct remote_addr_options),
     .options = remote_addr_options,
+    .check = remote_addr_check,
     .open = remote_addr_open,
     .close = remote_addr_close,
     .in = remote_addr_in,

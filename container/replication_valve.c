@@ -54,10 +54,10 @@ static enum rc replication_open(struct valve *v, struct err *err)
 {
     const struct replication_options *o = v->options;
 
-    return o->filter ? expression_compile(
-                           &((struct replication_valve *)v)->filter, "filter",
-                           o->filter, err)
-                     : RC_OK;
+    return o->filter
+               ? expression_compile(&((struct replication_valve *)v)->filter,
+                                    "filter", o->filter, err)
+               : RC_OK;
 }
 
 static void replication_close(struct valve *v)

@@ -141,6 +141,7 @@ void request_begin(struct http_request *r, const char *method,
     r->parked = r->serving = false;
     r->mapping = (struct mapping){.wish = SESSION_WISH_NONE};
     r->engine_valves = r->context_valves = 0;
+    r->changes_no_copies = false;
     r->servlet_path = r->path_info = NULL;
     r->form_parsed = false;
     r->form_bad = false;

@@ -82,6 +82,7 @@ struct http_request {
     bool serving; /* a thread of the Executor runs the servlet */
     struct mapping mapping;
     size_t engine_valves, context_valves; /* whose `in` ran */
+    bool changes_no_copies; /* sessions of a cluster can only be read */
     struct executor_job job;
 
     /* made when asked for */

@@ -240,8 +240,8 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
                        void *parent)
 {
     struct config_level *level = parent;
-    const char *name = reader_class(
-        e, is_in_cluster(e) ? "DeltaManager" : "StandardManager");
+    const char *name =
+        reader_class(e, is_in_cluster(e) ? "DeltaManager" : "StandardManager");
     struct manager_config *m;
     enum rc rc;
 

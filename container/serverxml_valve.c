@@ -17,7 +17,6 @@ static const struct {
     {"HealthCheckValve", "GET /health answers without it", NULL},
     {"JvmRouteBinderValve", "routes are rewritten without it", NULL},
     {"PersistentValve", "PersistentManager stores at every change", NULL},
-    {"ReplicationValve", NULL, READER_CLUSTER_LATER},
     {"ClusterSingleSignOn", NULL, "let each application log in"},
     {"SingleSignOn", NULL, "let each application log in"},
     {"CrawlerSessionManagerValve", NULL, "lower maxInactive"},
@@ -57,21 +56,40 @@ static enum rc valve_unknown(struct reader *r, const struct xml_element *e,
     return rc;
 }
 
+static enum rc check_valve(struct reader *r, const struct valve_config *v)
+{
+    struct err why = {""};
+    enum rc rc = v->kind->check ? v->kind->check(v->options, &why) : RC_OK;
+
+    return rc == RC_OK ? rc
+                       : reader_error(r, v->at, rc, "<Valve> %s", why.text);
+}
+
 enum rc reader_valve(struct reader *r, const struct xml_element *e,
                      struct valve_configs *valves)
 {
     const char *name = reader_class(e, "");
     const struct valve_kind *kind = valve_kind_find(name);
     struct valve_config *v;
+    enum rc rc;
 
     if (!kind)
         return valve_unknown(r, e, name);
+    if (kind->in_cluster && e->parent && !strcmp(e->parent->name, "Context"))
+        return reader_error(r, e, RC_INVALID,
+                            "%s in a <Context>: put it into the <Cluster>",
+                            kind->name);
+    if (kind->in_cluster && !r->config->cluster) {
+        reader_ignored(r, e, kind->name, "there is no <Cluster>");
+        return RC_OK;
+    }
     valves->items =
         reader_grow(r, valves->items, valves->count, sizeof *valves->items);
     v = &valves->items[valves->count++];
     v->kind = kind;
     v->at = e;
     v->options = reader_options(r, kind->options, kind->options_size);
-    return reader_attributes(
+    rc = reader_attributes(
         r, e, &(struct option_target){kind->options, v->options}, 1);
+    return rc == RC_OK ? check_valve(r, v) : rc;
 }

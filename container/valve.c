@@ -22,10 +22,9 @@ const struct valve_kind *const valve_kinds[] = {
 
 const struct valve_kind *valve_kind_find(const char *class_name)
 {
-    static const char package[] = "org.apache.catalina.valves.";
-    size_t len = sizeof package - 1;
-    if (!strncmp(class_name, package, len))
-        class_name += len;
+    static const char package[] = "org.apache.catalina.";
+    if (!strncmp(class_name, package, sizeof package - 1))
+        class_name = strrchr(class_name, '.') + 1;
     for (size_t i = 0; valve_kinds[i]; i++)
         if (!strcmp(valve_kinds[i]->name, class_name))
             return valve_kinds[i];

@@ -23,6 +23,7 @@
 #include "session/option.h"
 #include "session/rc.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct http_request;
@@ -38,6 +39,7 @@ enum valve_answer {
     VALVE_STOP /* it has made the response: nothing further runs */
 };
 
+typedef enum rc valve_check_fn(const void *options, struct err *err);
 typedef enum rc valve_open_fn(struct valve *v, struct err *err);
 typedef void valve_close_fn(struct valve *v);
 typedef enum valve_answer valve_in_fn(struct valve *v, struct http_request *r);
@@ -50,8 +52,13 @@ struct valve_kind {
     size_t size; /* of the struct that begins with struct valve */
     size_t options_size;
     const struct option *options;
-    valve_open_fn *open;   /* RC_INVALID: the options can never work */
-    valve_close_fn *close; /* may be NULL, as all below */
+    bool writes; /* below the state folder */
+    bool
+        in_cluster; /* for <Cluster>, Engine and Host; idle without a Cluster */
+    /* Any of these may be NULL. */
+    valve_check_fn *check; /* RC_INVALID: the options can never work */
+    valve_open_fn *open;   /* the same, and whatever else keeps it closed */
+    valve_close_fn *close;
     valve_in_fn *in;
     valve_out_fn *out;
     valve_tick_fn *tick;

@@ -2,3 +2,4 @@
  * The valves that are compiled in: X(the const struct valve_kind). */
 X(access_log_valve)
 X(remote_addr_valve)
+X(replication_valve)

@@ -19,8 +19,8 @@
     "<Host name='localhost' appBase='webapps'>" host "</Host>\n"               \
     "</Engine></Service></Server>\n"
 #define CLUSTER(attributes, content)                                           \
-    ENGINE("<Cluster className='SimpleTcpCluster' " attributes                 \
-           ">\n" content "\n</Cluster>",                                       \
+    ENGINE("<Cluster className='SimpleTcpCluster' " attributes ">\n" content   \
+           "\n</Cluster>",                                                     \
            "")
 #define CHANNEL(content) CLUSTER("", "<Channel>\n" content "\n</Channel>")
 
@@ -109,6 +109,8 @@ static const char how_to[] =
     "<Interceptor className='org.apache.catalina.tribes.group.interceptors."
     "MessageDispatchInterceptor'/>\n"
     "</Channel>\n"
+    "<Valve className='org.apache.catalina.ha.tcp.ReplicationValve'\n"
+    "  filter=''/>\n"
     "<Valve className='org.apache.catalina.ha.session.JvmRouteBinderValve'/>\n"
     "<Deployer className='org.apache.catalina.ha.deploy.FarmWarDeployer'\n"
     "  tempDir='/tmp/war-temp/' deployDir='/tmp/war-deploy/'\n"
@@ -130,17 +132,16 @@ static void tomcats_example(void)
     CU_ASSERT(scratch_warned(&site,
                              "server.xml:12: <Receiver selectorTimeout> is "
                              "ignored: one thread serves all links"));
+    CU_ASSERT(scratch_warned(&site, "server.xml:12: <Receiver maxThreads> is "
+                                    "ignored: one thread serves all links"));
     CU_ASSERT(scratch_warned(&site,
-                             "server.xml:12: <Receiver maxThreads> is "
-                             "ignored: one thread serves all links"));
-    CU_ASSERT(scratch_warned(&site,
-                             "server.xml:23: JvmRouteBinderValve is ignored: "
+                             "server.xml:25: JvmRouteBinderValve is ignored: "
                              "routes are rewritten without it"));
     CU_ASSERT(scratch_warned(&site,
-                             "server.xml:24: <Deployer> is ignored: "
+                             "server.xml:26: <Deployer> is ignored: "
                              "applications are installed on each machine"));
     CU_ASSERT(scratch_warned(&site,
-                             "server.xml:27: <ClusterListener> is ignored: its "
+                             "server.xml:29: <ClusterListener> is ignored: its "
                              "work is done without it"));
     CHECK_STR(site.config->level.manager->kind->name, "DeltaManager");
     CHECK_STR(replication(), "none");
@@ -189,8 +190,7 @@ static void our_own_attributes(void)
 
 /* ---- what a change waits for ---- */
 
-#define SENDS(options)                                                         \
-    CLUSTER("channelSendOptions='" options "'", "")
+#define SENDS(options) CLUSTER("channelSendOptions='" options "'", "")
 #define DELTA(attributes) "<Manager className='DeltaManager' " attributes "/>"
 
 static void send_options_become_replication(void)
@@ -318,6 +318,14 @@ static void what_is_wrong(void)
                          "(wait for no copy) or 6 (for all), or "
                          "replication=\"all\""},
         {SENDS("64"), NULL},
+        {CLUSTER("", "<Valve className='ReplicationValve' filter='\\w'/>"),
+         "server.xml:5: <Valve> filter=\"\\w\": of Java's escapes there are "
+         "\\d and those of signs, like \\. (no others, and no sets within "
+         "sets)"},
+        {ENGINE(ALONE, "<Context path='/a'>\n"
+                       "<Valve className='ReplicationValve'/></Context>"),
+         "server.xml:6: ReplicationValve in a <Context>: put it into the "
+         "<Cluster>"},
         {CLUSTER("", "<Listener className='com.example.Mine'/>"),
          "server.xml:5: unknown <Listener className=\"com.example.Mine\">: "
          "remove it; an application's own stand in its web.xml"},
@@ -343,6 +351,26 @@ static void an_application_without_a_cluster(void)
     read_well(ENGINE(ALONE, ""));
 }
 
+static void a_filter_of_paths(void)
+{
+#define VALVE "<Valve className='ReplicationValve' "
+    read_well(CLUSTER("", VALVE "filter='.*\\.gif' statistics='true' "
+                                "primaryIndicator='true'/>"));
+    CHECK_INT(site.config->valves.count, 1);
+    CHECK_INT(site.warning_count, 2);
+    CU_ASSERT(scratch_warned(&site, "server.xml:5: <Valve primaryIndicator> is "
+                                    "ignored: no member is more than another"));
+    read_well(ENGINE(ALONE VALVE "filter='a'/>", VALVE "filter='b'/>"));
+    CHECK_INT(site.config->valves.count, 2);
+    CHECK_INT(site.warning_count, 0);
+    read_well(ENGINE("", VALVE "filter='a'/>"));
+    CHECK_INT(site.config->valves.count, 0);
+    CU_ASSERT(scratch_warned(&site,
+                             "server.xml:5: ReplicationValve is ignored: "
+                             "there is no <Cluster>"));
+#undef VALVE
+}
+
 static void what_is_not_known_warns(void)
 {
     read_well(CLUSTER("dropTim='1'", "<Channel heartbeatSleeptime='5000'>"
@@ -363,5 +391,6 @@ UNIT_MAIN_AROUND("config_cluster", before, after, CASE(the_least),
                  CASE(our_own_attributes),
                  CASE(send_options_become_replication),
                  CASE(managers_beside_and_inside), CASE(a_route_is_missed),
-                 CASE(what_is_wrong), CASE(an_application_without_a_cluster),
+                 CASE(what_is_wrong), CASE(a_filter_of_paths),
+                 CASE(an_application_without_a_cluster),
                  CASE(what_is_not_known_warns))

@@ -235,6 +235,48 @@ static void a_bad_expression_is_refused(void)
     CU_ASSERT_PTR_NULL(valve_kind_find("NoSuchValve"));
 }
 
+/* Is a request for that path one that changes no copies? */
+static bool filtered(struct valve *v, const char *target)
+{
+    request_reset(request);
+    request_begin(request, "GET", target, "HTTP/1.1");
+    CHECK_INT(v->kind->in(v, request), VALVE_GO_ON);
+    return request->changes_no_copies;
+}
+
+static void the_whole_path_is_compared(void)
+{
+    const struct valve_kind *kind =
+        valve_kind_find("org.apache.catalina.ha.tcp.ReplicationValve");
+    struct valve_env env = {NULL, NULL};
+    struct valve *v = NULL;
+    struct err err = {""};
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kind);
+    void *options = options_of(kind);
+    CHECK_INT_FATAL(valve_new(kind, options, &env, &v, &err), RC_OK);
+    CU_ASSERT_FALSE(filtered(v, "/a.gif"));
+    CU_ASSERT_FALSE(filtered(v, "*"));
+    valve_free(&v);
+    option_set(kind->options, options, "filter",
+               ".*\\.gif|.*\\.js|/app/.*d", NULL);
+    CHECK_INT(kind->check(options, &err), RC_OK);
+    CHECK_INT_FATAL(valve_new(kind, options, &env, &v, &err), RC_OK);
+    CU_ASSERT(filtered(v, "/a.gif"));
+    CU_ASSERT(filtered(v, "/x/y%2Egif?a=b"));
+    CU_ASSERT(filtered(v, "/a.js;jsessionid=1"));
+    CU_ASSERT(filtered(v, "/app/old"));
+    CU_ASSERT_FALSE(filtered(v, "/a.gifs"));
+    CU_ASSERT_FALSE(filtered(v, "/x/app/old"));
+    CU_ASSERT_FALSE(filtered(v, "/app/?.gif"));
+    CU_ASSERT_FALSE(filtered(v, "/agif"));
+    valve_free(&v);
+    option_set(kind->options, options, "filter", ".*\\.gif|(", NULL);
+    CHECK_INT(kind->check(options, &err), RC_INVALID);
+    CHECK_INT(valve_new(kind, options, &env, &v, &err), RC_INVALID);
+    free_options(kind, options);
+}
+
 /* ---- metrics, dates, types, formats ---- */
 
 static void metrics_are_for_those_on_the_list(void)
@@ -316,5 +358,6 @@ UNIT_MAIN_AROUND("valve", before, after, CASE(a_pattern_becomes_a_line),
                  CASE(lines_reach_their_file),
                  CASE(addresses_are_let_in_or_refused),
                  CASE(a_bad_expression_is_refused),
+                 CASE(the_whole_path_is_compared),
                  CASE(metrics_are_for_those_on_the_list),
                  CASE(dates_are_written_and_read), CASE(formats_are_printf_s))

@@ -4,6 +4,7 @@
  * leaves, several sessions in one request, ends while it runs. */
 #include "config.h"
 
+#include "container/valve.h"
 #include "session/manager_impl.h"
 #include "tests/site.h"
 #include "tests/unit.h"
@@ -79,6 +80,14 @@ static void login(struct http_request *r, struct http_response *w)
                          (long long)http_session_get_int(s, "n", 0));
 }
 
+/* Where only reading is possible, what a servlet tries to change is refused. */
+static void try_put(struct http_request *r, struct http_response *w)
+{
+    struct http_session *s = http_request_session(r, true);
+    http_response_print(w, s ? http_result_text(http_session_set_int(s, "n", 9))
+                             : "none");
+}
+
 static void put(struct http_request *r, struct http_response *w)
 {
     struct http_session *s = http_request_session(r, true);
@@ -126,11 +135,15 @@ static const struct site_servlet servlets[] = {
     {"/rename", rename_it, SESSION_WISH_WRITE, false},
     {"/login", login, SESSION_WISH_WRITE, false},
     {"/put", put, SESSION_WISH_WRITE, false},
+    {"/tryput", try_put, SESSION_WISH_WRITE, false},
+    {"/tryput.gif", try_put, SESSION_WISH_WRITE, false},
     {"/overtaken", overtaken, SESSION_WISH_WRITE, true},
     {"/toolate", too_late, SESSION_WISH_WRITE, true},
     {"/links", links, SESSION_WISH_WRITE, false},
     {0},
 };
+
+static struct valve *valve; /* of a case that wants one */
 
 static void before(void)
 {
@@ -140,6 +153,7 @@ static void before(void)
 static void after(void)
 {
     site_free(&site);
+    valve_free(&valve);
 }
 
 /* ---- helpers ---- */
@@ -473,6 +487,30 @@ static void no_cookie_leaves_for_an_id_that_never_lived(void)
     }
 }
 
+/* ReplicationValve, and an application with copies elsewhere. */
+static void what_a_filter_matches_only_reads(void)
+{
+    static const struct {
+        const char *filter;
+    } options = {"/app/.*\\.gif"};
+    const struct valve_kind *kind = valve_kind_find("ReplicationValve");
+    const struct valve_env env = {NULL, NULL};
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(kind);
+    CHECK_INT_FATAL(valve_new(kind, &options, &env, &valve, NULL), RC_OK);
+    site->in.valves = &valve;
+    site->in.valve_count = 1;
+    site->context.has_copies = true;
+    site_start(site);
+    make_session();
+    check("/app/tryput", cookie, http_result_text(HTTP_OK));
+    check("/app/tryput.gif", cookie, http_result_text(HTTP_ILLEGAL));
+    check("/app/tryput.gif", NULL, "none");
+    check("/app/tryput.gif?", cookie, http_result_text(HTTP_ILLEGAL));
+    site->context.has_copies = false; /* the valve is the cluster's */
+    check("/app/tryput.gif", cookie, http_result_text(HTTP_OK));
+}
+
 UNIT_MAIN_AROUND("session over HTTP", before, after,
                  CASE(the_cookie_is_written_once),
                  CASE(no_route_and_a_secure_connector),
@@ -487,4 +525,5 @@ UNIT_MAIN_AROUND("session over HTTP", before, after,
                  CASE(a_login_takes_its_own_session_along),
                  CASE(a_login_over_the_limit_ends_nothing),
                  CASE(an_end_while_a_request_runs_is_401),
-                 CASE(no_cookie_leaves_for_an_id_that_never_lived))
+                 CASE(no_cookie_leaves_for_an_id_that_never_lived),
+                 CASE(what_a_filter_matches_only_reads))

@@ -22,8 +22,8 @@ static void list_kinds(struct scratch *s)
     for (i = 0; i < 8 && (m = managers_at(i)); i++) {
         struct kind_facts f = managers_facts(m);
         s->managers[i] = (struct manager_kind){
-            f.name,         f.summary,     m,              f.options,
-            f.options_size, f.needs_store, f.needs_cluster};
+            f.name,        f.summary,      m, f.options, f.options_size,
+            f.needs_store, f.needs_cluster};
     }
     s->kinds.managers = s->managers;
     s->kinds.manager_count = i;
