@@ -314,6 +314,26 @@ static void others_are_ignored(void)
     CHECK_INT(figures(&nodes[1]).garbage, 0);
 }
 
+/* What others are told, whatever it listens at; and its own line in the list
+ * of members is known by it. */
+static void an_address_is_advertised(void)
+{
+    struct err err = {""};
+    struct node *n;
+
+    choose_ports();
+    n = node_prepare(0);
+    set(n, "Cluster", "advertise", "gate.example:4711");
+    set(n, "Cluster", "members", "gate.example:4711");
+    CU_ASSERT_FATAL(node_run(n));
+    CHECK_STR(cluster_address(n->cluster), "gate.example:4711");
+    UNTIL(all_ready(1));
+    n = node_prepare(1);
+    set(n, "Cluster", "advertise", "gate.example");
+    CHECK_INT(node_open(n, &err), RC_INVALID);
+    CU_ASSERT(strstr(err.text, "no host:port") != NULL);
+}
+
 UNIT_MAIN_AROUND("cluster_open", NULL, nodes_release,
                  CASE(numbers_of_tomcat_are_understood),
                  CASE(elements_are_found), CASE(members_add_up),
@@ -321,6 +341,7 @@ UNIT_MAIN_AROUND("cluster_open", NULL, nodes_release,
                  CASE(announcements_are_checked),
                  CASE(signed_announcements_are_checked),
                  CASE(beyond_loopback_wants_a_key), CASE(a_key_is_checked),
-                 CASE(members_are_checked), CASE(a_taken_port_is_named),
+                 CASE(members_are_checked), CASE(an_address_is_advertised),
+                 CASE(a_taken_port_is_named),
                  CASE(names_are_asked_for), CASE(members_find_each_other),
                  CASE(signed_announcements), CASE(others_are_ignored))

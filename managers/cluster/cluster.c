@@ -317,6 +317,7 @@ void cluster_free(struct cluster **cluster)
     pthread_mutex_destroy(&c->core_lock);
     tls_key_free(&c->key);
     free(c->host);
+    free(c->advertise);
     free(c->mcast_group);
     free(c->mcast_bind);
     free(c->links);

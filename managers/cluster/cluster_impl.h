@@ -74,7 +74,8 @@ struct cluster {
     /* settings, constant after cluster_new */
     struct core_options settings;
     int64_t ended_keep_ms;
-    char *host; /* to listen at */
+    char *host;      /* to listen at */
+    char *advertise; /* NULL: there */
     unsigned port, port_tries;
     char **members; /* others, as listed */
     size_t member_count;

@@ -127,6 +127,23 @@ static enum rc settle_members(struct cluster *c, const char *list,
     return rc;
 }
 
+static enum rc settle_advertise(struct cluster *c, const char *text,
+                                struct err *err)
+{
+    char host[ADDRESS_HOST_MAX];
+    unsigned port;
+
+    if (!is_said(text))
+        return RC_OK;
+    if (strlen(text) >= ADDRESS_MAX || !address_split(text, host, &port))
+        return err_set(err, RC_INVALID,
+                       "advertise=\"%.64s\" is no host:port: write where the "
+                       "other members reach this one, or leave it out",
+                       text);
+    c->advertise = mem_strdup(text);
+    return RC_OK;
+}
+
 static void settle_host(struct cluster *c, const struct cluster_options *o)
 {
     char host[ADDRESS_HOST_MAX] = "127.0.0.1";
@@ -196,6 +213,8 @@ enum rc cluster_settle(struct cluster *c, const struct cluster_options *o,
         rc = settle_members(c, o->members, err);
     if (rc == RC_OK)
         rc = settle_members(c, buf_str(&o->list), err);
+    if (rc == RC_OK)
+        rc = settle_advertise(c, o->advertise, err);
     if (rc != RC_OK)
         return rc;
     settle_host(c, o);
@@ -299,7 +318,7 @@ static enum rc listen_first_free(struct cluster *c, struct err *err)
     return say_why(c, error, err);
 }
 
-/* Where others reach it: what was configured, unless that is "everywhere". */
+/* Where others reach it: what was configured; for "everywhere" the machine. */
 static void settle_address(struct cluster *c)
 {
     const struct sockaddr *sa = (const struct sockaddr *)&c->bound;
@@ -309,7 +328,10 @@ static void settle_address(struct cluster *c)
     snprintf(host, sizeof host, "%s", c->host);
     if (address_is_any(sa) && address_of_machine(&machine))
         address_host((struct sockaddr *)&machine, host);
-    address_join(host, address_port(sa), c->address);
+    if (c->advertise)
+        snprintf(c->address, sizeof c->address, "%s", c->advertise);
+    else
+        address_join(host, address_port(sa), c->address);
     if (c->mcast.bind || sa->sa_family != AF_INET)
         return;
     if (!address_is_any(sa))

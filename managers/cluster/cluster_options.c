@@ -67,6 +67,11 @@ static const struct option cluster_table[] = {
      .min = 1,
      .max = 65535,
      .help = "where this member listens"},
+    {.name = "advertise",
+     .kind = OPTION_STRING,
+     .offset = AT(advertise),
+     .help = "host:port where the others reach this member, when that is not "
+             "its address and port"},
     {.name = "members",
      .kind = OPTION_STRING,
      .offset = AT(members),

@@ -34,6 +34,8 @@ struct cluster_options {
     int64_t forget_after, ended_keep; /* s */
     char *address;                    /* NULL, "" or "auto": the Receiver's */
     int64_t port;                     /* 0: the Receiver's */
+    char *advertise;                  /* "host:port" where others reach it;
+                                         NULL or "": address and port */
     char *members;                    /* "host:port,host:port" */
     char *key, *key_file;
     char *certificate, *certificate_key, *authority; /* files; all or none */
