@@ -135,6 +135,9 @@ static void who_leaves_is_not_waited_for(void)
     CU_ASSERT(node_has(&nodes[2], id, "w"));
     UNTIL(figures(&nodes[0]).members == 2 && figures(&nodes[2]).members == 2);
     CU_ASSERT(cluster_ready(nodes[0].cluster));
+    CU_ASSERT(node_said(&nodes[0], "INFO node1 cluster: node2 is not waited "
+                                   "for any more: it was stopped in order; "
+                                   "members left: 2; "));
 }
 
 static void who_comes_later_gets_all(void)

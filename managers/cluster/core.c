@@ -515,6 +515,7 @@ static void on_frame(struct core *core, struct peer *p, struct frame *f,
         stream_missed(p, f->missed.upto);
         break;
     case FRAME_LEAVE:
+        p->left = true;
         peer_depart(core, p, "it was stopped in order", now);
         break;
     default:

@@ -58,6 +58,7 @@ struct peer {
     uint64_t epoch, floor; /* of the last admission, as told in pulses */
     bool compare;
     bool given_up;
+    bool left; /* it said good-bye */
     int64_t give_up_at; /* mono, unless a word comes before */
     int64_t withdraw_at; /* mono, unless it shows before that it hears us */
     int64_t withdrawn;  /* it does not hear us: since then it is told that we

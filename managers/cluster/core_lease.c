@@ -100,7 +100,7 @@ void lease_give_up(struct core *core, struct peer *p, const char *why,
     core->waits_changed = true;
     core->alone_since = now.mono;
     core_figures(core, &f, now);
-    core_say(core, LOG_WARN,
+    core_say(core, p->left ? LOG_INFO : LOG_WARN,
              "%s is not waited for any more: %s; members left: %u; would be "
              "lost if this one went now: %" PRIu64 " %s",
              p->name, why, f.members, f.unacknowledged,
