@@ -151,12 +151,12 @@ static void resume_wait(struct wait *w)
                                 offsetof(struct http_request, wait)));
 }
 
-static int64_t deadline_of(const struct http_request *r)
+static int64_t deadline_of(const struct http_request *r, int64_t at_least_ms)
 {
     const struct connector_options *o = r->limits;
     int64_t ms =
         o->wait_timeout_ms > 0 ? o->wait_timeout_ms : o->wait_timeout * 1000;
-    return instant_read().mono + ms;
+    return instant_read().mono + (ms > at_least_ms ? ms : at_least_ms);
 }
 
 static bool put_aside(struct http_request *r)
@@ -170,16 +170,17 @@ static bool put_aside(struct http_request *r)
     return waits_park(&c->waits, &r->wait);
 }
 
-bool connector_park(struct http_request *r)
+bool connector_park(struct http_request *r, int64_t at_least_ms)
 {
-    return waits_enter(&r->connector->waits, &r->wait, deadline_of(r)) &&
+    return waits_enter(&r->connector->waits, &r->wait,
+                       deadline_of(r, at_least_ms)) &&
            put_aside(r);
 }
 
 bool connector_park_job(struct http_request *r)
 {
     return waits_enter_uncounted(&r->connector->waits, &r->wait,
-                                 deadline_of(r)) &&
+                                 deadline_of(r, 0)) &&
            put_aside(r);
 }
 

@@ -91,8 +91,9 @@ void connector_stats(struct connector *c, struct connector_stats *out);
 
 /* The operation of r was answered RC_PENDING. False: go on now; the answer is
  * there, or none is waited for (WAIT_EXPIRED). True: r is put aside and not to
- * be touched any more. */
-bool connector_park(struct http_request *r);
+ * be touched any more. It waits for waitTimeout, or for at_least_ms where that
+ * is longer. */
+bool connector_park(struct http_request *r, int64_t at_least_ms);
 /* The same, where r is about to be handed to a thread of the Executor, which
  * calls connector_begin before anything else. */
 bool connector_park_job(struct http_request *r);

@@ -121,7 +121,7 @@ static enum flow_step submit_find(struct http_request *r,
     request_ref(r);
     enum rc rc = manager_find(manager_of(r), op);
     if (rc == RC_PENDING) {
-        *aside = connector_park(r);
+        *aside = connector_park(r, 0);
         return FLOW_FOUND;
     }
     op->rc = rc;
@@ -184,7 +184,7 @@ static enum flow_step submit_commit(struct http_request *r, bool *aside)
     request_ref(r);
     enum rc rc = manager_commit(manager_of(r), op);
     if (rc == RC_PENDING) {
-        *aside = connector_park(r);
+        *aside = connector_park(r, manager_commit_ms(manager_of(r)));
         return FLOW_COMMITTED;
     }
     op->rc = rc;

@@ -410,6 +410,7 @@ static enum rc delta_start(struct manager *m, struct instant now,
     if (o && o->notify_sessions)
         replica_listen(d->replica, delta_heard, d);
     atomic_store(&m->secret_known, d->channel->secret);
+    m->commit_ms = d->channel->drop_ms + 500;
     channel_join(d->channel, d->replica);
     atomic_store(&m->ready, 1);
     return RC_OK;

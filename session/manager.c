@@ -126,6 +126,11 @@ static bool is_started(const struct manager *m)
     return atomic_load_explicit(&m->ready, memory_order_acquire);
 }
 
+int64_t manager_commit_ms(const struct manager *m)
+{
+    return m->commit_ms;
+}
+
 bool manager_ready(const struct manager *m, struct instant now)
 {
     return is_started(m) && (!m->ops->ready || m->ops->ready(m, now));

@@ -127,6 +127,9 @@ void manager_free(struct manager **m);
 
 /* May it answer at this moment? false: /health says `starting`. */
 bool manager_ready(const struct manager *m, struct instant now);
+/* How long a commit may have to wait for others before they are given up; 0:
+ * it depends on nobody in that way. From the start on. */
+int64_t manager_commit_ms(const struct manager *m);
 
 enum rc manager_find(struct manager *m, struct find_op *op);
 /* Counts an id that never reached find (REASON_NONE, REASON_MALFORMED). */

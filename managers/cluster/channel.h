@@ -88,6 +88,7 @@ struct channel {
     /* ID_SIZE bytes, the same on all members and known to nobody else: what
      * keys of users' records are made of. Set before a manager is started */
     const uint8_t *secret;
+    int64_t drop_ms; /* a silent member is waited for that long */
     /* mono ms until which this member may answer; INT64_MAX: it is alone */
     _Atomic int64_t answer_until;
     _Atomic unsigned complete; /* other members that hold a whole copy */

@@ -72,6 +72,8 @@ void lease_stale(struct core *core)
                  "it compares its copies before it answers");
     core->complete = false;
     core->stale_no++;
+    for (size_t i = 0; i < core->peer_count; i++)
+        core->peers[i]->next_compare = NEVER; /* at once */
     set_until(core, 0);
 }
 
@@ -127,6 +129,11 @@ static void check_peer(struct core *core, struct peer *p, struct instant now)
         check_hearing(core, p, now);
     if (peer_linked(p) && now.mono >= p->next_pulse)
         lease_send_pulse(core, p, now);
+}
+
+bool lease_silent(const struct peer *p, struct instant now)
+{
+    return now.mono >= p->give_up_at;
 }
 
 void lease_tick(struct core *core, struct instant now)
@@ -285,7 +292,7 @@ void lease_check_complete(struct core *core, struct instant now)
         return;
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
-        if (!peer_linked(p) || !p->pulsed)
+        if (!peer_linked(p) || !p->pulsed || lease_silent(p, now))
             continue;
         bool pulled = p->pulled_for == core->stale_no;
         any |= pulled && p->pulled_answering;
