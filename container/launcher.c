@@ -194,6 +194,8 @@ static char **child_arguments(const struct launcher_options *o, unsigned index,
         snprintf(text, sizeof text, "cluster.port=%u",
                  o->first_member_port + index);
         argv[n++] = mem_strdup(text);
+    }
+    if (o->member_address) {
         argv[n++] = mem_strdup("-D");
         argv[n++] = members_of(o);
     }

@@ -26,10 +26,11 @@ struct launcher_options {
     size_t definition_count;
     unsigned count;      /* 1..LAUNCHER_MAX */
     unsigned first_port; /* first_port + count <= 65536 */
-    /* Of the cluster; each gets one, and the list of all of them as
-     * cluster.members. 0: the instances share no cluster. */
+    /* Of the cluster; each gets one. 0: the instances share no cluster. */
     unsigned first_member_port;
-    const char *member_address; /* "127.0.0.1"; with brackets for IPv6 */
+    /* "127.0.0.1" (with brackets for IPv6): each gets the list of all of them
+     * as cluster.members. NULL: the members are known otherwise. */
+    const char *member_address;
 };
 
 /* The exit status: 0, when it was told to stop and every instance ended in

@@ -245,19 +245,60 @@ static int run(struct command *c)
 
 /* ---- check ---- */
 
+/* out: NULL, or for what the cluster says of itself. ports: that have to be
+ * free. */
+static enum rc understand_cluster(const struct cluster_config *c,
+                                  unsigned ports, struct buf *out,
+                                  struct err *err)
+{
+    struct err why = {""};
+    struct buf unread;
+    enum rc rc;
+
+    buf_init(&unread, 65536);
+    rc = c->ops->check(c->options, ports, out ? out : &unread, &why);
+    buf_release(&unread);
+    return rc == RC_OK ? rc : xml_error(c->at, rc, err, "%s", why.text);
+}
+
+static void print_cluster(const struct cluster_config *c, const char *lines)
+{
+    printf("cluster      %s\n", c->ops->name);
+    while (*lines) {
+        int len = (int)strcspn(lines, "\n");
+        printf("  %.*s\n", len, lines);
+        lines += len + (lines[len] != '\0');
+    }
+}
+
+/* Of replicated sessions: what a change waits for. */
+static void print_replication(const struct manager_config *m)
+{
+    const struct option *o = option_find(m->kind->options, "replication");
+    const char *word = o && o->kind == OPTION_CHOICE ? o->choices : NULL;
+
+    if (!word)
+        return;
+    for (int i = *(const int *)((const char *)m->options + o->offset); i; i--)
+        word += strcspn(word, "|") + 1;
+    printf("; replication %.*s", (int)strcspn(word, "|"), word);
+}
+
 static void print_manager(const struct manager_config *m,
                           const struct manager_options *o)
 {
     printf("%s: %s", m->kind->name, m->kind->summary);
     if (m->store)
         printf("; %s: %s", m->store->kind->name, m->store->kind->summary);
+    print_replication(m);
     printf("; idle %" PRId64 " s", o->max_inactive);
     if (o->max_lifetime > 0)
         printf(", at most %" PRId64 " s", o->max_lifetime);
     printf("\n");
 }
 
-static void print_understood(const struct command *c, const struct loaded *l)
+static void print_understood(const struct command *c, const struct loaded *l,
+                             const char *cluster)
 {
     const struct server_config *config = l->config;
 
@@ -276,7 +317,7 @@ static void print_understood(const struct command *c, const struct loaded *l)
         print_manager(x->config->level.manager, &x->manager_options);
     }
     if (config->cluster)
-        printf("cluster      %s\n", config->cluster->ops->name);
+        print_cluster(config->cluster, cluster);
     if (properties_asked(c->properties, "store.path"))
         printf("store.path   %s\n",
                properties_get(c->properties, "store.path"));
@@ -288,14 +329,20 @@ static int check(struct command *c)
 {
     struct loaded l = {0};
     struct err err = {""};
+    struct buf cluster;
     int status = STATUS_OK;
+    enum rc rc = load(c, &l, print_warning, &err);
 
-    if (load(c, &l, print_warning, &err) == RC_OK) {
+    buf_init(&cluster, 65536);
+    if (rc == RC_OK && l.config->cluster)
+        rc = understand_cluster(l.config->cluster, 0, &cluster, &err);
+    if (rc == RC_OK) {
         warn_of_unused(c);
-        print_understood(c, &l);
+        print_understood(c, &l, buf_str(&cluster));
     } else {
         status = refuse(&err);
     }
+    buf_release(&cluster);
     unload(&l);
     return status;
 }
@@ -316,8 +363,7 @@ static enum rc choose_members(struct command *c, struct launcher_options *o,
     long first = port ? strtol(port, NULL, 10) : 0;
 
     if (!properties_asked(c->properties, "cluster.port") ||
-        !properties_asked(c->properties, "cluster.members") ||
-        properties_is_set(c->properties, "cluster.members"))
+        !properties_asked(c->properties, "cluster.members"))
         return RC_OK;
     if (first < 1 || first + (long)o->count > 65536)
         return err_set(err, RC_INVALID,
@@ -325,13 +371,14 @@ static enum rc choose_members(struct command *c, struct launcher_options *o,
                        "this one on: use 1 to %u",
                        port ? port : "", o->count, 65536 - o->count);
     o->first_member_port = (unsigned)first;
-    o->member_address = address && *address ? address : "127.0.0.1";
+    if (!properties_is_set(c->properties, "cluster.members"))
+        o->member_address = address && *address ? address : "127.0.0.1";
     return RC_OK;
 }
 
 /* Every instance says its own warnings; an error is said once, here. Sets what
  * the file is to hand on. */
-static int cluster_check(struct command *c, struct launcher_options *o)
+static int launch_check(struct command *c, struct launcher_options *o)
 {
     struct loaded l = {0};
     struct err err = {""};
@@ -354,6 +401,9 @@ static int cluster_check(struct command *c, struct launcher_options *o)
                      c->file);
     if (rc == RC_OK && l.config->cluster)
         rc = choose_members(c, o, &err);
+    if (rc == RC_OK && l.config->cluster)
+        rc = understand_cluster(
+            l.config->cluster, o->first_member_port ? o->count : 0, NULL, &err);
     if (rc != RC_OK)
         status = refuse(&err);
     unload(&l);
@@ -377,7 +427,7 @@ static int cluster(struct command *c)
                                  .first_port = c->port};
     char **definitions = NULL;
     const char *name;
-    int status = cluster_check(c, &o);
+    int status = launch_check(c, &o);
 
     if (status != STATUS_OK)
         return status;

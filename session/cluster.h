@@ -21,6 +21,7 @@
 
 #include <stdbool.h>
 
+struct buf;
 struct channel;
 struct cluster;
 struct uv_loop_s;
@@ -60,6 +61,10 @@ struct cluster_ops {
     enum rc (*replication)(const void *options, const char **out,
                            struct err *err);
 
+    /* Opens nothing: can it ever work? Appends what was understood, a few
+     * lines. ports: so many from the configured one on have to be free now. */
+    enum rc (*check)(const void *options, unsigned ports, struct buf *out,
+                     struct err *err);
     enum rc (*open)(const void *options, const struct cluster_self *self,
                     struct cluster **out, struct err *err);
     struct channel *(*channel)(struct cluster *c);

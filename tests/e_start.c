@@ -243,9 +243,10 @@ static void check_of_what_is_shipped(void)
 
 static void every_shipped_file_knows_the_properties(void)
 {
-    static const char *const files[] = {"server", "sqlite", "standard"};
+    static const char *const files[] = {"server", "sqlite", "standard",
+                                        "delta"};
 
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char file[PATH_MAX];
         snprintf(file, sizeof file, "%s/etc/margay/%s.xml",
                  getenv("MARGAY_STAGE"), files[i]);
@@ -263,6 +264,51 @@ static void every_shipped_file_knows_the_properties(void)
         CU_ASSERT_PTR_NULL(strstr(said(), "warning"));
         CU_ASSERT_PTR_NOT_NULL(strstr(said(), "n7"));
         CU_ASSERT_PTR_NOT_NULL(strstr(said(), "drain 5 s"));
+    }
+}
+
+static char *delta_file(void)
+{
+    static char file[PATH_MAX];
+
+    snprintf(file, sizeof file, "%s/etc/margay/delta.xml",
+             getenv("MARGAY_STAGE"));
+    return file;
+}
+
+static void check_tells_of_the_cluster(void)
+{
+    static char *const wrong[] = {"cluster.members=a", "cluster.key=xy",
+                                  "cluster.address=192.0.2.1",
+                                  "cluster.keyFile=/nowhere"};
+
+    CHECK_INT(RUN("check", "-c", delta_file(), "-D", "cluster.port=4100"), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(said(), "; replication all; idle 1800 s\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(said(), "cluster      SimpleTcpCluster\n"
+                       "  \"margay\" at 127.0.0.1:4100, or the next free port "
+                       "up to 4199\n"
+                       "  members are found by multicast at "
+                       "228.0.0.4:45564\n"
+                       "  no key: members on this machine only\n"
+                       "  a member is given up after 3000 ms of silence\n"));
+    CHECK_INT(RUN("check", "-c", delta_file(), "-D",
+                  "cluster.members=192.0.2.1:4000,192.0.2.2:4000", "-D",
+                  "cluster.key=00112233445566778899aabbccddeeff", "-D",
+                  "cluster.dropTime=5", "-D", "replication=one", "-D",
+                  "cluster.address=192.0.2.1"),
+              0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(said(), "; replication one; "));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(said(), "  \"margay\" at 192.0.2.1:4000\n"
+                       "  members: 192.0.2.1:4000, 192.0.2.2:4000\n"
+                       "  a key: links speak TLS\n"
+                       "  a member is given up after 5000 ms of silence\n"));
+    CU_ASSERT_PTR_NULL(strstr(said(), "00112233"));
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CHECK_INT(RUN("check", "-c", delta_file(), "-D", wrong[i]), 1);
+        CHECK_INT(count_lines(said()), 1);
+        CU_ASSERT_PTR_NOT_NULL(strstr(said(), "/delta.xml:"));
     }
 }
 
@@ -572,9 +618,35 @@ static void a_cluster_starts_whole_or_not(void)
     close(s);
 }
 
+/* The port of a member: said before anything is started. */
+static void a_member_s_port_is_looked_at_first(void)
+{
+    unsigned first = free_ports(3);
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    char port[16], member[32], holder[64];
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CU_ASSERT_FATAL(first > 0);
+    CHECK_INT_FATAL(bind(s, (struct sockaddr *)&at, sizeof at), 0);
+    CHECK_INT_FATAL(listen(s, 1), 0);
+    CHECK_INT_FATAL(getsockname(s, (struct sockaddr *)&at, &len), 0);
+    snprintf(port, sizeof port, "%u", first);
+    snprintf(member, sizeof member, "cluster.port=%u", ntohs(at.sin_port));
+    snprintf(holder, sizeof holder, "127.0.0.1 port %u,", ntohs(at.sin_port));
+    CHECK_INT(RUN("cluster", "--manager", "delta", "-p", port, "-D", member),
+              1);
+    CHECK_INT(count_lines(said()), 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr(said(), "/delta.xml:"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said(), holder));
+    close(s);
+}
+
 UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
                  CASE(wrong_usage), CASE(check_of_what_is_shipped),
                  CASE(every_shipped_file_knows_the_properties),
+                 CASE(check_tells_of_the_cluster),
                  CASE(what_is_refused_is_one_line),
                  CASE(what_is_found_late_has_its_line_too),
                  CASE(who_refuses_to_start_is_named),
@@ -585,4 +657,5 @@ UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
                  CASE(run_with_as_many_files_as_allowed), CASE(run_and_save),
                  CASE(interrupt_while_draining), CASE(a_port_in_use_is_told),
                  CASE(ready_at_once), CASE(a_cluster_and_its_end),
-                 CASE(a_killed_launcher), CASE(a_cluster_starts_whole_or_not))
+                 CASE(a_killed_launcher), CASE(a_cluster_starts_whole_or_not),
+                 CASE(a_member_s_port_is_looked_at_first))

@@ -40,6 +40,10 @@ struct cluster_env {
 enum rc cluster_new(const struct cluster_options *options,
                     const struct cluster_env *env, struct cluster **out,
                     struct err *err);
+/* Can it ever be opened? Appends what was understood, a few lines. ports: so
+ * many from the configured one on have to be free now; 0: whatever they are. */
+enum rc cluster_check(const struct cluster_options *options, unsigned ports,
+                      struct buf *out, struct err *err);
 /* Binds and listens, and accepts nobody yet. From here on there is a channel.
  *   members listed  exactly the port that is configured
  *   multicast       the first free one of autoBind ports (at least one)

@@ -165,5 +165,9 @@ void cluster_handle_closed(struct cluster *c);
 /* cluster_open.c */
 enum rc cluster_settle(struct cluster *c, const struct cluster_options *o,
                        struct err *err);
+/* Refuses what would go beyond loopback in clear. bound has been resolved. */
+enum rc cluster_check_clear(const struct cluster *c, struct err *err);
+/* At bound, on the first free one of port_tries ports from port on. */
+enum rc cluster_listen(struct cluster *c, struct err *err);
 
 #endif

@@ -236,7 +236,7 @@ static enum rc refuse_clear(const char *what, const char *host, struct err *err)
 }
 
 /* Sessions do not leave the machine unencrypted. */
-static enum rc check_clear(const struct cluster *c, struct err *err)
+enum rc cluster_check_clear(const struct cluster *c, struct err *err)
 {
     struct sockaddr_storage sa;
     char host[ADDRESS_HOST_MAX];
@@ -298,7 +298,7 @@ static enum rc say_why(const struct cluster *c, int error, struct err *err)
                    c->host, c->port, strerror(error));
 }
 
-static enum rc listen_first_free(struct cluster *c, struct err *err)
+enum rc cluster_listen(struct cluster *c, struct err *err)
 {
     struct sockaddr *sa = (struct sockaddr *)&c->bound;
     socklen_t len = sizeof c->bound;
@@ -401,9 +401,9 @@ enum rc cluster_open(struct cluster *c, struct err *err)
     enum rc rc = address_resolve(c->host, c->port, &c->bound, err);
 
     if (rc == RC_OK)
-        rc = check_clear(c, err);
+        rc = cluster_check_clear(c, err);
     if (rc == RC_OK)
-        rc = listen_first_free(c, err);
+        rc = cluster_listen(c, err);
     if (rc != RC_OK)
         return rc;
     settle_address(c);

@@ -54,6 +54,12 @@ static enum rc ops_replication(const void *options, const char **out,
     return rc;
 }
 
+static enum rc ops_check(const void *options, unsigned ports, struct buf *out,
+                         struct err *err)
+{
+    return cluster_check(options, ports, out, err);
+}
+
 static enum rc ops_open(const void *options, const struct cluster_self *self,
                         struct cluster **out, struct err *err)
 {
@@ -100,6 +106,7 @@ const struct cluster_ops cluster_tcp = {
     .member_size = sizeof(struct cluster_member),
     .add_member = ops_add_member,
     .replication = ops_replication,
+    .check = ops_check,
     .open = ops_open,
     .channel = cluster_channel,
     .start = cluster_start,
