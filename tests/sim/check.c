@@ -3,6 +3,7 @@
 
 #include "tests/sim/check.h"
 
+#include "managers/cluster/core_impl.h"
 #include "session/manager_impl.h"
 #include "tests/sim/member.h"
 #include "tests/sim/waits.h"
@@ -128,6 +129,32 @@ void check_absent(struct sim *sim, int slot, struct story *s,
 }
 
 /* ---- copies ---- */
+
+static void check_acknowledged_by(struct sim *sim, const struct member *m,
+                                  const struct member *other)
+{
+    const struct peer *there = peer_of(m->core, other->channel.node);
+    const struct peer *here = peer_of(other->core, m->channel.node);
+
+    if (there && here && there->acked > here->applied &&
+        there->acked > here->ahead.to)
+        sim_fail(sim,
+                 "%s believes that %s has its updates up to %llu, which has "
+                 "applied %llu",
+                 m->name, other->name, (unsigned long long)there->acked,
+                 (unsigned long long)here->applied);
+}
+
+void check_acknowledged(struct sim *sim)
+{
+    if (sim->plan.weather == WEATHER_FORGET || sim->count > 20)
+        return;
+    for (unsigned i = 0; i < sim->count; i++)
+        for (unsigned k = 0; k < sim->count; k++)
+            if (i != k && sim->members[i].up && sim->members[k].up &&
+                !sim->members[i].leaving && !sim->members[k].leaving)
+                check_acknowledged_by(sim, &sim->members[i], &sim->members[k]);
+}
 
 bool check_equal(const struct sim *sim)
 {

@@ -35,6 +35,8 @@ void check_absent(struct sim *sim, int slot, struct story *story,
                   const uint8_t id[ID_SIZE], const struct asked *asked,
                   enum reason reason);
 
+/* Nobody counts as having what it did not apply. */
+void check_acknowledged(struct sim *sim);
 /* All members answer, and their sums are equal. */
 bool check_equal(const struct sim *sim);
 /* Why not, for a person. */

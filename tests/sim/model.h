@@ -53,8 +53,8 @@ struct story {
     unsigned id_count, current;     /* the one that the client has */
     bool forked;          /* it may go on under two ids: few expectations */
     bool renaming;        /* a request that makes a new id is under way */
-    unsigned may_end; /* how often somebody asked for its end, and was not
-                         told that nothing was done */
+    unsigned may_end;     /* how often somebody asked for its end, and was not
+                             told that nothing was done */
     int64_t max_inactive; /* seconds; 0: never */
     int64_t used;         /* us: the last use that nobody may forget */
     int64_t tried; /* us: the last moment at which it may have been used */

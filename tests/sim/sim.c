@@ -153,6 +153,7 @@ static bool is_forgotten(const struct sim *sim)
 static void look(struct sim *sim)
 {
     waits_check(sim);
+    check_acknowledged(sim);
     if (sim->working && sim->now >= sim->plan.work_us) {
         SAY(sim, -1, "healing");
         sim->working = false;
