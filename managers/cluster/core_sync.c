@@ -316,7 +316,9 @@ static void pull_done(struct core *core, struct instant now)
     if (!pull->gave)
         p->compared = pull->begun;
     p->unequal = 0;
-    p->next_compare = now.mono + core->options.compare_ms;
+    /* who is not complete goes on at once: a newer cause may want it again */
+    p->next_compare =
+        now.mono + (core->complete ? core->options.compare_ms : 0);
     core->compared++;
     pull_clear(core);
 }
