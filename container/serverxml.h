@@ -4,8 +4,8 @@
  *
  * What    Tomcat's grammar: Server, Service, Executor, Connector, Engine, Host,
  *         Context, Cluster and all within, Manager, Store, SessionIdGenerator,
- *         CookieProcessor, Valve, Listener, Realm, Parameter. Attributes come from the option tables
- *         of the nouns that they belong to. Then the applications are listed:
+ *         CookieProcessor, Valve, Listener, Realm, Parameter. Attributes come
+ *         from the option tables of the nouns that they belong to. Then the applications are listed:
  *         those with a <Context>, and every folder of the Host's appBase; the
  *         latter may bring a META-INF/context.xml.
  *         Ours: <Manager>, <CookieProcessor> and <Parameter> may also stand in
