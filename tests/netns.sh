@@ -18,7 +18,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/netns-XXXXXX") || exit 99
 pids=()
 
 skip() {
-    echo "netns.sh: skipped: $1"
+    echo "skipped $1"
     echo "# cases 0 0 1"
     rm -rf "$work"
     exit 77
