@@ -105,7 +105,7 @@ static struct peer *peer_new(struct core *core, uint64_t node)
     p->node = node;
     p->link = NO_LINK;
     p->withdrawn = p->lease = p->their_mono = p->echo = NEVER;
-    p->compared = p->heard = NEVER;
+    p->compared = p->heard = p->met = p->reunited = NEVER;
     core->peers = mem_resize(core->peers,
                              (core->peer_count + 1) * sizeof *core->peers);
     core->peers[core->peer_count++] = p;
@@ -205,14 +205,19 @@ static struct frame_text text_of(const char *text)
     return (struct frame_text){text, (uint32_t)strlen(text)};
 }
 
-static void count_view(const struct core *core, uint32_t *members,
-                       uint64_t *lowest)
+/* This side of a partition. Who was on another one for longer than forgetAfter
+ * does not count for as long again: all who meet one after the other are to
+ * come to the same. */
+static void count_side(const struct core *core, uint32_t *members,
+                       uint64_t *lowest, struct instant now)
 {
     *members = 1;
     *lowest = core->options.node;
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
-        if (!p->waited || p->departed)
+        if (!p->waited || p->departed ||
+            (p->reunited != NEVER &&
+             now.mono - p->reunited < core->options.forget_ms))
             continue;
         ++*members;
         if (p->node < *lowest)
@@ -239,7 +244,7 @@ static void send_hello(struct core *core, int number, uint64_t to,
         .address = text_of(core->options.address),
     };
 
-    count_view(core, &f.members, &f.lowest);
+    count_side(core, &f.members, &f.lowest, now);
     l->hello_sent = true;
     frame_hello(&core->w, &f);
     link_post(core, number);
@@ -382,23 +387,36 @@ static bool replace_older(struct core *core, const struct frame_hello *f,
     return true;
 }
 
-/* After longer than forgetAfter apart, who was on the smaller side brings
- * nothing. */
-static void meet_again(struct core *core, const struct peer *p,
-                       const struct frame_hello *f, struct instant now)
+/* Are there two sides, and is ours the smaller one? */
+static bool brings_nothing(struct core *core, struct peer *p,
+                           const struct frame_hello *f, struct instant now)
 {
     int64_t apart = apart_from(p, now);
+    bool met_elsewhere = apart >= core->options.forget_ms && p->met != NEVER &&
+                         now.mono - p->met < core->options.forget_ms;
     uint32_t members;
     uint64_t lowest;
-    size_t lost = 0;
 
     if (f->to == core->options.node && f->apart > apart)
         apart = f->apart;
-    if (apart < core->options.forget_ms || !core->ever_complete)
-        return;
-    count_view(core, &members, &lowest);
-    if (members > f->members ||
-        (members == f->members && lowest < f->lowest))
+    if (apart < core->options.forget_ms || met_elsewhere)
+        return false;
+    count_side(core, &members, &lowest, now);
+    p->reunited = now.mono;
+    if (!core->ever_complete || members > f->members)
+        return false;
+    /* the same lowest: both were with it all the time */
+    return members < f->members || lowest > f->lowest;
+}
+
+/* After longer than forgetAfter apart, who was on the smaller side brings
+ * nothing. */
+static void meet_again(struct core *core, struct peer *p,
+                       const struct frame_hello *f, struct instant now)
+{
+    size_t lost = 0;
+
+    if (!brings_nothing(core, p, f, now))
         return;
     for (size_t i = 0; i < core->replica_count; i++)
         lost += replica_drop_all(core->replicas[i], REASON_LOST, now);
@@ -605,12 +623,14 @@ static void drop_mute(struct core *core, struct instant now)
     }
 }
 
-/* Those that are gone for good: dead, or not heard of for forgetAfter. */
+/* Those that are dead; of the others, whoever returns after however long is to
+ * be told from a stranger, as long as there is room. */
 static void forget_peers(struct core *core, struct instant now)
 {
     for (size_t i = core->peer_count; i-- > 0;) {
         const struct peer *p = core->peers[i];
-        bool long_gone = !p->waited && p->heard != NEVER &&
+        bool long_gone = core->peer_count > FRAME_MEMBERS_MAX / 2 &&
+                         !p->waited && p->heard != NEVER &&
                          now.mono - p->heard > 2 * core->options.forget_ms;
         if (!peer_linked(p) && ((p->departed && !p->waited) || long_gone))
             peer_remove(core, i, now);
@@ -695,10 +715,10 @@ static void figures_unprotected(struct core *core, struct channel_figures *out,
 void core_figures(struct core *core, struct channel_figures *out,
                   struct instant now)
 {
-    uint64_t lowest;
-    uint32_t members;
+    unsigned members = 1;
 
-    count_view(core, &members, &lowest);
+    for (size_t i = 0; i < core->peer_count; i++)
+        members += core->peers[i]->waited && !core->peers[i]->departed;
     *out = (struct channel_figures){
         .members = members,
         .complete = atomic_load(&core->channel->complete),

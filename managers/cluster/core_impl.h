@@ -77,7 +77,12 @@ struct peer {
     bool answering;
     uint64_t seq; /* its last update, as told */
 
+    /* was it on our side? */
+    int64_t met; /* our mono: we took what it had done from a third; NEVER */
+    int64_t reunited; /* it came back from the other side; NEVER */
+
     /* comparing our copies with its */
+    int64_t pulled_at;    /* the last pull that finished began */
     int64_t compared;     /* a comparison begun then found all equal, or
                              brought it all here; NEVER */
     uint64_t pulled_for;  /* core->stale_no when the last pull that finished
@@ -168,6 +173,7 @@ struct core {
     /* core_lease.c */
     bool complete;      /* our copies are whole: but for the lease we answer */
     bool ever_complete;
+    uint64_t epochs;   /* admissions, of whomever */
     uint64_t stale_no; /* counts the causes: pulls begun after the last one
                           make whole again */
     int64_t joining_since; /* places are waited for since then */

@@ -84,7 +84,7 @@ void lease_admit(struct core *core, struct peer *p, struct instant now)
     p->waited = true;
     p->given_up = false;
     p->withdrawn = NEVER;
-    p->epoch++;
+    p->epoch = ++core->epochs; /* also of one that was forgotten meanwhile */
     p->floor = p->waited_from = core->seq;
     p->compare = core->ever_complete;
     p->give_up_at = p->withdraw_at = now.mono + core->options.drop_ms;

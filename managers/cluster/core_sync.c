@@ -88,16 +88,18 @@ void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
 
 /* ---- the source ---- */
 
+/* Of whom this member is in contact with: who is named there was met. */
 static size_t fill_vector(const struct core *core,
                           struct frame_applied vector[FRAME_MEMBERS_MAX])
 {
     size_t count = 0;
 
     for (size_t i = 0; i < core->peer_count && count < FRAME_MEMBERS_MAX; i++)
-        vector[count++] = (struct frame_applied){
-            .node = core->peers[i]->node,
-            .seq = core->peers[i]->applied,
-        };
+        if (core->peers[i]->waited)
+            vector[count++] = (struct frame_applied){
+                .node = core->peers[i]->node,
+                .seq = core->peers[i]->applied,
+            };
     return count;
 }
 
@@ -299,8 +301,10 @@ static void take_vector(struct core *core)
 
     for (size_t i = 0; pull->all_apps && i < pull->vector_count; i++) {
         struct peer *p = peer_of(core, pull->vector[i].node);
-        if (p)
-            stream_cover(p, pull->vector[i].seq);
+        if (!p)
+            continue;
+        p->met = pull->begun;
+        stream_cover(p, pull->vector[i].seq);
     }
     stream_cover(pull->from, pull->seq);
 }
@@ -311,6 +315,7 @@ static void pull_done(struct core *core, struct instant now)
     struct peer *p = pull->from;
 
     take_vector(core);
+    p->pulled_at = pull->begun;
     p->pulled_for = pull->stale_no;
     p->pulled_answering = pull->answering;
     if (!pull->gave)
@@ -505,10 +510,14 @@ static int need_of(const struct core *core, const struct peer *p,
     }
     if (peer_has_hole(p))
         return 3;
+    if (!p->answering) /* a joiner lacks everything, and takes it itself */
+        return 0;
     if (p->unequal >= 2)
         return 2;
+    /* equal sums do not say what it has of third members' */
     return p->compared == NEVER ||
-           now.mono - p->compared >= core->options.compare_ms;
+           now.mono - p->compared >= core->options.compare_ms ||
+           now.mono - p->pulled_at >= core->options.forget_ms / 2;
 }
 
 static void choose(struct core *core, struct instant now)

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Cores alone, wired by hand: what the simulator meets too rarely, or cannot
+ * see. No sessions: an update is a touch of an application that nobody has. */
+#include "config.h"
+
+#include "managers/cluster/core_impl.h"
+
+#include "session/buf.h"
+#include "tests/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOSTS = 6, WIRES = 512, DROP = 3000, FORGET = 20000, STEP = 10 };
+
+struct net;
+
+struct host {
+    struct net *net;
+    struct core *core;
+    struct channel channel;
+    struct core_out out;
+    struct log log;
+    int number;
+    int links;   /* numbers that were given */
+    int dropped; /* how often it dropped what it had */
+    bool paused;
+};
+
+/* Ends are (host, link number of that host). */
+struct wire {
+    bool open;
+    int host[2], link[2];
+};
+
+struct event {
+    enum { DIAL, FRAME, DOWN } kind;
+    int host, link, place;
+    uint8_t *bytes;
+    size_t len;
+};
+
+struct net {
+    struct host hosts[HOSTS];
+    int count;
+    struct instant now;
+    struct wire wires[WIRES];
+    int wire_count;
+    bool cut[HOSTS][HOSTS];
+    bool refuse; /* what is cut off refuses */
+    struct event *events;
+    size_t event_count, event_cap;
+};
+
+static struct event *event_add(struct net *n, int kind, int host, int link)
+{
+    if (n->event_count == n->event_cap) {
+        n->event_cap = n->event_cap ? 2 * n->event_cap : 256;
+        n->events = mem_resize(n->events, n->event_cap * sizeof *n->events);
+    }
+    struct event *e = &n->events[n->event_count++];
+    *e = (struct event){.kind = kind, .host = host, .link = link};
+    return e;
+}
+
+/* The other end of an open wire; false: there is none. */
+static bool other_end(struct net *n, int host, int link, struct wire **wire,
+                      int *other)
+{
+    for (int i = 0; i < n->wire_count; i++)
+        for (int end = 0; end < 2; end++) {
+            struct wire *w = &n->wires[i];
+            if (!w->open || w->host[end] != host || w->link[end] != link)
+                continue;
+            *wire = w;
+            *other = !end;
+            return true;
+        }
+    return false;
+}
+
+static void out_send(void *user, int link, const uint8_t *bytes, size_t len)
+{
+    struct host *h = user;
+    struct wire *w;
+    int other;
+
+    if (!other_end(h->net, h->number, link, &w, &other))
+        return;
+    struct event *e = event_add(h->net, FRAME, w->host[other], w->link[other]);
+    e->bytes = mem_alloc(len);
+    e->len = len;
+    memcpy(e->bytes, bytes, len);
+}
+
+static void out_close(void *user, int link)
+{
+    struct host *h = user;
+    struct wire *w;
+    int other;
+
+    if (!other_end(h->net, h->number, link, &w, &other))
+        return;
+    w->open = false;
+    event_add(h->net, DOWN, w->host[other], w->link[other]);
+}
+
+static void out_dial(void *user, int place, const char *address)
+{
+    struct host *h = user;
+    struct event *e = event_add(h->net, DIAL, h->number, 0);
+
+    e->place = place;
+    e->link = address[1] - '0';
+}
+
+static void log_heard(void *user, enum log_level level, const char *line)
+{
+    struct host *h = user;
+
+    (void)level;
+    h->dropped += strstr(line, "are dropped") != NULL;
+    if (getenv("D_CORE_TRACE"))
+        printf("%6lld h%d %s\n", (long long)h->net->now.mono, h->number, line);
+}
+
+static void connect_hosts(struct net *n, struct host *from, int place, int to)
+{
+    struct host *there = &n->hosts[to];
+
+    if (to >= n->count || n->cut[from->number][to] || there->paused) {
+        core_dial_failed(from->core, place, n->refuse, n->now);
+        return;
+    }
+    CU_ASSERT_FATAL(n->wire_count < WIRES);
+    n->wires[n->wire_count++] =
+        (struct wire){.open = true,
+                      .host = {from->number, to},
+                      .link = {from->links, there->links}};
+    core_link_up(there->core, there->links++, -1, n->now);
+    core_link_up(from->core, from->links++, place, n->now);
+}
+
+static void frames_to(struct net *n, struct host *h, const struct event *e)
+{
+    const uint8_t *body;
+    size_t at = 0, len, need;
+    struct wire *w;
+    int other;
+
+    while (other_end(n, h->number, e->link, &w, &other) &&
+           frame_split(e->bytes + at, e->len - at, &body, &len, &need) == 1) {
+        core_received(h->core, e->link, body, len, n->now);
+        at = (size_t)(body + len - e->bytes);
+    }
+}
+
+static void happen(struct net *n, struct event *e)
+{
+    struct host *h = &n->hosts[e->host];
+
+    if (e->kind == DIAL)
+        connect_hosts(n, h, e->place, e->link);
+    else if (e->kind == DOWN)
+        core_link_down(h->core, e->link, n->now);
+    else
+        frames_to(n, h, e);
+    free(e->bytes);
+    core_flush(h->core, n->now);
+}
+
+/* In the order in which it was said; what is for a paused host waits. */
+static void deliver(struct net *n)
+{
+    bool any = true;
+
+    while (any) {
+        struct event *events = n->events;
+        size_t count = n->event_count;
+        n->events = NULL;
+        n->event_count = n->event_cap = 0;
+        any = false;
+        for (size_t i = 0; i < count; i++) {
+            struct event *e = &events[i];
+            if (n->hosts[e->host].paused) {
+                *event_add(n, e->kind, e->host, e->link) = *e;
+            } else {
+                happen(n, e);
+                any = true;
+            }
+        }
+        free(events);
+    }
+}
+
+static void pass(struct net *n, int64_t ms)
+{
+    for (int64_t end = n->now.mono + ms; n->now.mono < end;) {
+        n->now.mono += STEP;
+        n->now.wall += STEP;
+        for (int i = 0; i < n->count; i++) {
+            struct host *h = &n->hosts[i];
+            if (!h->paused && n->now.mono % 50 == 0)
+                core_tick(h->core, n->now);
+            if (!h->paused)
+                core_flush(h->core, n->now);
+        }
+        deliver(n);
+    }
+}
+
+static struct net *net_new(int count)
+{
+    struct net *n = mem_zero(sizeof *n);
+    char name[16], address[16];
+
+    n->count = count;
+    n->now = (struct instant){.mono = 1000000, .wall = 1700000000000};
+    for (int i = 0; i < count; i++) {
+        struct host *h = &n->hosts[i];
+        *h = (struct host){.net = n, .number = i};
+        h->out = (struct core_out){h, out_send, out_close, out_dial};
+        snprintf(name, sizeof name, "h%d", i);
+        snprintf(address, sizeof address, "h%d:1", i);
+        log_init(&h->log, name);
+        h->log.sink = log_heard;
+        h->log.user = h;
+        const struct core_options options = {
+            .cluster = "test",
+            .name = name,
+            .address = address,
+            .node = (uint64_t)(100 - i), /* the last is the lowest */
+            .drop_ms = DROP,
+            .forget_ms = FORGET,
+            .listed = true,
+            .log = &h->log,
+        };
+        h->core = core_new(&options, &h->out, &h->channel, n->now);
+        for (int j = 0; j < count; j++) {
+            snprintf(address, sizeof address, "h%d:1", j);
+            if (j != i)
+                core_place(h->core, address, true);
+        }
+    }
+    return n;
+}
+
+static void net_free(struct net **n)
+{
+    for (int i = 0; i < (*n)->count; i++)
+        core_free(&(*n)->hosts[i].core);
+    for (size_t i = 0; i < (*n)->event_count; i++)
+        free((*n)->events[i].bytes);
+    free((*n)->events);
+    free(*n);
+    *n = NULL;
+}
+
+static void cut(struct net *n, int a, int b, bool is_cut)
+{
+    n->cut[a][b] = n->cut[b][a] = is_cut;
+    for (int i = 0; is_cut && i < n->wire_count; i++) {
+        struct wire *w = &n->wires[i];
+        if (!w->open || !((w->host[0] == a && w->host[1] == b) ||
+                          (w->host[0] == b && w->host[1] == a)))
+            continue;
+        w->open = false;
+        for (int end = 0; end < 2; end++)
+            core_link_down(n->hosts[w->host[end]].core, w->link[end], n->now);
+    }
+}
+
+static bool answers(struct net *n, int i)
+{
+    return channel_may_answer(&n->hosts[i].channel, n->now);
+}
+
+static struct peer *peer_at(struct net *n, int at, int of)
+{
+    return peer_of(n->hosts[at].core, n->hosts[of].channel.node);
+}
+
+struct commit {
+    struct channel_wait wait; /* first */
+    int done;
+    enum rc rc;
+};
+
+static void commit_done(struct channel_wait *wait, enum rc rc)
+{
+    struct commit *c = (struct commit *)wait;
+
+    c->done++;
+    c->rc = rc;
+}
+
+static void commit(struct net *n, int i, struct commit *c)
+{
+    struct channel_update u = {
+        .kind = UPDATE_TOUCH, .app = 1, .access = n->now.mono};
+
+    *c = (struct commit){.wait.done = commit_done};
+    core_send(n->hosts[i].core, &u, &c->wait, COPIES_ALL, n->now);
+}
+
+/* ---- */
+
+/* A link breaks, and who dials again is refused though the other lives (a
+ * firewall that rejects): one side forgets the other, which knows nothing of
+ * it and has to be told all the same that changes were made without it. */
+static void who_was_thought_dead_compares_first(void)
+{
+    struct net *n = net_new(2);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    CU_ASSERT(answers(n, 0) && answers(n, 1));
+    n->refuse = true;
+    cut(n, 0, 1, true);
+    core_dial_failed(n->hosts[0].core, 0, true, n->now);
+    core_tick(n->hosts[0].core, n->now);
+    CU_ASSERT_PTR_NULL(peer_at(n, 0, 1));
+    commit(n, 0, &c);
+    core_flush(n->hosts[0].core, n->now);
+    CU_ASSERT(c.done == 1 && c.rc == RC_OK);
+    cut(n, 0, 1, false);
+    core_link_up(n->hosts[0].core, n->hosts[0].links, 0, n->now);
+    n->wires[n->wire_count++] =
+        (struct wire){.open = true,
+                      .host = {0, 1},
+                      .link = {n->hosts[0].links++, n->hosts[1].links}};
+    core_link_up(n->hosts[1].core, n->hosts[1].links++, -1, n->now);
+    uint64_t before = n->hosts[1].core->stale_no;
+    pass(n, 2 * DROP);
+    CU_ASSERT(n->hosts[1].core->stale_no > before);
+    CU_ASSERT(answers(n, 0) && answers(n, 1));
+    CHECK_INT(peer_at(n, 1, 0)->applied, 1);
+    net_free(&n);
+}
+
+static void heal(struct net *n, int a, int b)
+{
+    cut(n, a, b, false);
+    pass(n, 1000);
+}
+
+/* Three and two are apart for longer than forgetAfter; then the pairs find
+ * one another, one after the other. */
+static void only_the_smaller_side_drops(void)
+{
+    struct net *n = net_new(5);
+    int pairs[6][2] = {{0, 3}, {1, 4}, {2, 3}, {0, 4}, {1, 3}, {2, 4}};
+
+    pass(n, DROP + 1000);
+    for (int i = 0; i < 6; i++)
+        cut(n, pairs[i][0], pairs[i][1], true);
+    pass(n, FORGET + DROP);
+    for (int i = 0; i < 5; i++)
+        CU_ASSERT(answers(n, i));
+    for (int i = 0; i < 6; i++)
+        heal(n, pairs[i][0], pairs[i][1]);
+    pass(n, DROP);
+    for (int i = 0; i < 5; i++) {
+        CU_ASSERT(answers(n, i));
+        CHECK_INT(n->hosts[i].dropped > 0, i >= 3);
+    }
+    net_free(&n);
+}
+
+/* However long: the tombstones of that time are forgotten. */
+static void the_smaller_side_drops_after_days(void)
+{
+    struct net *n = net_new(3);
+
+    pass(n, DROP + 1000);
+    cut(n, 0, 2, true);
+    cut(n, 1, 2, true);
+    pass(n, 5 * FORGET);
+    cut(n, 0, 2, false);
+    heal(n, 1, 2);
+    CHECK_INT(n->hosts[0].dropped + n->hosts[1].dropped, 0);
+    CU_ASSERT(n->hosts[2].dropped > 0);
+    net_free(&n);
+}
+
+/* Two that reach each other through a third only were never apart. */
+static void a_third_keeps_two_together(void)
+{
+    struct net *n = net_new(3);
+
+    pass(n, DROP + 1000);
+    cut(n, 0, 1, true);
+    pass(n, FORGET + DROP);
+    heal(n, 0, 1);
+    for (int i = 0; i < 3; i++)
+        CHECK_INT(n->hosts[i].dropped, 0);
+    net_free(&n);
+}
+
+UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
+          CASE(only_the_smaller_side_drops),
+          CASE(the_smaller_side_drops_after_days),
+          CASE(a_third_keeps_two_together))
