@@ -9,7 +9,9 @@
 
 #define NEVER INT64_MIN
 #define NO_LINK (-1)
-#define PULL_WINDOW 16  /* leaves asked for at a time */
+#define PULL_WINDOW 16  /* leaves asked for at a time, at most; */
+#define PULL_BYTES (96u << 10) /* but for no more bytes than these, so that
+                                  an update behind them is not late */
 #define PULL_RETRY_MS 500
 #define PULL_TRIES 6
 #define ASK_MS 450
@@ -137,6 +139,7 @@ struct pull {
     struct pull_app *apps;
     size_t app_count, app_at;
     unsigned leaf_at;
+    size_t leaf_bytes; /* of an answer, about; 0: none has come yet */
     struct pull_leaf leaves[PULL_WINDOW];
 };
 

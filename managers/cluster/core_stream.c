@@ -159,7 +159,13 @@ struct frame_ack stream_ack(const struct peer *p)
     };
 }
 
-/* since: what it was told before, it has; give or take what was on its way. */
+/* since: what was told before, it has; give or take what was on its way. */
+static void tell_again(struct core *core, int64_t since)
+{
+    for (size_t i = 0; i < core->replica_count; i++)
+        replica_tell_again(core->replicas[i], since - core->options.drop_ms);
+}
+
 static void send_missed(struct core *core, struct peer *p, uint64_t upto,
                         int64_t since)
 {
@@ -167,9 +173,8 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto,
     core_post(core, p);
     p->sent = upto;
     /* comparing brings no accesses; a newcomer gets them with the records */
-    for (size_t i = 0; p->acked && i < core->replica_count; i++)
-        replica_tell_again(core->replicas[i],
-                           since - core->options.drop_ms);
+    if (p->acked)
+        tell_again(core, since);
 }
 
 static uint64_t flying(struct core *core, const struct peer *p)
@@ -298,6 +303,9 @@ void stream_acked(struct core *core, struct peer *p, const struct frame_ack *a,
 {
     if (a->applied > core->seq || a->ahead_to > core->seq)
         return; /* of no stream of ours */
+    /* it has compared with another: that brings no accesses either */
+    if (p->acked && a->applied > p->sent)
+        tell_again(core, p->progress);
     if (a->applied > p->acked) {
         p->acked = a->applied;
         p->progress = now.mono;

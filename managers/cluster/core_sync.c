@@ -335,15 +335,34 @@ static void pull_abort(struct core *core, struct instant now)
     pull_clear(core);
 }
 
+/* How many leaves may be under way. */
+static size_t pull_window(const struct pull *pull)
+{
+    size_t n = pull->leaf_bytes ? PULL_BYTES / pull->leaf_bytes : 2;
+
+    return n < 2 ? 2 : n < PULL_WINDOW ? n : PULL_WINDOW;
+}
+
+static void note_size(struct pull *pull, size_t bytes)
+{
+    pull->leaf_bytes = pull->leaf_bytes ? (3 * pull->leaf_bytes + bytes) / 4 + 1
+                                        : bytes + 1;
+}
+
 static void pull_go_on(struct core *core, struct instant now)
 {
     struct pull *pull = &core->pull;
+    size_t window = pull_window(pull), busy_count = 0;
     bool busy = false;
     unsigned app, leaf;
 
+    for (size_t i = 0; i < PULL_WINDOW; i++)
+        busy_count += pull->leaves[i].busy;
     for (size_t i = 0; i < PULL_WINDOW; i++) {
         struct pull_leaf *slot = &pull->leaves[i];
-        if (!slot->busy && next_leaf(pull, &app, &leaf)) {
+        if (!slot->busy && busy_count < window &&
+            next_leaf(pull, &app, &leaf)) {
+            busy_count++;
             *slot = (struct pull_leaf){.app = app, .leaf = leaf};
             core->repaired++;
             ask_leaf(core, slot, now);
@@ -462,6 +481,7 @@ static void on_records(struct core *core, struct peer *p,
     if (pull->from != p || pull->no != f->no || !r)
         return;
     pull->progress = now.mono;
+    note_size(pull, (size_t)(f->rest.end - f->rest.p));
     give_wanted(core, p, r, f, now);
     apply_all(core, p, f, now);
     struct pull_leaf *slot = slot_of(pull, f);
@@ -486,7 +506,10 @@ static void pull_tick(struct core *core, struct instant now)
     }
     for (size_t i = 0; i < PULL_WINDOW; i++) {
         struct pull_leaf *slot = &pull->leaves[i];
-        if (!slot->busy || now.mono - slot->asked < PULL_RETRY_MS)
+        /* answers come in order: while any comes, nothing is lost */
+        int64_t since =
+            slot->asked > pull->progress ? slot->asked : pull->progress;
+        if (!slot->busy || now.mono - since < PULL_RETRY_MS)
             continue;
         if (slot->tries == PULL_TRIES) {
             pull_abort(core, now);
@@ -510,6 +533,8 @@ static int need_of(const struct core *core, const struct peer *p,
     }
     if (peer_has_hole(p))
         return 3;
+    if (!p->answering) /* a joiner lacks everything, and takes it itself */
+        return 0;
     if (!p->answering) /* a joiner lacks everything, and takes it itself */
         return 0;
     if (p->unequal >= 2)
