@@ -217,6 +217,21 @@ static enum rc default_levels(struct reader *r)
     return level->manager ? RC_OK : reader_default_manager(r, level);
 }
 
+/* A <Manager> beside the <Cluster> may have taken all of them. */
+static void look_for_copies(struct reader *r)
+{
+    const struct server_config *config = r->config;
+
+    if (!config->cluster || config->level.manager->kind->needs_cluster)
+        return;
+    for (size_t i = 0; i < config->context_count; i++)
+        if (config->contexts[i]->level.manager->kind->needs_cluster)
+            return;
+    notes_warn(&config->notes, config->cluster->at,
+               "<Cluster> keeps no copies: every application has another "
+               "<Manager>; use DeltaManager, or remove <Cluster>");
+}
+
 static enum rc read_host(struct reader *r, const struct xml_element *e)
 {
     struct server_config *config = r->config;
@@ -237,6 +252,8 @@ static enum rc read_host(struct reader *r, const struct xml_element *e)
         rc = reader_context(r, c, NULL, &config->level);
     if (rc == RC_OK && config->deploy_on_startup)
         rc = reader_deploy(r);
+    if (rc == RC_OK)
+        look_for_copies(r);
     return rc;
 }
 

@@ -109,7 +109,6 @@ enum rc reader_deploy(struct reader *r);
 char *reader_context_path(struct reader *r, const char *folder_name);
 
 #define READER_CLUSTER_LATER                                                   \
-    "use <Manager className=\"PersistentManager\"> with a "                    \
-    "<Store className=\"SQLiteStore\"> in it"
+    "use <Manager className=\"DeltaManager\"> in a <Cluster>"
 
 #endif

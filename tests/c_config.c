@@ -12,8 +12,7 @@
 
 #define CLUSTER                                                                \
     "comes with a later version: use <Manager "                                \
-    "className=\"PersistentManager\">"                                         \
-    " with a <Store className=\"SQLiteStore\"> in it"
+    "className=\"DeltaManager\"> in a <Cluster>"
 
 /* Lines: 1 Server, 2 Connector, 3 Engine, 4 Host, 5 the first of `host`. */
 #define SERVER(service, engine, host)                                          \

@@ -233,8 +233,13 @@ static void managers_beside_and_inside(void)
     read_well(CLUSTER("", "<Manager maxInactive='7'/>"));
     CHECK_STR(site.config->level.manager->kind->name, "DeltaManager");
     CHECK_INT(site.config->level.manager->common.max_inactive, 7);
+    CHECK_INT(site.warning_count, 0);
     read_well(ENGINE("<Manager maxInactive='8'/>\n" ALONE, ""));
     CHECK_STR(site.config->level.manager->kind->name, "StandardManager");
+    CHECK_INT(site.warning_count, 1);
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:5: <Cluster> keeps no copies: every application has "
+               "another <Manager>; use DeltaManager, or remove <Cluster>"));
     scratch_mkdir(&site, "webapps/a");
     scratch_mkdir(&site, "webapps/b");
     read_well(ENGINE(
@@ -245,6 +250,7 @@ static void managers_beside_and_inside(void)
     CHECK_STR(
         server_config_context(site.config, "/b")->level.manager->kind->name,
         "DeltaManager");
+    CHECK_INT(site.warning_count, 0);
 }
 
 static void a_route_is_missed(void)
@@ -292,6 +298,9 @@ static void what_is_wrong(void)
         {CLUSTER("", "<Manager className='StandardManager'/>"),
          "server.xml:5: StandardManager keeps no copies at other members: put "
          "it beside the <Cluster>, or use DeltaManager"},
+        {ENGINE(ALONE "<Manager replication='one'/>", ""),
+         "server.xml:4: <Manager> replication=\"one\" is not offered in this "
+         "version: use <Manager className=\"DeltaManager\"> in a <Cluster>"},
         {CLUSTER("", "<Store/>"),
          "server.xml:5: unknown element <Store> in <Cluster>" CORRECT},
         {CHANNEL("<Foo/>"),

@@ -618,6 +618,30 @@ static void a_cluster_starts_whole_or_not(void)
     close(s);
 }
 
+/* Tomcat's <Cluster/> alone: the Engine has no jvmRoute, so nobody has a name,
+ * and members know each other all the same. */
+static void members_need_no_names(void)
+{
+    char *file = write_file(
+        "<Server><Service><Connector address='127.0.0.1' port='${port}'/>"
+        "<Engine name='${node}'><Cluster className='SimpleTcpCluster' "
+        "port='${cluster.port}' members='${cluster.members}'/>"
+        "<Host appBase='apps'/></Engine></Service></Server>");
+    unsigned first = free_ports(4);
+    char port[16], member[32], apps[PATH_MAX + 64];
+
+    CU_ASSERT_FATAL(first > 0);
+    snprintf(apps, sizeof apps, "%s/apps", home);
+    mkdir(apps, 0700);
+    snprintf(port, sizeof port, "%u", first);
+    snprintf(member, sizeof member, "cluster.port=%u", first + 2);
+    START("cluster", "-c", file, "-n", "2", "-p", port, "-D", member);
+    CU_ASSERT(wait_for("cluster: linked to member-"));
+    CU_ASSERT(wait_for("2 instances are ready"));
+    kill(p.pid, SIGTERM);
+    CHECK_INT(finish(), 0);
+}
+
 /* The port of a member: said before anything is started. */
 static void a_member_s_port_is_looked_at_first(void)
 {
@@ -740,21 +764,19 @@ static void a_dead_member_is_not_waited_for(void)
     CU_ASSERT(best < 1000);
 }
 
-UNIT_MAIN_AROUND("start", before, after, CASE(version_and_help),
-                 CASE(wrong_usage), CASE(check_of_what_is_shipped),
-                 CASE(every_shipped_file_knows_the_properties),
-                 CASE(check_tells_of_the_cluster),
-                 CASE(what_is_refused_is_one_line),
-                 CASE(what_is_found_late_has_its_line_too),
-                 CASE(who_refuses_to_start_is_named),
-                 CASE(what_comes_later_is_one_line),
-                 CASE(a_switch_is_true_or_false),
-                 CASE(a_misspelt_property_is_told), CASE(run_and_stop),
-                 CASE(run_without_standard_files),
-                 CASE(run_with_as_many_files_as_allowed), CASE(run_and_save),
-                 CASE(interrupt_while_draining), CASE(a_port_in_use_is_told),
-                 CASE(ready_at_once), CASE(a_cluster_and_its_end),
-                 CASE(a_killed_launcher), CASE(a_cluster_starts_whole_or_not),
-                 CASE(a_member_s_port_is_looked_at_first),
-                 CASE(starting_until_the_silent_are_given_up),
-                 CASE(a_dead_member_is_not_waited_for))
+UNIT_MAIN_AROUND(
+    "start", before, after, CASE(version_and_help), CASE(wrong_usage),
+    CASE(check_of_what_is_shipped),
+    CASE(every_shipped_file_knows_the_properties),
+    CASE(check_tells_of_the_cluster), CASE(what_is_refused_is_one_line),
+    CASE(what_is_found_late_has_its_line_too),
+    CASE(who_refuses_to_start_is_named), CASE(what_comes_later_is_one_line),
+    CASE(a_switch_is_true_or_false), CASE(a_misspelt_property_is_told),
+    CASE(run_and_stop), CASE(run_without_standard_files),
+    CASE(run_with_as_many_files_as_allowed), CASE(run_and_save),
+    CASE(interrupt_while_draining), CASE(a_port_in_use_is_told),
+    CASE(ready_at_once), CASE(a_cluster_and_its_end), CASE(a_killed_launcher),
+    CASE(a_cluster_starts_whole_or_not), CASE(members_need_no_names),
+    CASE(a_member_s_port_is_looked_at_first),
+    CASE(starting_until_the_silent_are_given_up),
+    CASE(a_dead_member_is_not_waited_for))
