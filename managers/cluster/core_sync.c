@@ -535,8 +535,6 @@ static int need_of(const struct core *core, const struct peer *p,
         return 3;
     if (!p->answering) /* a joiner lacks everything, and takes it itself */
         return 0;
-    if (!p->answering) /* a joiner lacks everything, and takes it itself */
-        return 0;
     if (p->unequal >= 2)
         return 2;
     /* equal sums do not say what it has of third members' */
