@@ -523,15 +523,22 @@ static void a_port_in_use_is_told(void)
     close(s);
 }
 
+/* Whoever started this said that times mean little. */
+static bool is_slow(void)
+{
+    const char *slowness = getenv("MARGAY_TEST_SLOWNESS");
+    const char *sanitizers = getenv("SANITIZE");
+
+    return (slowness && atoi(slowness) > 1) || (sanitizers && *sanitizers);
+}
+
 /* The aim is 30 ms from exec; the machine may be busy, so one start within
  * them is enough. */
 static void ready_at_once(void)
 {
     int64_t best = INT64_MAX;
-    const char *slowness = getenv("MARGAY_TEST_SLOWNESS");
 
-    if ((slowness && atoi(slowness) > 1) ||
-        (getenv("SANITIZE") && *getenv("SANITIZE")))
+    if (is_slow())
         SKIP("sanitizers slow it down");
     for (int i = 0; i < 40 && best > 30; i++) {
         int64_t begun = now_ms(), took;
@@ -742,7 +749,7 @@ static void starting_until_the_silent_are_given_up(void)
         CHECK_INT(finish(), 0);
         close(other);
     }
-    CU_ASSERT(was_starting);
+    CU_ASSERT(was_starting || is_slow());
 }
 
 /* Nobody listens there: that member is not up, and nobody waits for it. */
@@ -761,7 +768,7 @@ static void a_dead_member_is_not_waited_for(void)
         kill(p.pid, SIGTERM);
         CHECK_INT(finish(), 0);
     }
-    CU_ASSERT(best < 1000);
+    CU_ASSERT(best < 1000 || is_slow());
 }
 
 UNIT_MAIN_AROUND(
