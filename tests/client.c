@@ -206,6 +206,16 @@ static size_t barrel_head(char *bytes, size_t size, size_t n, void *user)
     return len;
 }
 
+static int barrel_fire(void *user, char *to, char *from, int to_port,
+                       int from_port)
+{
+    struct barrel *b = user;
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    if (b->shot.sends)
+        ++*b->shot.sends;
+    return CURL_PREREQFUNC_OK;
+}
+
 struct battery {
     CURLM *multi;
     unsigned count;
@@ -253,6 +263,8 @@ static bool barrel_load(struct barrel *b, CURLM *multi, volley_next_fn *next,
     curl_easy_setopt(b->curl, CURLOPT_WRITEDATA, b);
     curl_easy_setopt(b->curl, CURLOPT_HEADERFUNCTION, barrel_head);
     curl_easy_setopt(b->curl, CURLOPT_HEADERDATA, b);
+    curl_easy_setopt(b->curl, CURLOPT_PREREQFUNCTION, barrel_fire);
+    curl_easy_setopt(b->curl, CURLOPT_PREREQDATA, b);
     if (b->shot.form)
         curl_easy_setopt(b->curl, CURLOPT_COPYPOSTFIELDS, b->shot.form);
     if (b->shot.cookie) {

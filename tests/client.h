@@ -51,9 +51,11 @@ struct shot {
     const char *cookie; /* "JSESSIONID=..." or NULL */
     const char *form;   /* POST with this body; NULL: GET */
     unsigned number;    /* the caller's; volley's own */
+    unsigned *sends;    /* NULL, or counts each time that it is sent: libcurl
+                           asks anew when a connection had died meanwhile */
     int status;         /* 0: no answer; problem is libcurl's code */
     int problem;
-    char body[64];        /* its beginning */
+    char body[128];       /* its beginning */
     char cookie_set[128]; /* "JSESSIONID=..." of its Set-Cookie; "" none */
 };
 /* `parallel` connections to each server that stay open between volleys. */

@@ -37,7 +37,7 @@ static bool load_next(void *user, struct shot *shot)
     shot->server = fleet_server(load->fleet, at);
     shot->cookie = load->cookies[shot->number];
     snprintf(shot->path, sizeof shot->path, "/login/hit");
-    load->sent[shot->number]++;
+    shot->sends = &load->sent[shot->number];
     return true;
 }
 

@@ -222,8 +222,9 @@ static void list_members(const struct fleet *f, char *out, size_t size)
     size_t n = (size_t)snprintf(out, size, "cluster.members=");
 
     for (unsigned i = 0; i < f->planned && n < size; i++)
-        n += (size_t)snprintf(out + n, size - n, "%s127.0.0.1:%d",
-                              i ? "," : "", f->member_port[i]);
+        n += (size_t)snprintf(out + n, size - n, "%s127.0.0.1:%d", i ? "," : "",
+                              f->relay_port[i] ? f->relay_port[i]
+                                               : f->member_port[i]);
 }
 
 /* Ports that nobody has at this moment: a list of members is known before the
@@ -266,6 +267,10 @@ static bool server_start(struct fleet *f, struct server *s)
                  f->member_port[s - f->servers]);
         list_members(f, define[d++], sizeof define[0]);
     }
+    if (f->relay_port[s - f->servers])
+        snprintf(define[d++], sizeof define[0],
+                 "cluster.advertise=127.0.0.1:%d",
+                 f->relay_port[s - f->servers]);
     for (unsigned i = 0; i < d; i++) {
         arguments[n++] = (char *)"-D";
         arguments[n++] = define[i];

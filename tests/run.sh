@@ -13,8 +13,9 @@ source=${srcdir:-.}/tests/$name
 seconds=$(sed -n '30q;s/.*Timeout: \([0-9][0-9]*\) s.*/\1/p' \
     "$source" 2>/dev/null | head -n 1)
 seconds=${seconds:-120}
-# Sanitizers slow a program down; whoever runs them says by how much.
-seconds=$((seconds * ${MARGAY_TEST_SLOWNESS:-1}))
+# Sanitizers slow a program down; whoever runs them says by how much. So does
+# whoever wants a long form of it: by how many seconds more.
+seconds=$((seconds * ${MARGAY_TEST_SLOWNESS:-1} + ${MARGAY_TEST_LONGER:-0}))
 
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/margay-test-XXXXXX") || exit 99
 export TMPDIR

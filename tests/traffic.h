@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * traffic.h: a load without stickiness that keeps the books.
+ *
+ * What    Sessions that were logged in before are hit and read, in turn at
+ *         every instance that is not away, over many connections, by a thread
+ *         of its own. For each session it knows how many hits were sent and
+ *         how many acknowledged; what is read must never be less than what was
+ *         acknowledged before the question was sent, nor more than was sent
+ *         before the answer came.
+ * Books   Valid when traffic_halt has returned.
+ * Threads traffic_login, _go and _halt: the test's. */
+#ifndef MARGAY_TESTS_TRAFFIC_H
+#define MARGAY_TESTS_TRAFFIC_H
+
+#include "tests/client.h"
+
+#include <stdatomic.h>
+
+#define TRAFFIC_SESSIONS 32
+#define TRAFFIC_CONNECTIONS 64
+
+struct traffic {
+    struct fleet *fleet;
+    unsigned sessions;
+    char cookies[TRAFFIC_SESSIONS][128];
+    atomic_bool away[FLEET_MAX]; /* passed over, as a balancer would */
+    atomic_uint answered;        /* with 200 */
+
+    /* the books */
+    unsigned sent[TRAFFIC_SESSIONS], acknowledged[TRAFFIC_SESSIONS];
+    unsigned asked;       /* requests */
+    unsigned refused;     /* no connection */
+    unsigned unanswered;  /* arrived perhaps, no answer */
+    unsigned unavailable; /* 503 */
+    unsigned ended;       /* the session is not known (401) */
+    unsigned others;      /* any other status */
+    unsigned stale, beyond;
+    char strange[256]; /* the last of what should not be */
+
+    /* its own */
+    unsigned connections, next;
+    bool only_hits;
+    atomic_bool stop;
+    pthread_t thread;
+    struct flight {
+        bool flies, is_hit;
+        unsigned session, floor;
+    } flights[TRAFFIC_CONNECTIONS];
+};
+
+/* Logs `sessions` users in, at one instance after the other. */
+void traffic_login(struct traffic *t, struct fleet *f, unsigned sessions);
+void traffic_go(struct traffic *t, unsigned connections);
+/* Until `more` are answered with 200; false: they were not, within 30 s. */
+bool traffic_pass(struct traffic *t, unsigned more);
+void traffic_halt(struct traffic *t);
+/* The counter of a session at an instance; -1: it does not say. */
+int traffic_read(const struct traffic *t, unsigned session, unsigned instance);
+/* Every instance knows each session, and a number of its hits from
+ * `acknowledged` to `sent`, the same everywhere within 5 s. */
+void traffic_check(const struct traffic *t);
+
+#endif
