@@ -635,18 +635,23 @@ static void members_need_no_names(void)
         "port='${cluster.port}' members='${cluster.members}'/>"
         "<Host appBase='apps'/></Engine></Service></Server>");
     unsigned first = free_ports(4);
-    char port[16], member[32], apps[PATH_MAX + 64];
+    char port[16], member[32], list[96], apps[PATH_MAX + 64];
 
     CU_ASSERT_FATAL(first > 0);
     snprintf(apps, sizeof apps, "%s/apps", home);
     mkdir(apps, 0700);
     snprintf(port, sizeof port, "%u", first);
     snprintf(member, sizeof member, "cluster.port=%u", first + 2);
-    START("cluster", "-c", file, "-n", "2", "-p", port, "-D", member);
-    CU_ASSERT(wait_for("cluster: linked to member-"));
-    CU_ASSERT(wait_for("2 instances are ready"));
-    kill(p.pid, SIGTERM);
-    CHECK_INT(finish(), 0);
+    snprintf(list, sizeof list, "cluster.members=127.0.0.1:%u,localhost:%u",
+             first + 2, first + 3);
+    for (int i = 0; i < 2; i++) { /* a list from the launcher, or given */
+        START("cluster", "-c", file, "-n", "2", "-p", port, "-D", member, "-D",
+              i ? list : "drain=0");
+        CU_ASSERT(wait_for("cluster: linked to member-"));
+        CU_ASSERT(wait_for("2 instances are ready"));
+        kill(p.pid, SIGTERM);
+        CHECK_INT(finish(), 0);
+    }
 }
 
 /* The port of a member: said before anything is started. */
