@@ -244,6 +244,9 @@ static void pull_begin(struct core *core, struct peer *p, struct instant now)
     pull->apps = mem_zero((pull->app_count + 1) * sizeof *pull->apps);
     for (size_t i = 0; i < pull->app_count; i++)
         pull->apps[i].replica = core->replicas[i];
+    if (!core->ever_complete)
+        core_say(core, LOG_INFO, "this member takes its copies from %s",
+                 p->name);
     ask_sums(core, now);
 }
 

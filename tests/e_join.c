@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * e_join.c: a member comes to a cluster that holds many sessions, and the one
+ * that hands them over is killed meanwhile. */
+#include "config.h"
+
+#include "tests/client.h"
+#include "tests/unit.h"
+
+#include "session/buf.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMBERS 3 /* before the one that comes */
+#define CLIENTS 32
+
+struct sessions {
+    struct fleet *fleet;
+    unsigned count, sent, answered, wrong;
+    char (*cookies)[128];
+    unsigned at; /* the instance that is asked */
+    char strange[64];
+};
+
+static bool make_next(void *user, struct shot *shot)
+{
+    struct sessions *s = user;
+
+    if (s->sent == s->count)
+        return false;
+    shot->number = s->sent++;
+    shot->server = fleet_server(s->fleet, shot->number % MEMBERS);
+    snprintf(shot->path, sizeof shot->path, "/login/new");
+    return true;
+}
+
+static void make_hit(void *user, const struct shot *shot)
+{
+    struct sessions *s = user;
+    s->wrong += shot->status != 200 || !*shot->cookie_set;
+    memcpy(s->cookies[shot->number], shot->cookie_set, 128);
+}
+
+static void make_sessions(struct sessions *s)
+{
+    struct battery *battery = battery_new(CLIENTS);
+
+    s->cookies = mem_zero(s->count * sizeof *s->cookies);
+    volley_run(battery, make_next, make_hit, s);
+    battery_free(&battery);
+    CHECK_INT(s->wrong, 0);
+}
+
+/* Each session once, at one instance. */
+static bool look_next(void *user, struct shot *shot)
+{
+    struct sessions *s = user;
+
+    if (s->sent == s->count)
+        return false;
+    shot->number = s->sent++;
+    shot->server = fleet_server(s->fleet, s->at);
+    shot->cookie = s->cookies[shot->number];
+    snprintf(shot->path, sizeof shot->path, "/login/me");
+    return true;
+}
+
+static void look_hit(void *user, const struct shot *shot)
+{
+    struct sessions *s = user;
+
+    if (shot->status == 200)
+        s->answered++;
+    else
+        snprintf(s->strange, sizeof s->strange, "%d %.40s", shot->status,
+                 shot->body);
+}
+
+static void all_are_at(struct sessions *s, unsigned at)
+{
+    struct battery *battery = battery_new(CLIENTS);
+
+    s->at = at;
+    s->sent = s->answered = 0;
+    s->strange[0] = 0;
+    volley_run(battery, look_next, look_hit, s);
+    battery_free(&battery);
+    CHECK_INT(s->answered, s->count);
+    CHECK_STR(s->strange, "");
+}
+
+/* ---- the one that comes ---- */
+
+#define JOINER MEMBERS
+#define TRIES 5
+
+struct join {
+    struct fleet *fleet;
+    const char *cookie;       /* of a session that all others know */
+    unsigned before[MEMBERS]; /* donor lines in its log, of earlier starts */
+    int donor;                /* which was killed; -1: none yet */
+    unsigned donors;          /* that it had */
+    unsigned starting;        /* so often it said so */
+    unsigned early;           /* answers for a session before it was ready */
+    int health;               /* what it said last */
+};
+
+static unsigned donor_lines(struct join *j, unsigned i)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "takes its copies from node%u\n", i + 1);
+    return server_said_times(fleet_server(j->fleet, JOINER), text);
+}
+
+static void kill_donor(struct join *j)
+{
+    for (unsigned i = 0; i < MEMBERS && j->donor < 0; i++) {
+        if (donor_lines(j, i) == j->before[i])
+            continue;
+        server_kill(fleet_server(j->fleet, i));
+        j->donor = (int)i;
+    }
+}
+
+/* Asks it for what all others know until it is ready, and kills its donor as
+ * soon as it has one. */
+static void *watch(void *user)
+{
+    struct join *j = user;
+    struct server *s = fleet_server(j->fleet, JOINER);
+    long long end = clock_ms() + 20000LL * slowness();
+    char header[160];
+    struct browser b;
+
+    snprintf(header, sizeof header, "Cookie: %s", j->cookie);
+    browser_open(&b);
+    while (j->health != 200 && clock_ms() < end) {
+        kill_donor(j);
+        int seen = browser_get_with(&b, s, "/login/me", header);
+        j->health = server_health(s);
+        j->starting += j->health == 503;
+        j->early +=
+            seen != 0 && seen != 503 && (seen != 200 || j->health != 200);
+    }
+    browser_close(&b);
+    return NULL;
+}
+
+static bool join(struct join *j)
+{
+    pthread_t thread;
+
+    *j = (struct join){.fleet = j->fleet, .cookie = j->cookie, .donor = -1};
+    for (unsigned i = 0; i < MEMBERS; i++)
+        j->before[i] = donor_lines(j, i);
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, watch, j) == 0);
+    /* this thread starts it, for it ends with the thread that did */
+    bool started = fleet_restart(j->fleet, JOINER);
+    pthread_join(thread, NULL);
+    for (unsigned i = 0; i < MEMBERS; i++)
+        j->donors += donor_lines(j, i) - j->before[i];
+    return started;
+}
+
+static void the_donor_is_killed(struct fleet *f)
+{
+    struct sessions s = {
+        .fleet = f, .count = (unsigned)setting_number("MARGAY_JOIN", 20000)};
+    struct join j = {.fleet = f};
+
+    server_kill(fleet_server(f, JOINER));
+    make_sessions(&s);
+    j.cookie = s.cookies[0];
+    for (unsigned n = 0; n < TRIES && j.donors < 2; n++) {
+        if (n) { /* it had all before the donor was gone: once more */
+            CU_ASSERT_FATAL(fleet_restart(f, (unsigned)j.donor));
+            server_kill(fleet_server(f, JOINER));
+        }
+        CU_ASSERT_FATAL(join(&j));
+        CU_ASSERT_FATAL(j.donor >= 0);
+        CHECK_INT(j.health, 200);
+        CHECK_INT(j.early, 0);
+        CU_ASSERT(j.starting > 0);
+    }
+    CU_ASSERT(j.donors >= 2);
+    all_are_at(&s, JOINER);
+    CU_ASSERT_FATAL(fleet_restart(f, (unsigned)j.donor));
+    for (unsigned i = 0; i < MEMBERS; i++)
+        all_are_at(&s, i);
+    free(s.cookies);
+}
+
+FLEET_CASE(the_donor_is_killed, delta, "delta.xml", MEMBERS + 1)
+UNIT_MAIN_AROUND("join", NULL, fleet_end, CASE(the_donor_is_killed_on_delta))
