@@ -131,6 +131,8 @@ static void set_hash(struct replica *r, unsigned leaf,
 
     atomic_store_explicit(&r->sums[leaf], sum + hash - own->hash,
                           memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->root, hash - own->hash,
+                              memory_order_relaxed);
     own->hash = hash;
 }
 

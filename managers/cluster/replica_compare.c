@@ -12,11 +12,7 @@
 
 uint64_t replica_root(const struct replica *r)
 {
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < FRAME_LEAVES; i++)
-        sum += atomic_load_explicit(&r->sums[i], memory_order_relaxed);
-    return sum;
+    return atomic_load_explicit(&r->root, memory_order_relaxed);
 }
 
 void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],

@@ -4,7 +4,7 @@
  * only.
  *
  * Threads sums, ended: each is written under the lock of its leaf's stripe and
- *         read by anybody. strays, touches: the channel's thread. */
+ *         read by anybody; root by anybody. strays, touches: the channel's thread. */
 #ifndef MARGAY_MANAGERS_CLUSTER_REPLICA_IMPL_H
 #define MARGAY_MANAGERS_CLUSTER_REPLICA_IMPL_H
 
@@ -25,6 +25,7 @@ struct replica {
     replica_heard_fn *heard;
     void *user;
     _Atomic uint64_t sums[FRAME_LEAVES];
+    _Atomic uint64_t root; /* the sum of them, for every pulse */
     _Atomic uint32_t ended[FRAME_LEAVES];
     _Atomic int64_t latest;  /* mono: no call brought a later one */
     _Atomic int64_t settled; /* mono */

@@ -256,13 +256,16 @@ static void check_member(struct sim *sim, struct member *m, size_t *live)
 {
     struct copies_of c = {.sim = sim, .m = m};
     struct compare all = {.c = &c};
-    uint64_t sums[FRAME_LEAVES];
+    uint64_t sums[FRAME_LEAVES], root = 0;
     uint8_t ended[FRAME_BITS];
     char text[ID_TEXT_SIZE];
 
     replica_sums(m->replica, sums, ended);
     table_each(m->manager->table, look_at, &c);
-    if (memcmp(sums, c.sums, sizeof sums) != 0)
+    for (unsigned i = 0; i < FRAME_LEAVES; i++)
+        root += sums[i];
+    if (memcmp(sums, c.sums, sizeof sums) != 0 ||
+        root != replica_root(m->replica))
         sim_fail(sim, "%s: the sums are not those of its copies", m->name);
     table_each(m->manager->table, collect, &all);
     for (size_t i = 0; i < all.count; i++)

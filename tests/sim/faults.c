@@ -19,6 +19,7 @@ enum fault_kind {
     FAULT_ONE_WAY,
     FAULT_PARTITION,
     FAULT_LOSSY,
+    FAULT_CLOCK,
     FAULT_KINDS
 };
 
@@ -29,10 +30,12 @@ static const uint8_t shares[WEATHERS][FAULT_KINDS] = {
                        [FAULT_CRASH] = 30,
                        [FAULT_LEAVE] = 12,
                        [FAULT_SLOW] = 5,
-                       [FAULT_LATE] = 8},
+                       [FAULT_LATE] = 5,
+                       [FAULT_CLOCK] = 3},
     [WEATHER_NET] = {[FAULT_PAUSE] = 20,
                      [FAULT_SLOW] = 3,
-                     [FAULT_LATE] = 7,
+                     [FAULT_LATE] = 4,
+                     [FAULT_CLOCK] = 3,
                      [FAULT_CUT] = 20,
                      [FAULT_ONE_WAY] = 15,
                      [FAULT_PARTITION] = 25,
@@ -301,6 +304,11 @@ static void fault_make(struct sim *sim)
     if (f.kind == FAULT_PAUSE) {
         member_pause(m, us);
         sim->faults_made++;
+        return;
+    }
+    if (f.kind == FAULT_CLOCK) {
+        m->wall += rng_between(r, -sim->plan.skew_ms, sim->plan.skew_ms);
+        SAY(sim, f.a, "its wall clock jumps");
         return;
     }
     if (f.kind == FAULT_CUT) {
