@@ -487,12 +487,10 @@ static void delta_describe(const struct manager *m, char *out, size_t size)
         [COPIES_ALL] = "for all of them",
     };
     const struct delta *d = (const struct delta *)m;
-    struct channel_figures f = {0};
 
-    d->channel->ops->figures(d->channel, &f);
     snprintf(out, size,
-             "DeltaManager: copies at all members (%u at present), a change "
-             "waits %s", f.members, waits[d->copies]);
+             "DeltaManager: a copy at every member of the cluster; a change "
+             "waits %s", waits[d->copies]);
 }
 
 const struct manager_ops manager_delta = {
