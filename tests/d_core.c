@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Cores alone, wired by hand: what the simulator meets too rarely, or cannot
- * see. No sessions: an update is a touch of an application that nobody has. */
+ * see. Most cases need no sessions: an update is a touch of an application that
+ * nobody has. */
 #include "config.h"
 
 #include "managers/cluster/core_impl.h"
 
+#include "managers/managers.h"
 #include "session/buf.h"
 #include "tests/unit.h"
 
@@ -24,9 +26,10 @@ struct host {
     struct core_out out;
     struct log log;
     int number;
-    int links;   /* numbers that were given */
-    int dropped; /* how often it dropped what it had */
-    bool paused;
+    int links;               /* numbers that were given */
+    int dropped;             /* how often it dropped what it had */
+    bool paused, deaf;       /* deaf: hears greetings, and nothing else */
+    struct manager *manager; /* NULL: none */
 };
 
 /* Ends are (host, link number of that host). */
@@ -157,6 +160,14 @@ static void frames_to(struct net *n, struct host *h, const struct event *e)
     }
 }
 
+static bool must_wait(const struct net *n, const struct event *e)
+{
+    const struct host *h = &n->hosts[e->host];
+
+    return h->paused ||
+           (h->deaf && e->kind == FRAME && e->bytes[5] != FRAME_HELLO);
+}
+
 static void happen(struct net *n, struct event *e)
 {
     struct host *h = &n->hosts[e->host];
@@ -184,7 +195,7 @@ static void deliver(struct net *n)
         any = false;
         for (size_t i = 0; i < count; i++) {
             struct event *e = &events[i];
-            if (n->hosts[e->host].paused) {
+            if (must_wait(n, e)) {
                 *event_add(n, e->kind, e->host, e->link) = *e;
             } else {
                 happen(n, e);
@@ -211,46 +222,57 @@ static void pass(struct net *n, int64_t ms)
     }
 }
 
+static void start(struct net *n, int i, uint64_t node)
+{
+    struct host *h = &n->hosts[i];
+    char name[16], address[16];
+
+    h->out = (struct core_out){h, out_send, out_close, out_dial};
+    snprintf(name, sizeof name, "h%d", i);
+    snprintf(address, sizeof address, "h%d:1", i);
+    const struct core_options options = {
+        .cluster = "test",
+        .name = name,
+        .address = address,
+        .node = node,
+        .drop_ms = DROP,
+        .forget_ms = FORGET,
+        .listed = true,
+        .log = &h->log,
+    };
+    h->core = core_new(&options, &h->out, &h->channel, n->now);
+    for (int j = 0; j < n->count; j++) {
+        snprintf(address, sizeof address, "h%d:1", j);
+        if (j != i)
+            core_place(h->core, address, true);
+    }
+}
+
 static struct net *net_new(int count)
 {
     struct net *n = mem_zero(sizeof *n);
-    char name[16], address[16];
+    char name[16];
 
     n->count = count;
     n->now = (struct instant){.mono = 1000000, .wall = 1700000000000};
     for (int i = 0; i < count; i++) {
         struct host *h = &n->hosts[i];
         *h = (struct host){.net = n, .number = i};
-        h->out = (struct core_out){h, out_send, out_close, out_dial};
         snprintf(name, sizeof name, "h%d", i);
-        snprintf(address, sizeof address, "h%d:1", i);
         log_init(&h->log, name);
         h->log.sink = log_heard;
         h->log.user = h;
-        const struct core_options options = {
-            .cluster = "test",
-            .name = name,
-            .address = address,
-            .node = (uint64_t)(100 - i), /* the last is the lowest */
-            .drop_ms = DROP,
-            .forget_ms = FORGET,
-            .listed = true,
-            .log = &h->log,
-        };
-        h->core = core_new(&options, &h->out, &h->channel, n->now);
-        for (int j = 0; j < count; j++) {
-            snprintf(address, sizeof address, "h%d:1", j);
-            if (j != i)
-                core_place(h->core, address, true);
-        }
+        start(n, i, (uint64_t)(100 - i)); /* the last is the lowest */
     }
     return n;
 }
 
 static void net_free(struct net **n)
 {
-    for (int i = 0; i < (*n)->count; i++)
+    for (int i = 0; i < (*n)->count; i++) {
         core_free(&(*n)->hosts[i].core);
+        manager_free(&(*n)->hosts[i].manager);
+    }
     for (size_t i = 0; i < (*n)->event_count; i++)
         free((*n)->events[i].bytes);
     free((*n)->events);
@@ -284,8 +306,10 @@ static struct peer *peer_at(struct net *n, int at, int of)
 
 struct commit {
     struct channel_wait wait; /* first */
-    int done;
+    struct net *net;
+    int host, done;
     enum rc rc;
+    bool answered; /* might the member at that time? */
 };
 
 static void commit_done(struct channel_wait *wait, enum rc rc)
@@ -294,6 +318,7 @@ static void commit_done(struct channel_wait *wait, enum rc rc)
 
     c->done++;
     c->rc = rc;
+    c->answered = answers(c->net, c->host);
 }
 
 static void commit(struct net *n, int i, struct commit *c)
@@ -301,7 +326,7 @@ static void commit(struct net *n, int i, struct commit *c)
     struct channel_update u = {
         .kind = UPDATE_TOUCH, .app = 1, .access = n->now.mono};
 
-    *c = (struct commit){.wait.done = commit_done};
+    *c = (struct commit){.wait.done = commit_done, .net = n, .host = i};
     core_send(n->hosts[i].core, &u, &c->wait, COPIES_ALL, n->now);
 }
 
@@ -337,6 +362,27 @@ static void who_was_thought_dead_compares_first(void)
     CU_ASSERT(n->hosts[1].core->stale_no > before);
     CU_ASSERT(answers(n, 0) && answers(n, 1));
     CHECK_INT(peer_at(n, 1, 0)->applied, 1);
+    net_free(&n);
+}
+
+/* Its host died without a word, and came back with a clock that is slow. */
+static void a_new_start_with_an_older_clock_is_let_in(void)
+{
+    struct net *n = net_new(2);
+
+    pass(n, DROP + 1000);
+    n->hosts[1].paused = true;
+    pass(n, 2 * DROP);
+    cut(n, 0, 1, true);
+    core_free(&n->hosts[1].core);
+    n->now.wall -= 3600000;
+    start(n, 1, 77);
+    n->hosts[1].paused = false;
+    cut(n, 0, 1, false);
+    pass(n, DROP);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(peer_at(n, 0, 1));
+    CU_ASSERT(peer_linked(peer_at(n, 0, 1)));
+    CU_ASSERT(answers(n, 0) && answers(n, 1));
     net_free(&n);
 }
 
@@ -399,7 +445,157 @@ static void a_third_keeps_two_together(void)
     net_free(&n);
 }
 
+/* Who joins while a change is on its way is to have it, too, before it is
+ * acknowledged. */
+static void a_change_on_its_way_waits_for_newcomers(void)
+{
+    struct net *n = net_new(3);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    cut(n, 0, 2, true);
+    cut(n, 1, 2, true);
+    pass(n, DROP + 1000);
+    n->hosts[1].paused = true;
+    commit(n, 0, &c);
+    pass(n, 50);
+    n->hosts[2].deaf = true;
+    cut(n, 0, 2, false);
+    pass(n, 700);
+    CU_ASSERT(peer_at(n, 0, 2)->waited);
+    n->hosts[1].paused = false;
+    pass(n, 500);
+    CU_ASSERT(peer_at(n, 0, 1)->acked >= c.wait.seq);
+    CHECK_INT(c.done, 0);
+    n->hosts[2].deaf = false;
+    pass(n, 500);
+    CHECK_INT(c.done, 1);
+    net_free(&n);
+}
+
+/* Somebody may have come meanwhile of whom it has not heard. */
+static void who_was_away_acknowledges_nothing(void)
+{
+    struct net *n = net_new(2);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    n->hosts[0].paused = true;
+    pass(n, 2 * DROP);
+    n->hosts[0].paused = false;
+    commit(n, 0, &c);
+    pass(n, DROP);
+    CHECK_INT(c.done, 1);
+    CU_ASSERT(c.answered && c.rc == RC_OK);
+    net_free(&n);
+}
+
+/* ---- with sessions ---- */
+
+static struct host *host_of(struct channel *c)
+{
+    return (struct host *)((char *)c - offsetof(struct host, channel));
+}
+
+static void channel_to_core(struct channel *c, const struct channel_update *u,
+                            struct channel_wait *wait, enum copies copies)
+{
+    struct host *h = host_of(c);
+    core_send(h->core, u, wait, copies, h->net->now);
+}
+
+static void channel_to_join(struct channel *c, struct replica *r)
+{
+    core_join(host_of(c)->core, r);
+}
+
+static const struct channel_ops to_core = {.send = channel_to_core,
+                                           .join = channel_to_join};
+
+static void give_manager(struct net *n, struct host *h)
+{
+    static const uint8_t secret[ID_SIZE] = "the same for all";
+    struct manager_options common;
+    struct err err = {""};
+    struct manager_env env = {.log = &h->log,
+                              .app = "/core",
+                              .node = "h",
+                              .node_number = h->channel.node,
+                              .channel = &h->channel};
+
+    option_defaults(manager_option_table, &common);
+    h->channel.ops = &to_core;
+    h->channel.secret = secret;
+    CHECK_INT_FATAL(manager_new(managers_find("DeltaManager"), &common, NULL,
+                                NULL, NULL, &env, &h->manager, &err),
+                    RC_OK);
+    CHECK_INT(manager_start(h->manager, n->now, &err), RC_OK);
+}
+
+static int64_t access_at(struct host *h, const uint8_t id[ID_SIZE])
+{
+    struct table_stripe *stripe = table_lock(h->manager->table, id);
+    struct entry *e = table_find(stripe, id);
+    int64_t access = e ? e->access : -1;
+
+    table_unlock(stripe);
+    return access;
+}
+
+static void create_done(struct commit_op *op)
+{
+    CHECK_INT(op->rc, RC_OK);
+}
+
+/* A session at that member, as if a request had made it. */
+static void create(struct net *n, struct host *h, uint8_t id[ID_SIZE])
+{
+    struct session s;
+    struct commit_op op = {.done = create_done, .session = &s, .now = n->now};
+
+    CHECK_INT_FATAL(manager_create(h->manager, n->now, NULL, &s, NULL), RC_OK);
+    memcpy(id, session_id(&s), ID_SIZE);
+    CHECK_INT(manager_commit(h->manager, &op), RC_PENDING);
+    pass(n, 500);
+    session_detach(&s);
+}
+
+/* Sums that are equal say that all is here which the other has done: but for
+ * the accesses that are on their way. */
+static void comparing_swallows_no_access(void)
+{
+    struct net *n = net_new(2);
+    struct host *a = &n->hosts[0], *b = &n->hosts[1];
+    uint8_t id[ID_SIZE];
+
+    give_manager(n, a);
+    give_manager(n, b);
+    pass(n, DROP + 1000);
+    create(n, a, id);
+    CU_ASSERT_FATAL(access_at(b, id) == access_at(a, id));
+    struct peer *source = peer_at(n, 1, 0);
+    source->compared = source->next_compare = NEVER;
+    uint64_t compared = b->core->compared;
+    n->now.mono += STEP;
+    core_tick(b->core, n->now);
+    struct channel_update touch = {.kind = UPDATE_TOUCH,
+                                   .app = replica_app(b->core->replicas[0]),
+                                   .access = n->now.mono};
+    memcpy(touch.id, id, ID_SIZE);
+    core_send(a->core, &touch, NULL, COPIES_NONE, n->now);
+    deliver(n);
+    CU_ASSERT(b->core->compared > compared);
+    CHECK_INT(access_at(b, id), n->now.mono);
+    core_leave(a->core, a->core->replicas[0]);
+    core_leave(b->core, b->core->replicas[0]);
+    net_free(&n);
+}
+
 UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
+          CASE(a_new_start_with_an_older_clock_is_let_in),
           CASE(only_the_smaller_side_drops),
           CASE(the_smaller_side_drops_after_days),
-          CASE(a_third_keeps_two_together))
+          CASE(a_third_keeps_two_together),
+          CASE(a_change_on_its_way_waits_for_newcomers),
+          CASE(who_was_away_acknowledges_nothing),
+          CASE(comparing_swallows_no_access))

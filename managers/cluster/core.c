@@ -380,7 +380,8 @@ static bool replace_older(struct core *core, const struct frame_hello *f,
         bool same_port = strcmp(p->address, address) == 0;
         bool answers = peer_linked(p) &&
                        now.mono - p->heard < core->options.drop_ms;
-        if (same_port ? p->started > f->started : answers)
+        /* a clock may have been set back: who does not answer is gone */
+        if (answers && (!same_port || p->started > f->started))
             return false;
         peer_depart(core, p, "a newer start took its name", now);
     }

@@ -60,6 +60,7 @@ struct peer {
     uint64_t epoch, floor; /* of the last admission, as told in pulses */
     bool compare;
     bool given_up;
+    int64_t given_up_at;
     bool left; /* it said good-bye */
     int64_t give_up_at; /* mono, unless a word comes before */
     int64_t withdraw_at; /* mono, unless it shows before that it hears us */
@@ -224,6 +225,8 @@ void stream_cover(struct peer *p, uint64_t seq);
 struct frame_ack stream_ack(const struct peer *p);
 void stream_flush(struct core *core, struct instant now);
 void stream_tick(struct core *core, struct instant now);
+/* Nobody waits any more for updates up to this one to be everywhere. */
+uint64_t stream_answered(const struct core *core);
 /* Nothing of ours may reach others that they did not have (forgetAfter). */
 void stream_forget(struct core *core);
 static inline bool peer_has_hole(const struct peer *p)

@@ -85,7 +85,7 @@ void lease_admit(struct core *core, struct peer *p, struct instant now)
     p->given_up = false;
     p->withdrawn = NEVER;
     p->epoch = ++core->epochs; /* also of one that was forgotten meanwhile */
-    p->floor = p->waited_from = core->seq;
+    p->floor = p->waited_from = stream_answered(core);
     p->compare = core->ever_complete;
     p->give_up_at = p->withdraw_at = now.mono + core->options.drop_ms;
 }
@@ -97,6 +97,7 @@ void lease_give_up(struct core *core, struct peer *p, const char *why,
 
     p->waited = false;
     p->given_up = true;
+    p->given_up_at = now.mono;
     p->withdrawn = NEVER;
     core->given_up++;
     core->waits_changed = true;
@@ -264,7 +265,8 @@ static bool place_settled(struct core *core, const struct place *place)
         return true;
     if (p && peer_linked(p))
         return p->pulsed;
-    return place->refused || (p && p->given_up);
+    return place->refused ||
+           (p && p->given_up && p->given_up_at >= core->joining_since);
 }
 
 bool lease_settled(const struct core *core, struct instant now)
@@ -303,6 +305,7 @@ void lease_check_complete(struct core *core, struct instant now)
         return;
     core->complete = core->ever_complete = true;
     core->lapsed = false;
+    core->waits_changed = true;
     core_say(core, LOG_INFO, "this member's copies are complete");
     lease_update(core, now);
     for (size_t i = 0; i < core->peer_count; i++)
@@ -334,6 +337,7 @@ static void confirm(struct core *core, struct instant now)
         if (p->lease == NEVER || p->lease < core->lapsed_at)
             return;
     }
+    core->waits_changed = true;
     if (any)
         core->lapsed = false;
     else

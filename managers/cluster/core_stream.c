@@ -272,6 +272,13 @@ static void answer_waits(struct core *core, struct wait_list *list)
     }
 }
 
+uint64_t stream_answered(const struct core *core)
+{
+    const struct channel_wait *first = core->wait_all.first;
+
+    return first ? first->seq - 1 : core->seq;
+}
+
 static void trim(struct core *core)
 {
     uint64_t needed = core->seq;
@@ -293,8 +300,11 @@ void stream_flush(struct core *core, struct instant now)
     if (!core->waits_changed)
         return;
     core->waits_changed = false;
-    answer_waits(core, &core->wait_all);
-    answer_waits(core, &core->wait_one);
+    /* who may not answer does not know who else there is by now */
+    if (core->complete && !core->lapsed) {
+        answer_waits(core, &core->wait_all);
+        answer_waits(core, &core->wait_one);
+    }
     trim(core);
 }
 
@@ -391,10 +401,13 @@ void stream_updates(struct core *core, struct peer *p,
 
     stream_acked(core, p, &f->ack, now);
     p->ack_due = true;
-    if (f->to <= p->applied || !takes(p, f, &beyond))
-        return;
+    bool whole = f->to > p->applied && takes(p, f, &beyond);
+    /* comparing, which may have brought what is in it, brings no accesses */
     while (frame_next_update(&f->rest, &f->count, f->mono, &u))
-        sync_apply(core, p, &u, f->mono, now);
+        if (whole || u.kind == UPDATE_TOUCH)
+            sync_apply(core, p, &u, f->mono, now);
+    if (!whole)
+        return;
     if (beyond) {
         if (f->to > p->ahead.to)
             p->ahead.to = f->to;

@@ -230,6 +230,15 @@ static void ask_sums(struct core *core, struct instant now)
     core_post(core, core->pull.from);
 }
 
+/* Sessions that began and ended in a hole leave a tombstone only. */
+static bool has_holes(const struct core *core)
+{
+    for (size_t i = 0; i < core->peer_count; i++)
+        if (peer_has_hole(core->peers[i]))
+            return true;
+    return false;
+}
+
 static void pull_begin(struct core *core, struct peer *p, struct instant now)
 {
     struct pull *pull = &core->pull;
@@ -239,7 +248,7 @@ static void pull_begin(struct core *core, struct peer *p, struct instant now)
     pull->no = ++core->last_no;
     pull->begun = now.mono;
     pull->stale_no = core->stale_no;
-    pull->want_ended = !core->complete;
+    pull->want_ended = !core->complete || has_holes(core);
     pull->app_count = core->replica_count;
     pull->apps = mem_zero((pull->app_count + 1) * sizeof *pull->apps);
     for (size_t i = 0; i < pull->app_count; i++)
@@ -320,7 +329,7 @@ static void pull_done(struct core *core, struct instant now)
     take_vector(core);
     p->pulled_at = pull->begun;
     p->pulled_for = pull->stale_no;
-    p->pulled_answering = pull->answering;
+    p->pulled_answering = pull->answering && pull->all_apps;
     if (!pull->gave)
         p->compared = pull->begun;
     p->unequal = 0;
