@@ -15,13 +15,16 @@
  *   -p FORM    POST this form
  *   -e STATUS  what is expected (200)
  *   -i         print the last response as it came instead
- *   -t S       give up after so many seconds (120) */
+ *   -t S       give up after so many seconds (120)
+ *
+ * SIGTERM: no further request, but all that was measured. */
 #include "config.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -152,8 +155,17 @@ static int64_t due_at(const struct load *l, int64_t i)
     return l->begun + i * 1000000000 / l->rate;
 }
 
+static bool is_told_to_end(void)
+{
+    sigset_t pending;
+
+    return sigpending(&pending) == 0 && sigismember(&pending, SIGTERM) == 1;
+}
+
 static bool has_more(const struct load *l, int64_t now)
 {
+    if (is_told_to_end())
+        return false;
     if (l->seconds)
         return (l->rate ? due_at(l, l->sent) : now) - l->begun <
                l->seconds * 1000000000;
@@ -345,7 +357,12 @@ int main(int argc, char **argv)
     struct load l = {
         .connections = 1, .requests = 1, .status = 200, .patience = 120};
 
+    sigset_t term;
+
     read_options(&l, argc, argv);
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigprocmask(SIG_BLOCK, &term, NULL);
     prctl(PR_SET_TIMERSLACK, 1);
     open_all(&l);
     run(&l);

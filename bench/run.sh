@@ -327,6 +327,10 @@ part_throughput() {
     done
 }
 
+# --- a member comes ---
+
+. bench/join.sh
+
 # --- all ---
 
 install_valgrind() {
@@ -351,12 +355,12 @@ table() {
     done
 }
 
-parts=(instructions memory latency start throughput)
+parts=(instructions memory latency start throughput join)
 [ $# -eq 0 ] || parts=("$@")
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null ||
         fail "no part is named $part" \
-            "they are instructions memory latency start throughput"
+            "they are instructions memory latency start throughput join"
 done
 [ -x "$margay" ] || fail "no $margay" "./dev build makes it"
 make -C "$objects" bench/bare bench/load bench/start >"$work/make.log" 2>&1 ||
