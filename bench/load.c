@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * load [OPTION]... PORT PATH: requests over keep-alive connections to
- * 127.0.0.1, from one thread; prints what came of it in one line of
+ * load [OPTION]... PORT[,PORT]... PATH: requests over keep-alive connections
+ * to 127.0.0.1, from one thread; prints what came of it in one line of
  * NAME=VALUE (times in microseconds). Exit 1 when a response was not the
  * expected one, or none.
  *
- *   -c N       connections, 1 to 64 (1); each has one request under way
+ *   -c N       clients, 1 to 64 (1); each has one request under way
+ *   -s         of several ports each client stays at one; else it goes to the
+ *              next with every request, and has a connection to each
  *   -n N       so many requests (1)
  *   -d S       instead: for so many seconds
  *   -r N       so many requests a second, at even distances. The time of a
  *              request counts from when it was due, not from when a free
  *              connection was found: a slow answer makes others late, too
- *   -k FILE    cookies, NAME=VALUE, one a line; the connections share them out
+ *   -k FILE    cookies, NAME=VALUE, one a line; the clients share them out
  *   -p FORM    POST this form
  *   -e STATUS  what is expected (200)
  *   -i         print the last response as it came instead
@@ -35,10 +37,17 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 64, RESPONSE_MAX = 1 << 18, REQUEST_MAX = 2048 };
+enum {
+    CLIENTS_MAX = 64,
+    PORTS_MAX = 8,
+    RESPONSE_MAX = 1 << 18,
+    REQUEST_MAX = 2048
+};
 
-struct connection {
+struct client {
     bool busy;
+    unsigned at; /* which of the ports */
+    int fds[PORTS_MAX];
     int64_t due; /* ns, of the request under way */
     size_t request_len, len;
     char request[REQUEST_MAX];
@@ -46,12 +55,12 @@ struct connection {
 };
 
 struct load {
-    long connections, requests, seconds, rate, status, patience;
-    bool show;
-    unsigned port;
+    long client_count, requests, seconds, rate, status, patience;
+    bool show, sticky;
+    unsigned ports[PORTS_MAX], port_count;
     const char *path, *form, *cookies;
-    struct connection *connection;
-    struct pollfd polls[CONNECTIONS_MAX];
+    struct client *clients;
+    struct pollfd polls[CLIENTS_MAX];
     int64_t begun, sent, done, wrong;
     uint32_t *times; /* us, of each request that is done */
     size_t room;
@@ -71,7 +80,7 @@ static _Noreturn void give_up(const char *why)
     exit(1);
 }
 
-/* ---- connections ---- */
+/* ---- clients ---- */
 
 static int open_socket(unsigned port)
 {
@@ -87,13 +96,12 @@ static int open_socket(unsigned port)
 }
 
 /* Header lines as curl sends them. */
-static void prepare(const struct load *l, struct connection *k,
-                    const char *cookie)
+static void prepare(const struct load *l, struct client *k, const char *cookie)
 {
     int n = snprintf(k->request, sizeof(k->request),
                      "%s %s HTTP/1.1\r\nHost: localhost:%u\r\n"
                      "User-Agent: curl/7.88.1\r\nAccept: */*\r\n%s%s%s",
-                     l->form ? "POST" : "GET", l->path, l->port,
+                     l->form ? "POST" : "GET", l->path, l->ports[0],
                      cookie ? "Cookie: " : "", cookie ? cookie : "",
                      cookie ? "\r\n" : "");
     size_t len = n < 0 ? sizeof(k->request) : (size_t)n;
@@ -136,12 +144,17 @@ static void open_all(struct load *l)
 
     if (l->cookies && !file)
         give_up("cannot read the file of -k");
-    l->connection = calloc((size_t)l->connections, sizeof(*l->connection));
-    if (!l->connection)
+    l->clients = calloc((size_t)l->client_count, sizeof(*l->clients));
+    if (!l->clients)
         give_up("out of memory");
-    for (long i = 0; i < l->connections; i++) {
-        prepare(l, &l->connection[i], next_cookie(file, line, sizeof(line)));
-        l->polls[i].fd = open_socket(l->port);
+    for (long i = 0; i < l->client_count; i++) {
+        struct client *k = &l->clients[i];
+        prepare(l, k, next_cookie(file, line, sizeof(line)));
+        k->at = (unsigned)i % l->port_count;
+        for (unsigned n = 0; n < l->port_count; n++)
+            if (!l->sticky || n == k->at)
+                k->fds[n] = open_socket(l->ports[n]);
+        l->polls[i].fd = k->fds[k->at];
         l->polls[i].events = POLLIN;
     }
     if (file)
@@ -174,12 +187,15 @@ static bool has_more(const struct load *l, int64_t now)
 
 static void send_request(struct load *l, long i, int64_t due)
 {
-    struct connection *k = &l->connection[i];
+    struct client *k = &l->clients[i];
 
     k->busy = true;
     k->due = due;
     k->len = 0;
     l->sent++;
+    if (!l->sticky)
+        k->at = (k->at + 1) % l->port_count;
+    l->polls[i].fd = k->fds[k->at];
     if (send(l->polls[i].fd, k->request, k->request_len, MSG_NOSIGNAL) !=
         (ssize_t)k->request_len)
         give_up("a connection was closed, or takes no more");
@@ -187,17 +203,17 @@ static void send_request(struct load *l, long i, int64_t due)
 
 static void send_due(struct load *l, int64_t now)
 {
-    for (long i = 0; i < l->connections && has_more(l, now); i++) {
+    for (long i = 0; i < l->client_count && has_more(l, now); i++) {
         if (l->rate && due_at(l, l->sent) > now)
             return;
-        if (!l->connection[i].busy)
+        if (!l->clients[i].busy)
             send_request(l, i, l->rate ? due_at(l, l->sent) : now);
     }
 }
 
 /* ---- responses ---- */
 
-static bool is_whole(const struct connection *k)
+static bool is_whole(const struct client *k)
 {
     static const char name[] = "\r\nContent-Length:";
     const char *end = strstr(k->response, "\r\n\r\n");
@@ -224,7 +240,7 @@ static void note_time(struct load *l, int64_t ns)
 
 static void take(struct load *l, long i)
 {
-    struct connection *k = &l->connection[i];
+    struct client *k = &l->clients[i];
     ssize_t n = recv(l->polls[i].fd, k->response + k->len,
                      RESPONSE_MAX - k->len, MSG_DONTWAIT);
 
@@ -250,7 +266,7 @@ static struct timespec wait_time(const struct load *l, int64_t now)
 {
     int64_t ns = 1000000000;
 
-    if (l->rate && l->sent - l->done < l->connections && has_more(l, now))
+    if (l->rate && l->sent - l->done < l->client_count && has_more(l, now))
         ns = due_at(l, l->sent) - now;
     if (ns < 0)
         ns = 0;
@@ -264,10 +280,10 @@ static void run(struct load *l)
     while (has_more(l, now) || l->done < l->sent) {
         send_due(l, now);
         struct timespec most = wait_time(l, clock_ns());
-        if (ppoll(l->polls, (nfds_t)l->connections, &most, NULL) < 0 &&
+        if (ppoll(l->polls, (nfds_t)l->client_count, &most, NULL) < 0 &&
             errno != EINTR)
             give_up("poll failed");
-        for (long i = 0; i < l->connections; i++)
+        for (long i = 0; i < l->client_count; i++)
             if (l->polls[i].revents)
                 take(l, i);
         now = clock_ns();
@@ -309,14 +325,25 @@ static long number(const char *text, long most)
     return n;
 }
 
+static void read_ports(struct load *l, char *list)
+{
+    char *port;
+
+    while ((port = strsep(&list, ","))) {
+        if (l->port_count == PORTS_MAX)
+            give_up("too many ports");
+        l->ports[l->port_count++] = (unsigned)number(port, 65535);
+    }
+}
+
 static void read_options(struct load *l, int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "c:n:d:r:k:p:e:it:")) != -1) {
+    while ((c = getopt(argc, argv, "c:n:d:r:k:p:e:ist:")) != -1) {
         switch (c) {
         case 'c':
-            l->connections = number(optarg, CONNECTIONS_MAX);
+            l->client_count = number(optarg, CLIENTS_MAX);
             break;
         case 'n':
             l->requests = number(optarg, 1000000000);
@@ -339,6 +366,9 @@ static void read_options(struct load *l, int argc, char **argv)
         case 'i':
             l->show = true;
             break;
+        case 's':
+            l->sticky = true;
+            break;
         case 't':
             l->patience = number(optarg, 86400);
             break;
@@ -346,16 +376,17 @@ static void read_options(struct load *l, int argc, char **argv)
             exit(2);
         }
     }
-    if (argc - optind != 2 || !l->connections)
-        give_up("usage: load [OPTION]... PORT PATH; load.c says which");
-    l->port = (unsigned)number(argv[optind], 65535);
+    if (argc - optind != 2 || !l->client_count)
+        give_up(
+            "usage: load [OPTION]... PORT[,PORT]... PATH; load.c says which");
+    read_ports(l, argv[optind]);
     l->path = argv[optind + 1];
 }
 
 int main(int argc, char **argv)
 {
     struct load l = {
-        .connections = 1, .requests = 1, .status = 200, .patience = 120};
+        .client_count = 1, .requests = 1, .status = 200, .patience = 120};
 
     sigset_t term;
 

@@ -327,19 +327,313 @@ part_throughput() {
     done
 }
 
+# --- three members, beside Tomcat's DeltaManager ---
+
+# free_ports COUNT: nobody listens there, and no client is given them.
+free_ports() {
+    local found=() candidate
+    while [ ${#found[@]} -lt "$1" ]; do
+        candidate=$((10000 + RANDOM % 22000))
+        [[ " ${found[*]} " != *" $candidate "* ]] || continue
+        (: <"/dev/tcp/127.0.0.1/$candidate") 2>/dev/null ||
+            found+=("$candidate")
+    done
+    printf '%s\n' "${found[@]}"
+}
+
+joined() { local IFS=$1; shift; printf '%s' "$*"; }
+
+# What belongs to each opponent, by its name; lists with commas.
+declare -A opponent_pids opponent_http opponent_ports opponent_end
+
+# launch LOG COMMAND...: in the background; sets $pid.
+launch() {
+    local log=$work/$1
+    shift
+    "$@" >"$log" 2>&1 </dev/null &
+    pid=$!
+    started+=("$pid")
+}
+
+# answers PORT PATH: within a minute.
+answers() {
+    local i
+    for ((i = 0; i < 300; i++)); do
+        load -i "$1" "$2" 2>/dev/null | grep -q '^HTTP/1.1 [24]' && return
+        sleep 0.2
+    done
+    return 1
+}
+
+# launch_three NAME END COMMAND: END is what paths end in; COMMAND NODE PORT
+# PORTS starts one of them.
+launch_three() {
+    local name=$1 n pids=() all http ports
+    mapfile -t all < <(free_ports 6)
+    http=("${all[@]:0:3}") ports=("${all[@]:3}")
+    opponent_http[$name]=$(joined , "${http[@]}")
+    opponent_ports[$name]=$(joined , "${ports[@]}")
+    opponent_end[$name]=$2
+    for n in 1 2 3; do
+        "$3" "$name" "$n" "${http[n - 1]}" "${opponent_ports[$name]}"
+        pids+=("$pid")
+        # A Tomcat that starts asks one that listens already, or waits long.
+        [ "${name%% *}" = margay ] ||
+            answers "${http[n - 1]}" "$(path_of "$name" me)" ||
+            fail "$name does not answer" "$(tail -n 5 "$work/$name-$n.log")"
+    done
+    opponent_pids[$name]=${pids[*]}
+}
+
+one_margay() { # NAME NODE PORT PORTS
+    local ports
+    IFS=, read -r -a ports <<<"$4"
+    launch "$1-$2.log" "$margay" run -c "$conf/delta.xml" -D port="$3" \
+        -D node="node$2" -D cluster.port="${ports[$2 - 1]}" \
+        -D cluster.members="$(joined , "${ports[@]/#/127.0.0.1:}")" \
+        -D replication="${1#margay }" -D login.anyone=true
+}
+
+one_tomcat() { # NAME NODE PORT PORTS
+    local options=${1#tomcat }
+    launch "$1-$2.log" bench/tomcat.sh "$work/$1-$2" "$2" "$3" "$4" \
+        "${options%%+*}"
+}
+
+path_of() { # NAME WHAT
+    if [ "${opponent_end[$1]}" ]; then
+        printf '/%s%s' "$2" "${opponent_end[$1]}"
+    else
+        printf '/login/%s' "$2"
+    fi
+}
+
+# microseconds of CPU of all that PIDs have run, ended threads included
+cpu_us() {
+    local p
+    for p in $1; do
+        sed 's/.*) //' "/proc/$p/stat"
+    done | awk -v hz="$(getconf CLK_TCK)" \
+        '{ n += $12 + $13 } END { printf "%.0f\n", n * 1e6 / hz }'
+}
+
+# Payload bytes on all connections between members so far, acknowledgements
+# included; the kernel counts them. Both ends of each are on this machine.
+wire_bytes() { # PORTS
+    local filter=${1//,/ or sport = :}
+    ss -Htin state established "( sport = :$filter or dport = :${1//,/ or dport = :} )" |
+        grep -o 'bytes_sent:[0-9]*' |
+        awk -F : '{ n += $2 } END { printf "%.0f\n", n }'
+}
+
+# Until nothing but pulses travels: an asynchronous opponent is still busy
+# with what it has answered.
+rest() { # PORTS
+    local i before now
+    now=$(wire_bytes "$1")
+    for ((i = 0; i < 100; i++)); do
+        before=$now
+        sleep 0.2
+        now=$(wire_bytes "$1")
+        [ $((now - before)) -gt 8000 ] || return 0
+    done
+}
+
+# set_class OPTION PRIORITY PIDS: chrt's, of all threads.
+set_class() {
+    local p
+    [ ${#first[@]} -gt 0 ] || return 0
+    for p in $3; do
+        chrt -a "$1" -p "$2" "$p"
+    done
+}
+
+# against NAME LABEL WHAT [OPTION]...: one short run; adds a line to
+# $work/figures: LABEL, NAME, CPU us and wire bytes a request and receiver,
+# requests a second, p99, wrong answers.
+against() {
+    local name=$1 label=$2 path before bytes where=${opponent_http[$1]}
+    path=$(path_of "$name" "$3")
+    shift 3
+    [ "$label" != 'hit, one server' ] || where=${where%%,*}
+    before=$(cpu_us "${opponent_pids[$name]}")
+    bytes=$(wire_bytes "${opponent_ports[$name]}")
+    local run=("$tools/load" -t 60 "$@" "$where" "$path")
+    if [[ "$label" == */s ]]; then
+        run=("${first[@]}" "${run[@]}")
+        set_class -f 1 "${opponent_pids[$name]}"
+    fi
+    "${run[@]}" >"$work/load" 2>"$work/load.err" ||
+        grep -q wrong= "$work/load" ||
+        fail "$name: $path: $(cat "$work/load.err")"
+    set_class -o 0 "${opponent_pids[$name]}"
+    rest "${opponent_ports[$name]}"
+    before=$(($(cpu_us "${opponent_pids[$name]}") - before))
+    bytes=$(($(wire_bytes "${opponent_ports[$name]}") - bytes))
+    printf '%s|%s|%s|%s|%s|%s|%s\n' "$label" "$name" \
+        "$(calc %.2f "$before / $(value requests <"$work/load")")" \
+        "$(calc %.2f "$bytes / 2 / $(value requests <"$work/load")")" \
+        "$(value rate <"$work/load")" "$(value p99 <"$work/load")" \
+        "$(value wrong <"$work/load")" >>"$work/figures"
+}
+
+# middle NAME LABEL COLUMN: the median of the rounds.
+middle() {
+    awk -F '|' -v name="$1" -v label="$2" -v c="$3" \
+        '$1 == label && $2 == name { print $c }' "$work/figures" | sort -n |
+        awk '{ v[NR] = $1 } END { print NR ? v[int((NR + 1) / 2)] : "-" }'
+}
+
+# in_turn LABEL WHAT [OPTION]...: one short run of each opponent.
+in_turn() {
+    local name label=$1 what=$2 from
+    shift 2
+    for name in "${opponents[@]}"; do
+        from=(-k "$work/cookies $name")
+        [ "$what" != new ] || from=()
+        against "$name" "$label" "$what" "${from[@]}" "$@"
+    done
+}
+
+cluster_round() {
+    in_turn 'hit, one server' hit -c 64 -d "$seconds"
+    in_turn 'hit, sticky' hit -c 64 -d "$seconds" -s
+    in_turn 'hit, round robin' hit -c 64 -d "$seconds"
+    in_turn 'me, round robin' me -c 64 -d "$seconds"
+    in_turn 'new, sticky' new -c 64 -n 3000 -s
+    in_turn 'hit, one client' hit -n 2000
+    in_turn 'hit, 1000/s' hit -c 16 -r 1000 -d "$seconds"
+    in_turn 'me, 1000/s' me -c 16 -r 1000 -d "$seconds"
+}
+
+# All of them are ready, have 64 sessions, and ran warm.
+warm() { # NAME
+    local name=$1 i port what
+    for port in ${opponent_http[$name]//,/ }; do
+        answers "$port" "$(path_of "$name" new)" ||
+            fail "$name does not answer" "$(tail -n 5 "$work/$name"-?.log)"
+    done
+    for ((i = 0; i < 64; i++)); do
+        load -i "${opponent_http[$name]%%,*}" "$(path_of "$name" new)" |
+            sed -n 's/^Set-Cookie: \([^;]*\);.*/\1/p'
+    done >"$work/cookies $name"
+    [ "$(wc -l <"$work/cookies $name")" -eq 64 ] || fail "$name: no sessions"
+    sleep 1 # not all of them wait until all members have them
+    for what in hit me; do
+        load -c 64 -n 15000 -k "$work/cookies $name" \
+            "${opponent_http[$name]}" "$(path_of "$name" "$what")" \
+            >/dev/null 2>&1
+    done
+    load -c 64 -n 3000 "${opponent_http[$name]}" "$(path_of "$name" new)" \
+        >/dev/null 2>&1
+}
+
+have_tomcat() {
+    [ -r /usr/share/tomcat10/bin/bootstrap.jar ] && command -v java >/dev/null &&
+        return
+    apt_get tomcat10 default-jre-headless && return
+    say "skipped: Tomcat (no package tomcat10); Margay is measured alone"
+    return 1
+}
+
+# figure_row LABEL COLUMN UNIT [BUDGET]: the opponents' figures side by side,
+# and how the first of them compares with each Tomcat.
+figure_row() {
+    local name first_one='' value values=() ratios=()
+    for name in "${opponents[@]}"; do
+        value=$(middle "$name" "$1" "$2")
+        values+=("$value")
+        : "${first_one:=$value}"
+        [[ "$name" != tomcat* ]] || ratios+=("$(calc %.3f \
+            "$value ? $first_one / $value : 0") of $name")
+    done
+    row "$3, $1" "${values[*]}" \
+        "$(joined , "${ratios[@]}")${4:+; aim: at most $4}"
+}
+
+cluster_rows() {
+    local label
+    for label in 'hit, one client' 'hit, 1000/s' 'hit, round robin'; do
+        figure_row "$label" 4 'bytes a receiver' 1/8
+    done
+    figure_row 'me, 1000/s' 4 'bytes a receiver'
+    for label in 'hit, one server' 'hit, sticky' 'hit, round robin' \
+        'hit, 1000/s'; do
+        figure_row "$label" 3 'CPU us' 1/5
+    done
+    for label in 'me, round robin' 'new, sticky'; do
+        figure_row "$label" 3 'CPU us'
+    done
+    for label in 'hit, one server' 'hit, sticky' 'hit, round robin' \
+        'me, round robin' 'new, sticky'; do
+        figure_row "$label" 5 'a second'
+    done
+    for label in 'hit, 1000/s' 'me, 1000/s'; do
+        figure_row "$label" 6 'p99 us' 1/3
+    done
+    row 'answers that were not 200' "$(awk -F '|' \
+        '{ n[$2] += $7 } END { for (k in n) printf "%s: %d ", k, n[k] }' \
+        "$work/figures")" 'of all runs'
+}
+
+launch_all() {
+    local name
+    for name in 'margay all' 'margay none'; do
+        launch_three "$name" '' one_margay
+    done
+    if have_tomcat; then
+        for name in 'tomcat 6' 'tomcat 8+order'; do
+            say "cluster: starting $name (three JVMs, one after the other)"
+            opponents+=("$name")
+            launch_three "$name" .jsp one_tomcat
+        done
+    fi
+    for name in "${opponents[@]}"; do
+        say "cluster: warming $name"
+        warm "$name"
+    done
+}
+
+part_cluster() {
+    local opponents=('margay all' 'margay none') name p round
+    local seconds=${BENCH_SECONDS:-3} rounds=${BENCH_ROUNDS:-3} first=()
+    command -v ss >/dev/null || apt_get iproute2 ||
+        fail "there is no ss" "as root: apt-get install iproute2"
+    ! chrt -f 1 true 2>/dev/null || first=(chrt -f 1)
+    launch_all
+    : >"$work/figures"
+    for ((round = 1; round <= rounds; round++)); do
+        say "cluster: round $round of $rounds"
+        cluster_round
+    done
+    row "three members" "$(joined , "${opponents[@]}")" \
+        "medians of $rounds rounds of $seconds s; CPU of all three servers; 64 clients (16 at 1000/s, from when due${first[0]:+, all SCHED_FIFO}, 1 alone)"
+    cluster_rows
+    for name in "${opponents[@]}"; do
+        for p in ${opponent_pids[$name]}; do
+            kill -KILL "$p"
+            wait "$p" 2>/dev/null
+        done
+    done
+}
+
 # --- a member comes ---
 
 . bench/join.sh
 
 # --- all ---
 
-install_valgrind() {
-    command -v valgrind >/dev/null && return
+# apt_get PACKAGE...
+apt_get() {
     local sudo=
     [ "$(id -u)" -eq 0 ] || sudo="sudo -n"
-    say "missing: valgrind; installing it (apt-get)"
-    $sudo timeout 300 apt-get install -y -q --no-install-recommends valgrind \
-        >"$work/apt.log" 2>&1 </dev/null ||
+    say "missing: $*; installing (apt-get)"
+    $sudo env DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install \
+        -y -q --no-install-recommends "$@" >"$work/apt.log" 2>&1 </dev/null
+}
+
+install_valgrind() {
+    command -v valgrind >/dev/null || apt_get valgrind ||
         fail "apt-get failed: $(tail -n 1 "$work/apt.log")" \
             "as root: apt-get update && apt-get install valgrind"
 }
@@ -355,12 +649,12 @@ table() {
     done
 }
 
-parts=(instructions memory latency start throughput join)
+parts=(instructions memory latency start throughput cluster join)
 [ $# -eq 0 ] || parts=("$@")
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null ||
         fail "no part is named $part" \
-            "they are instructions memory latency start throughput join"
+            "they are instructions memory latency start throughput cluster join"
 done
 [ -x "$margay" ] || fail "no $margay" "./dev build makes it"
 make -C "$objects" bench/bare bench/load bench/start >"$work/make.log" 2>&1 ||
