@@ -156,6 +156,42 @@ void check_acknowledged(struct sim *sim)
                 check_acknowledged_by(sim, &sim->members[i], &sim->members[k]);
 }
 
+void check_answering(struct sim *sim)
+{
+    int64_t quiet = (2 * sim->plan.drop_ms + 3000) * MS;
+
+    if (!sim->working || sim->now - sim->troubled < quiet)
+        return;
+    for (unsigned i = 0; i < sim->count; i++) {
+        const struct member *m = &sim->members[i];
+        if (m->up && !m->leaving && sim->now - m->started > quiet &&
+            !channel_may_answer(&m->channel, member_now(m)))
+            sim_fail(sim, "%s does not answer, %.1f s after the last fault",
+                     m->name, (double)(sim->now - sim->troubled) / SECOND);
+    }
+}
+
+void check_bounded(struct sim *sim, bool all)
+{
+    const size_t item = 16 << 10; /* one more than fits */
+
+    for (unsigned i = 0; i < sim->count; i++) {
+        const struct member *m = &sim->members[i];
+        if (!m->up)
+            continue;
+        if (m->core->log_used > m->core->options.log_bytes + item)
+            sim_fail(sim, "%s keeps %zu bytes for others", m->name,
+                     m->core->log_used);
+        /* a touch may be on its way just now */
+        if (all && (m->core->log_used > 1024 || m->core->asks))
+            sim_fail(sim, "%s keeps %zu bytes in the end", m->name,
+                     m->core->log_used);
+        if (all && m->core->peer_count >= sim->count)
+            sim_fail(sim, "%s remembers %zu others in the end", m->name,
+                     m->core->peer_count);
+    }
+}
+
 bool check_equal(const struct sim *sim)
 {
     for (unsigned i = 0; i < sim->count; i++) {

@@ -37,6 +37,11 @@ void check_absent(struct sim *sim, int slot, struct story *story,
 
 /* Nobody counts as having what it did not apply. */
 void check_acknowledged(struct sim *sim);
+/* Where nothing went wrong for a while, everybody who is up answers. */
+void check_answering(struct sim *sim);
+/* No log is longer than it may be; in the end (all) nothing is kept for
+ * others. */
+void check_bounded(struct sim *sim, bool all);
 /* All members answer, and their sums are equal. */
 bool check_equal(const struct sim *sim);
 /* Why not, for a person. */

@@ -159,6 +159,12 @@ static void block_one(struct sim *sim, const struct fault *f, bool block)
     }
 }
 
+static void trouble(struct sim *sim, int64_t until)
+{
+    if (sim->troubled < until)
+        sim->troubled = until;
+}
+
 static void fault_begin(struct sim *sim, struct fault *f)
 {
     struct rng *r = &sim->rng;
@@ -202,6 +208,7 @@ static void fault_end(struct sim *sim, struct fault *f)
     struct member *m = &sim->members[f->a];
 
     f->over = true;
+    trouble(sim, sim->now);
     switch (f->kind) {
     case FAULT_CRASH:
     case FAULT_LEAVE:
@@ -302,10 +309,12 @@ static void fault_make(struct sim *sim)
     if (f.kind != FAULT_CRASH && f.kind != FAULT_LEAVE)
         sim->stood_still += us;
     if (f.kind == FAULT_PAUSE) {
+        trouble(sim, sim->now + us);
         member_pause(m, us);
         sim->faults_made++;
         return;
     }
+    trouble(sim, gone ? sim->now + 3 * SECOND : sim->now + us);
     if (f.kind == FAULT_CLOCK) {
         m->wall += rng_between(r, -sim->plan.skew_ms, sim->plan.skew_ms);
         SAY(sim, f.a, "its wall clock jumps");

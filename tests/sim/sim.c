@@ -154,6 +154,8 @@ static void look(struct sim *sim)
 {
     waits_check(sim);
     check_acknowledged(sim);
+    check_answering(sim);
+    check_bounded(sim, false);
     if (sim->working && sim->now >= sim->plan.work_us) {
         SAY(sim, -1, "healing");
         sim->working = false;
@@ -171,6 +173,7 @@ static void look(struct sim *sim)
     if (sim->end_at && check_equal(sim)) {
         check_copies(sim);
         check_stories(sim);
+        check_bounded(sim, true);
         sim->end_at = -1;
     } else if (sim->end_at > 0 && sim->now - sim->end_at > equal_within(sim)) {
         sim_fail(sim, "equal once, and then not any more");

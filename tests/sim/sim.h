@@ -124,6 +124,7 @@ struct sim {
     /* how long members and links stood still, in all: ages that were on their
      * way meanwhile are wrong by as much, and a session may idle longer */
     int64_t stood_still;
+    int64_t troubled; /* when a fault last began or ended, or will */
     char failure[512];
     FILE *trace; /* NULL: none */
     /* figures */
