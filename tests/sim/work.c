@@ -183,6 +183,7 @@ static void used(struct client *c, bool acknowledged)
 static void committed(struct client *c, enum rc rc)
 {
     struct sim *sim = c->sim;
+    struct asked until_now = c->asked;
 
     SAY(sim, c->slot, "client %u: %s: %s%s%s", c->number, wish_names[c->wish],
         rc_name(rc), rc == RC_ENDED ? " " : "",
@@ -202,9 +203,11 @@ static void committed(struct client *c, enum rc rc)
         settle(c, OUT_MAYBE);
         break;
     case RC_ENDED:
+        until_now.there = sim->now;
         settle(c, c->new_id ? OUT_MAYBE : OUT_NOT);
         if (c->story && sim->members[c->slot].up)
-            check_absent(sim, c->slot, c->story, c->id, &c->asked,
+            /* it may have idled out at any moment since it was asked */
+            check_absent(sim, c->slot, c->story, c->id, &until_now,
                          c->commit.reason);
         break;
     default:
