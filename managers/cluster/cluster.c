@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define BACKLOG 128
@@ -41,12 +40,7 @@ enum rc cluster_new(const struct cluster_options *options,
     snprintf(c->name, sizeof c->name, "%s", env->name);
     pthread_mutex_init(&c->core_lock, NULL);
     cluster_queue_init(&c->queue);
-    c->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (c->wake_fd < 0)
-        rc = err_set(err, RC_UNAVAILABLE,
-                     "no file descriptor is left: raise the limit (ulimit -n)");
-    else
-        rc = cluster_settle(c, options, err);
+    rc = cluster_settle(c, options, err);
     if (rc == RC_OK)
         *out = c;
     else
@@ -96,7 +90,7 @@ static void on_prepare(uv_prepare_t *prepare)
 
     cluster_turn(c);
     if (!cluster_queue_sleep(c))
-        cluster_rouse(c);
+        uv_async_send(&c->wake);
 }
 
 static void on_check(uv_check_t *check)
@@ -107,18 +101,9 @@ static void on_check(uv_check_t *check)
     cluster_turn(c);
 }
 
-/* An eventfd of our own: libuv's handle spins where the thread that woke it
- * was interrupted in the middle. */
-static void on_wake(uv_poll_t *wake, int status, int events)
+static void on_wake(uv_async_t *wake)
 {
-    struct cluster *c = wake->data;
-    uint64_t times;
-
-    (void)status;
-    (void)events;
-    if (read(c->wake_fd, &times, sizeof times) < 0)
-        return; /* somebody was faster */
-    /* on_check does the rest */
+    (void)wake; /* on_check does it */
 }
 
 static void cluster_stop_tick(struct cluster *c);
@@ -158,8 +143,7 @@ static void start_handles(struct cluster *c)
     c->wake.data = c->tick.data = c->prepare.data = c->check.data = c;
     c->listener.data = c;
     uv_tcp_init(c->loop, &c->listener);
-    uv_poll_init(c->loop, &c->wake, c->wake_fd);
-    uv_poll_start(&c->wake, UV_READABLE, on_wake);
+    uv_async_init(c->loop, &c->wake, on_wake);
     uv_timer_init(c->loop, &c->tick);
     uv_prepare_init(c->loop, &c->prepare);
     uv_check_init(c->loop, &c->check);
@@ -329,8 +313,6 @@ void cluster_free(struct cluster **cluster)
     free(c->members);
     if (c->listen_fd >= 0)
         close(c->listen_fd);
-    if (c->wake_fd >= 0)
-        close(c->wake_fd);
     cluster_queue_release(&c->queue);
     pthread_mutex_destroy(&c->core_lock);
     tls_key_free(&c->key);

@@ -6,7 +6,8 @@
  *         run under it. What the core wants done (send, close, dial) is noted
  *         there and done by cluster_turn, after the core has returned.
  *         `queue.lock` guards the queue, `asleep` and `stopped`. It is taken
- *         last, held for a moment, and nothing is called under it.
+ *         last, held for a moment, and nothing is called under it (but
+ *         uv_async_send, so that the handle cannot be closed meanwhile).
  *         Everything else belongs to the loop's thread. */
 #ifndef MARGAY_MANAGERS_CLUSTER_CLUSTER_IMPL_H
 #define MARGAY_MANAGERS_CLUSTER_CLUSTER_IMPL_H
@@ -95,8 +96,7 @@ struct cluster {
     /* the loop's */
     uv_loop_t *loop;
     uv_tcp_t listener;
-    int wake_fd; /* an eventfd, until cluster_free: any thread may write */
-    uv_poll_t wake;
+    uv_async_t wake;
     uv_timer_t tick;
     uv_prepare_t prepare;
     uv_check_t check;
@@ -136,8 +136,6 @@ void cluster_queue_close(struct cluster *c);
 /* false: something is queued, go on turning. */
 bool cluster_queue_sleep(struct cluster *c);
 void cluster_queue_wake(struct cluster *c);
-/* The loop turns once more. Any thread. */
-void cluster_rouse(struct cluster *c);
 
 /* cluster_links.c */
 void cluster_out_send(void *user, int number, const uint8_t *bytes, size_t len);

@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void cluster_queue_init(struct cluster_queue *q)
 {
@@ -25,22 +24,12 @@ void cluster_queue_release(struct cluster_queue *q)
     pthread_mutex_destroy(&q->lock);
 }
 
-/* Whether the loop must be roused, which the caller does when it has released
- * the lock: else the loop wakes up to wait for it. */
-static bool queue_was_asleep(struct cluster_queue *q)
+static void queue_wake_locked(struct cluster *c)
 {
-    bool asleep = q->asleep;
-
-    q->asleep = false;
-    return asleep;
-}
-
-void cluster_rouse(struct cluster *c)
-{
-    uint64_t once = 1;
-
-    if (write(c->wake_fd, &once, sizeof once) < 0)
-        return; /* it holds its largest number: the loop is roused anyway */
+    if (!c->queue.asleep)
+        return;
+    c->queue.asleep = false;
+    uv_async_send(&c->wake);
 }
 
 static void queue_push_locked(struct cluster_queue *q,
@@ -66,17 +55,15 @@ static void cluster_send(struct channel *channel,
 {
     struct cluster *c = (struct cluster *)channel;
     struct queued_update item = {*u, wait, copies};
-    bool refused, asleep = false;
+    bool refused;
 
     pthread_mutex_lock(&c->queue.lock);
     refused = c->queue.stopped;
     if (!refused) {
         queue_push_locked(&c->queue, &item);
-        asleep = queue_was_asleep(&c->queue);
+        queue_wake_locked(c);
     }
     pthread_mutex_unlock(&c->queue.lock);
-    if (asleep)
-        cluster_rouse(c);
     if (refused)
         update_refuse(&item);
 }
@@ -94,18 +81,16 @@ static void cluster_ask(struct channel *channel, struct channel_ask *ask,
     struct cluster *c = (struct cluster *)channel;
     struct cluster_queue *q = &c->queue;
     struct queued_ask item = {ask, mem_strndup(member, member_len)};
-    bool refused, asleep = false;
+    bool refused;
 
     pthread_mutex_lock(&q->lock);
     refused = q->stopped;
     if (!refused) {
         q->asks = mem_resize(q->asks, (q->ask_count + 1) * sizeof *q->asks);
         q->asks[q->ask_count++] = item;
-        asleep = queue_was_asleep(q);
+        queue_wake_locked(c);
     }
     pthread_mutex_unlock(&q->lock);
-    if (asleep)
-        cluster_rouse(c);
     if (refused)
         ask_refuse(&item);
 }
