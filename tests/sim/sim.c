@@ -125,7 +125,10 @@ static void look_for_equal(struct sim *sim)
 {
     char why[400];
 
-    if (check_equal(sim) && !waits_open(sim) && work_idle(sim)) {
+    /* accesses that a comparison does not bring are told within a second */
+    bool told = sim->now - sim->healed_at > 2500 * MS;
+
+    if (told && check_equal(sim) && !waits_open(sim) && work_idle(sim)) {
         sim->equal_at = sim->now;
         SAY(sim, -1, "all copies are equal, %.1f s after the healing",
             (double)(sim->now - sim->healed_at) / SECOND);

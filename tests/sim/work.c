@@ -193,7 +193,9 @@ static void committed(struct client *c, enum rc rc)
     case RC_OK:
         sim->acknowledged++;
         settle(c, OUT_DONE);
-        used(c, true);
+        /* what changed nothing is told to others as late as a read */
+        used(c, c->amount || c->new_id || c->wish == WISH_PUT ||
+                    c->wish == WISH_CREATE);
         break;
     case RC_UNAVAILABLE:
         sim->refused++;
