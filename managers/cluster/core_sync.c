@@ -711,6 +711,9 @@ void sync_frame(struct core *core, struct peer *p, struct frame *f,
     default: /* a hello twice, and what core.c has taken */
         break;
     }
+    /* with the next one at once: many that start together compare with all */
+    if (!core->complete)
+        choose(core, now);
 }
 
 void sync_tick(struct core *core, struct instant now)
