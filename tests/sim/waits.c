@@ -107,6 +107,9 @@ static bool is_overdue(const struct sim *sim, const struct watch *w)
      * answer is given up, one-way links included */
     int64_t limit = w->is_ask ? 600 * MS : (3 * sim->plan.drop_ms + 2000) * MS;
 
+    /* who may not answer acknowledges nothing; each fault begins that anew */
+    if (since < sim->troubled)
+        since = sim->troubled;
     if (m->paused_until > sim->now || m->cost_us)
         return false;
     return sim->now - since > limit + sim->plan.handoff_us;
