@@ -243,6 +243,9 @@ void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
                   struct instant now);
 void lease_send_pulse(struct core *core, struct peer *p, struct instant now);
 void lease_tick(struct core *core, struct instant now);
+/* Nothing has come for dropTime, though the link may stand: it cannot be
+ * reached. */
+bool lease_silent(const struct peer *p, struct instant now);
 static inline bool core_may_answer(struct core *core, struct instant now)
 {
     return channel_may_answer(core->channel, now);
