@@ -112,6 +112,8 @@ static bool is_overdue(const struct sim *sim, const struct watch *w)
         since = sim->troubled;
     if (m->paused_until > sim->now || m->cost_us)
         return false;
+    if (!w->is_ask && !channel_may_answer(&m->channel, member_now(m)))
+        return false; /* it acknowledges nothing; that it ends is looked at */
     return sim->now - since > limit + sim->plan.handoff_us;
 }
 
