@@ -122,7 +122,8 @@ void check_absent(struct sim *sim, int slot, struct story *s,
         return;
     }
     if (!sim->plan.fresh || !asked->born || s->may_end ||
-        known->over != OUT_NONE || story_may_idle(s, s->used, asked->there))
+        known->over != OUT_NONE || (s->forked && s->max_inactive) ||
+        story_may_idle(s, s->used, asked->there))
         return;
     sim_fail(sim, "%s says %s of %s of session %u, which is alive", m->name,
              reason_text(reason), short_id(id, text), s->number);
