@@ -27,6 +27,8 @@
 
 /* An end that is another member's part is looked at again. */
 #define NOT_MINE_MS 1000
+/* How long a session that is over waits for the member that is to end it. */
+#define OVERDUE_MS 10000
 
 struct delta_options {
     int replication; /* enum copies */
@@ -319,6 +321,18 @@ static enum rc delta_write(struct manager *m, struct manager_write *w)
 
 /* ---- what is due ---- */
 
+/* Whose part it was has not done it: perhaps that one has forgotten it. */
+static bool is_overdue(const struct manager *m, const struct entry *e,
+                       struct instant now)
+{
+    struct record_life life;
+    enum reason reason;
+
+    record_life(e->record, &life);
+    return now.mono - OVERDUE_MS >=
+           manager_due(m, &life, e->access, now, &reason);
+}
+
 static void delta_due(struct manager *m, const uint8_t id[ID_SIZE],
                       enum reason reason, struct instant now)
 {
@@ -326,12 +340,13 @@ static void delta_due(struct manager *m, const uint8_t id[ID_SIZE],
     struct table_stripe *stripe = table_lock(m->table, id);
     struct entry *e = table_find(stripe, id);
     uint64_t owner = e ? replica_entry(e)->owner : 0;
+    bool overdue = e && is_overdue(m, e, now);
 
     if (e)
         table_arm(stripe, e, now.mono + NOT_MINE_MS);
     table_unlock(stripe);
     if (e && channel_may_answer(d->channel, now) &&
-        channel_is_mine(d->channel, id, owner))
+        (overdue || channel_is_mine(d->channel, id, owner)))
         manager_end_due(m, id, reason, now);
 }
 

@@ -581,11 +581,17 @@ static void a_member_that_may_not_answer_ends_nothing(void)
     CHECK_INT(visit_find(&v, w, 0, id), RC_UNAVAILABLE);
     CU_ASSERT(v.err.text[0]);
     visit_end(&v);
-    pass_seconds(w, 150);
+    pass_seconds(w, 112);
     CHECK_INT(tombstones(w), 0);
     mesh_answering(w->mesh, 0, true);
     pass_seconds(w, 5);
     CHECK_INT(tombstones(w), 3);
+    /* whose it is does not do it: in the end the others do */
+    CHECK_INT(world_create(w, 0, id), RC_OK);
+    mesh_answering(w->mesh, 0, false);
+    pass_seconds(w, 130);
+    CHECK_INT(tombstones(w), 6); /* nobody compared: the first ones are kept */
+    CHECK_INT(reason_at(w, 1, id), REASON_IDLE);
     world_free(&w);
 }
 
