@@ -9,22 +9,6 @@
 
 #include <string.h>
 
-static enum reason reason_at(struct world *w, unsigned i,
-                             const uint8_t id[ID_SIZE])
-{
-    enum reason reason = REASON_NONE;
-    world_look(w, i, id, &reason);
-    return reason;
-}
-
-static bool lives_everywhere(struct world *w, const uint8_t id[ID_SIZE])
-{
-    bool lives = true;
-    for (unsigned i = 0; i < w->count; i++)
-        lives = world_look(w, i, id, NULL) == RC_OK && lives;
-    return lives;
-}
-
 static void reads_are_told_once_per_interval(void)
 {
     struct world *w = world_with(&fixture_delta, "accessInterval", "10");
@@ -139,10 +123,10 @@ static void of_two_ends_one_stands(void)
             CHECK_INT(commit_begin(&x[i], w), RC_PENDING);
         mesh_deliver(w->mesh, &dice);
         CU_ASSERT(x[0].done == 1 && x[1].done == 1);
-        enum reason stands = reason_at(w, 2, id);
+        enum reason stands = world_reason(w, 2, id);
         for (unsigned i = 0; i < 2; i++) {
             enum reason own = i ? REASON_ADMIN : REASON_LOGOUT;
-            CHECK_INT(reason_at(w, i, id), stands);
+            CHECK_INT(world_reason(w, i, id), stands);
             CHECK_INT(x[i].v.commit.rc, own == stands ? RC_OK : RC_ENDED);
             CHECK_INT(world_stats(w, i).ended[own], own == stands);
             visit_end(&x[i].v);
@@ -221,9 +205,8 @@ static void the_last_survivor_serves(void)
 static enum rc find_with_route(struct world *w, unsigned i,
                                const uint8_t id[ID_SIZE], const char *route)
 {
-    struct find_op op = {.now = world_now(w, i),
-                         .route = route,
-                         .route_len = strlen(route)};
+    struct find_op op = {
+        .now = world_now(w, i), .route = route, .route_len = strlen(route)};
     memcpy(op.id, id, ID_SIZE);
     op.done = NULL;
     enum rc rc = manager_find(w->m[i], &op);
@@ -292,8 +275,8 @@ static void a_stop_may_end_all_sessions(void)
     CHECK_INT(world_create(w, 0, id), RC_OK);
     CHECK_INT(world_create(w, 1, other), RC_OK);
     world_stop(w, 2);
-    CHECK_INT(reason_at(w, 0, id), REASON_ADMIN);
-    CHECK_INT(reason_at(w, 1, other), REASON_ADMIN);
+    CHECK_INT(world_reason(w, 0, id), REASON_ADMIN);
+    CHECK_INT(world_reason(w, 1, other), REASON_ADMIN);
     world_free(&w);
     w = world_with(&fixture_delta, "expireSessionsOnShutdown", "false");
     CHECK_INT(world_create(w, 0, id), RC_OK);
@@ -331,8 +314,7 @@ static void without_a_cluster_it_says_what_to_add(void)
     CHECK_INT(manager_new(managers_find("DeltaManager"), &common, NULL, NULL,
                           NULL, &env, &m, &err),
               RC_INVALID);
-    CU_ASSERT_PTR_NOT_NULL(
-        strstr(err.text, "<Cluster"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "<Cluster"));
     CU_ASSERT_PTR_NULL(m);
 }
 
@@ -347,21 +329,19 @@ static void logins_of_a_user_are_counted_everywhere(void)
     CHECK_INT(world_login(w, 0, first, "kim", first), RC_OK);
     world_pass(w, 5);
     CHECK_INT(world_login(w, 1, second, "kim", second), RC_OK);
-    CHECK_INT(reason_at(w, 2, first), REASON_REPLACED);
-    CU_ASSERT(lives_everywhere(w, second));
+    CHECK_INT(world_reason(w, 2, first), REASON_REPLACED);
+    CU_ASSERT(world_lives(w, second));
     world_free(&w);
 }
 
 UNIT_MAIN("delta", CASE(reads_are_told_once_per_interval),
           CASE(accesses_that_a_member_missed_are_told_again),
-          CASE(all_waits_for_all_and_one_for_one),
-          CASE(of_two_ends_one_stands),
+          CASE(all_waits_for_all_and_one_for_one), CASE(of_two_ends_one_stands),
           CASE(a_logout_beats_a_new_id),
           CASE(what_too_few_have_is_uncertain_or_refused),
           CASE(the_last_survivor_serves),
           CASE(a_miss_is_asked_for_where_the_route_says),
-          CASE(at_all_a_miss_is_absent),
-          CASE(a_stop_may_end_all_sessions),
+          CASE(at_all_a_miss_is_absent), CASE(a_stop_may_end_all_sessions),
           CASE(listeners_hear_of_others_when_asked_to),
           CASE(without_a_cluster_it_says_what_to_add),
           CASE(logins_of_a_user_are_counted_everywhere))

@@ -37,22 +37,6 @@ static void pass_seconds(struct world *w, int seconds)
     }
 }
 
-static enum reason reason_at(struct world *w, unsigned i,
-                             const uint8_t id[ID_SIZE])
-{
-    enum reason reason = REASON_NONE;
-    world_look(w, i, id, &reason);
-    return reason;
-}
-
-static bool lives_everywhere(struct world *w, const uint8_t id[ID_SIZE])
-{
-    bool lives = true;
-    for (unsigned i = 0; i < w->count; i++)
-        lives = world_look(w, i, id, NULL) == RC_OK && lives;
-    return lives;
-}
-
 /* ---- the hash and the sums ---- */
 
 static void the_hash_is_what_the_header_says(void)
@@ -221,7 +205,8 @@ static bool lost_once(uint64_t seed)
     bool good = is_same_everywhere(&p) && all_sums_are_right(p.w) &&
                 compare_all(p.w, false) == 0;
     for (unsigned n = 0; n < IDS; n++)
-        ends += reason_at(p.w, 0, p.ids[n]) != reason_at(p.w, 1, p.ids[n]);
+        ends +=
+            world_reason(p.w, 0, p.ids[n]) != world_reason(p.w, 1, p.ids[n]);
     world_free(&p.w);
     return good && ends == 0;
 }
@@ -398,19 +383,19 @@ static void a_tombstone_stays_until_everybody_has_compared(void)
     CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
     pass_seconds(w, 300);
     CHECK_INT(tombstones(w), 2);
-    CHECK_INT(reason_at(w, 1, id), REASON_LOGOUT);
+    CHECK_INT(world_reason(w, 1, id), REASON_LOGOUT);
     CHECK_INT(world_look(w, 2, id, NULL), RC_OK); /* it does not know */
     mesh_cut(w->mesh, 2, false);
     CHECK_INT(mesh_compare(w->mesh, 0, 2, false), 1);
-    CHECK_INT(reason_at(w, 0, id), REASON_LOGOUT);
+    CHECK_INT(world_reason(w, 0, id), REASON_LOGOUT);
     CHECK_INT(mesh_compare(w->mesh, 2, 0, false), 1);
-    CHECK_INT(reason_at(w, 2, id), REASON_LOGOUT);
+    CHECK_INT(world_reason(w, 2, id), REASON_LOGOUT);
     CU_ASSERT(mesh_is_equal(w->mesh));
     pass_seconds(w, 2);
     mesh_settle(w->mesh);
     pass_seconds(w, 70);
     CHECK_INT(tombstones(w), 0);
-    CHECK_INT(reason_at(w, 2, id), REASON_UNKNOWN);
+    CHECK_INT(world_reason(w, 2, id), REASON_UNKNOWN);
     world_free(&w);
 }
 
@@ -444,7 +429,7 @@ static void a_joiner_gets_tombstones_too(void)
     world_stop(w, 2);
     CHECK_INT(world_start(w, 2), RC_OK);
     CU_ASSERT(world_holds(w, 2, live, "k", "v"));
-    CHECK_INT(reason_at(w, 2, gone), REASON_LOGOUT);
+    CHECK_INT(world_reason(w, 2, gone), REASON_LOGOUT);
     CU_ASSERT(mesh_is_equal(w->mesh));
     CU_ASSERT(all_sums_are_right(w));
     world_free(&w);
@@ -479,7 +464,7 @@ static void idle_sessions_end_where_they_were_used_last(void)
     CHECK_INT(tombstones(w), 6);
     CHECK_INT(count_of(w->events, "destroyed:idle"), 1);
     for (unsigned i = 0; i < 3; i++) {
-        CHECK_INT(reason_at(w, i, here), REASON_IDLE);
+        CHECK_INT(world_reason(w, i, here), REASON_IDLE);
         CHECK_INT(world_stats(w, i).ended[REASON_IDLE], i == 1 ? 0 : 1);
         CU_ASSERT(sums_are_right(w, i));
     }
@@ -496,7 +481,7 @@ static void when_its_member_is_gone_the_first_of_the_living_ends_it(void)
     world_events_clear(w);
     pass_seconds(w, 110);
     CHECK_INT(count_of(w->events, "destroyed:idle"), 1);
-    CHECK_INT(reason_at(w, 1, id), REASON_IDLE);
+    CHECK_INT(world_reason(w, 1, id), REASON_IDLE);
     world_free(&w);
 }
 
@@ -510,8 +495,7 @@ static const struct fixture fixture_skewed = {.name = "skewed",
                                               .manager = "DeltaManager",
                                               .servers = 3,
                                               .clustered = true,
-                                              .prepare =
-                                                  clocks_that_are_wrong};
+                                              .prepare = clocks_that_are_wrong};
 
 /* An access that only its own member knows beats the idle end of another, and
  * no listener hears of an end that was none. */
@@ -556,11 +540,11 @@ static void a_touch_brings_an_idle_session_back(void)
     mesh_cut(w->mesh, 2, true); /* it goes on alone */
     CHECK_INT(world_put(w, 2, id, "k", "v"), RC_OK);
     pass_seconds(w, 60);
-    CHECK_INT(reason_at(w, 0, id), REASON_IDLE);
+    CHECK_INT(world_reason(w, 0, id), REASON_IDLE);
     mesh_cut(w->mesh, 2, false);
     compare_all(w, false);
     CU_ASSERT(mesh_is_equal(w->mesh));
-    CU_ASSERT(lives_everywhere(w, id));
+    CU_ASSERT(world_lives(w, id));
     CU_ASSERT(all_sums_are_right(w));
     /* and ends once more */
     pass_seconds(w, 115);
@@ -591,7 +575,7 @@ static void a_member_that_may_not_answer_ends_nothing(void)
     mesh_answering(w->mesh, 0, false);
     pass_seconds(w, 130);
     CHECK_INT(tombstones(w), 6); /* nobody compared: the first ones are kept */
-    CHECK_INT(reason_at(w, 1, id), REASON_IDLE);
+    CHECK_INT(world_reason(w, 1, id), REASON_IDLE);
     world_free(&w);
 }
 
@@ -629,19 +613,19 @@ static void who_was_away_for_too_long_brings_nothing(void)
     CHECK_INT(replica_drop_all(mesh_replica(w->mesh, 0), REASON_LOST, w->now),
               2);
     CHECK_INT(count_of(w->events, "destroyed:lost"), 2);
-    CHECK_INT(reason_at(w, 0, own), REASON_LOST);
+    CHECK_INT(world_reason(w, 0, own), REASON_LOST);
     CU_ASSERT(sums_are_right(w, 0) ||
               replica_root(mesh_replica(w->mesh, 0)) == 0);
     mesh_cut(w->mesh, 0, false);
     compare_all(w, true);
     CU_ASSERT(mesh_is_equal(w->mesh));
-    CHECK_INT(reason_at(w, 0, own), REASON_LOST);
-    CHECK_INT(reason_at(w, 1, own), REASON_UNKNOWN);
-    CU_ASSERT(lives_everywhere(w, shared));
-    CU_ASSERT(lives_everywhere(w, ended));
+    CHECK_INT(world_reason(w, 0, own), REASON_LOST);
+    CHECK_INT(world_reason(w, 1, own), REASON_UNKNOWN);
+    CU_ASSERT(world_lives(w, shared));
+    CU_ASSERT(world_lives(w, ended));
     CU_ASSERT(world_holds(w, 0, shared, "k", ""));
     pass_seconds(w, 63);
-    CHECK_INT(reason_at(w, 0, own), REASON_UNKNOWN);
+    CHECK_INT(world_reason(w, 0, own), REASON_UNKNOWN);
     world_free(&w);
 }
 

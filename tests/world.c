@@ -491,6 +491,21 @@ enum rc world_look(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
     return rc;
 }
 
+enum reason world_reason(struct world *w, unsigned i, const uint8_t id[ID_SIZE])
+{
+    enum reason reason = REASON_NONE;
+    world_look(w, i, id, &reason);
+    return reason;
+}
+
+bool world_lives(struct world *w, const uint8_t id[ID_SIZE])
+{
+    bool lives = true;
+    for (unsigned i = 0; i < w->count; i++)
+        lives = world_look(w, i, id, NULL) == RC_OK && lives;
+    return lives;
+}
+
 bool world_holds(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                  const char *name, const char *text)
 {

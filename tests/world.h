@@ -38,8 +38,8 @@ struct fixture {
     const char *name, *manager;    /* className */
     const struct store_ops *store; /* NULL: a manager without one */
     struct setting settings[2];    /* of the store */
-    unsigned servers; /* managers that see one another */
-    bool clustered;   /* they are members of a mesh */
+    unsigned servers;              /* managers that see one another */
+    bool clustered;                /* they are members of a mesh */
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
 };
@@ -134,6 +134,11 @@ enum rc world_login(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
 /* Is it there? *reason (may be NULL) when not. */
 enum rc world_look(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                    enum reason *reason);
+/* Why there is none; REASON_NONE: there is one, or it is not known. */
+enum reason world_reason(struct world *w, unsigned i,
+                         const uint8_t id[ID_SIZE]);
+/* Does every manager find it? */
+bool world_lives(struct world *w, const uint8_t id[ID_SIZE]);
 bool world_holds(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                  const char *name, const char *text);
 /* The counter, or -1 when the session cannot be had. */
@@ -178,7 +183,6 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, delta)
 #define STATEMENT_CASES(name, settings)                                        \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
-        CASE(name##_on_sqlite), CASE(name##_on_traced),                        \
-        CASE(name##_on_delta),
+        CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_delta),
 
 #endif

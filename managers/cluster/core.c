@@ -136,7 +136,6 @@ int core_place(struct core *core, const char *address, bool listed)
         .address = mem_strdup(address),
         .listed = listed,
         .self = strcmp(address, core->options.address) == 0,
-        .tried = NEVER,
         .next_dial = NEVER,
     };
     return (int)core->place_count++;
@@ -266,7 +265,6 @@ void core_link_up(struct core *core, int number, int place, struct instant now)
     if (place >= 0) {
         struct place *at = &core->places[place];
         at->refused = false;
-        at->tried = now.mono;
         send_hello(core, number, at->node, now);
     }
 }
@@ -327,7 +325,6 @@ void core_dial_failed(struct core *core, int number, bool refused,
     lease_time(core, now);
     place->dialling = false;
     place->refused = refused;
-    place->tried = now.mono;
     place->next_dial = now.mono + core->options.redial_ms;
     p = place->node ? peer_of(core, place->node) : NULL;
     if (refused && p && !peer_linked(p) && !p->departed)

@@ -23,7 +23,6 @@ struct place {
     bool listed, self;
     bool dialling; /* until who is there has said so */
     bool refused; /* at the last attempt nobody listened */
-    int64_t tried; /* when the last attempt ended; NEVER */
     int64_t next_dial;
     uint64_t node; /* who was there last; 0: nobody yet */
 };

@@ -8,7 +8,8 @@
  *     SUMS_ASK  ----------------->
  *               <-----------------  SUMS   a number for each leaf; before them:
  *                                          how far it is in everybody's stream
- *     LEAF      ----------------->         my live entries of a leaf that differs
+ *     LEAF      ----------------->         my live entries of a leaf that
+ * differs
  *               <-----------------  RECORDS  what you lack, what I want
  *     GIVE      ----------------->         that
  *
@@ -357,8 +358,8 @@ static size_t pull_window(const struct pull *pull)
 
 static void note_size(struct pull *pull, size_t bytes)
 {
-    pull->leaf_bytes = pull->leaf_bytes ? (3 * pull->leaf_bytes + bytes) / 4 + 1
-                                        : bytes + 1;
+    pull->leaf_bytes =
+        pull->leaf_bytes ? (3 * pull->leaf_bytes + bytes) / 4 + 1 : bytes + 1;
 }
 
 static void pull_go_on(struct core *core, struct instant now)
@@ -579,8 +580,8 @@ void sync_settle(struct core *core, struct instant now)
 
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
-        bool remembered = p->heard == NEVER ||
-                          now.mono - p->heard < core->options.forget_ms;
+        bool remembered =
+            p->heard == NEVER || now.mono - p->heard < core->options.forget_ms;
         if (!p->departed && remembered && p->compared < since)
             since = p->compared;
     }
@@ -590,11 +591,10 @@ void sync_settle(struct core *core, struct instant now)
 
 /* ---- questions about one session ---- */
 
-static void ask_answer(struct core *core, struct channel_ask **at, enum rc rc)
+static void ask_answer(struct channel_ask **at, enum rc rc)
 {
     struct channel_ask *ask = *at;
 
-    (void)core;
     *at = ask->next;
     ask->rc = rc;
     ask->done(ask);
@@ -642,10 +642,9 @@ static void on_told(struct core *core, struct peer *p, struct frame_told *f,
     while (*at && ((*at)->no != f->no || (*at)->node != p->node))
         at = &(*at)->next;
     if (*at)
-        ask_answer(core, at,
-                   f->found       ? RC_OK
-                   : f->answering ? RC_ABSENT
-                                  : RC_UNAVAILABLE);
+        ask_answer(at, f->found       ? RC_OK
+                       : f->answering ? RC_ABSENT
+                                      : RC_UNAVAILABLE);
 }
 
 /* Of a member, or (0) of any whose time is over. */
@@ -655,7 +654,7 @@ static void drop_asks(struct core *core, uint64_t node, struct instant now)
 
     while (*at)
         if (node ? (*at)->node == node : (*at)->deadline <= now.mono)
-            ask_answer(core, at, RC_UNAVAILABLE);
+            ask_answer(at, RC_UNAVAILABLE);
         else
             at = &(*at)->next;
 }
@@ -674,7 +673,7 @@ void sync_drop_peer(struct core *core, struct peer *p, struct instant now)
 void sync_stop(struct core *core)
 {
     while (core->asks)
-        ask_answer(core, &core->asks, RC_UNAVAILABLE);
+        ask_answer(&core->asks, RC_UNAVAILABLE);
 }
 
 void sync_release(struct core *core)
