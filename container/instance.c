@@ -178,10 +178,9 @@ static enum rc open_cluster(struct instance *in, struct err *err)
         return RC_OK;
     /* A member's name, if not its route, is its start's own. */
     snprintf(name, sizeof name, "member-%016" PRIx64, in->node_number);
-    const struct cluster_self self = {
-        .log = &in->log,
-        .name = in->node[0] ? in->node : name,
-        .node = in->node_number};
+    const struct cluster_self self = {.log = &in->log,
+                                      .name = in->node[0] ? in->node : name,
+                                      .node = in->node_number};
     enum rc rc = config->ops->open(config->options, &self, &in->cluster, &why);
     return rc == RC_OK ? rc : xml_error(config->at, rc, err, "%s", why.text);
 }

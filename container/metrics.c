@@ -262,7 +262,8 @@ static void write_replication(struct page *p)
                  "Other members that hold a whole copy.", f.complete);
     write_number(p, "margay_cluster_garbage_total", "counter",
                  "Frames and connections at the cluster's port that were "
-                 "refused.", f.garbage);
+                 "refused.",
+                 f.garbage);
     write_number(p, "margay_cluster_members_given_up_total", "counter",
                  "Members that were not waited for any more.", f.given_up);
     write_number(p, "margay_cluster_leaves_repaired_total", "counter",

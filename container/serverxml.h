@@ -5,9 +5,9 @@
  * What    Tomcat's grammar: Server, Service, Executor, Connector, Engine, Host,
  *         Context, Cluster and all within, Manager, Store, SessionIdGenerator,
  *         CookieProcessor, Valve, Listener, Realm, Parameter. Attributes come
- *         from the option tables of the nouns that they belong to. Then the applications are listed:
- *         those with a <Context>, and every folder of the Host's appBase; the
- *         latter may bring a META-INF/context.xml.
+ *         from the option tables of the nouns that they belong to. Then the
+ *         applications are listed: those with a <Context>, and every folder
+ *         of the Host's appBase; the latter may bring a META-INF/context.xml.
  *         Ours: <Manager>, <CookieProcessor> and <Parameter> may also stand in
  *         <Engine> or <Host>, for every application below that has none.
  * Rules   What makes sense in Java only is one warning and ignored. An unknown
@@ -126,7 +126,7 @@ struct config_level {
 struct cluster_config {
     const struct cluster_ops *ops;
     void *options;
-    const char *replication; /* of a Manager that does not say */
+    const char *replication;   /* of a Manager that does not say */
     struct config_level level; /* manager: of applications that have none */
     const struct xml_element *at;
 };

@@ -45,7 +45,9 @@ struct delta {
 };
 
 #define AT(member) offsetof(struct delta_options, member)
+/* clang-format off */
 #define IGNORED(name, help) {name, OPTION_IGNORED, 0, NULL, help, 0, 0, NULL}
+/* clang-format on */
 
 static const struct option delta_options[] = {
     {"replication", OPTION_CHOICE, AT(replication), "all",
@@ -460,7 +462,8 @@ static void end_all(struct manager *m, struct instant now)
         manager_end_due(m, live.ids[i], REASON_ADMIN, now);
     log_line(m->env.log, LOG_INFO, "manager",
              "%zu sessions of %s end on all members "
-             "(expireSessionsOnShutdown)", live.count, m->env.app);
+             "(expireSessionsOnShutdown)",
+             live.count, m->env.app);
     free(live.ids);
 }
 
@@ -505,7 +508,8 @@ static void delta_describe(const struct manager *m, char *out, size_t size)
 
     snprintf(out, size,
              "DeltaManager: a copy at every member of the cluster; a change "
-             "waits %s", waits[d->copies]);
+             "waits %s",
+             waits[d->copies]);
 }
 
 const struct manager_ops manager_delta = {

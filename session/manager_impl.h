@@ -87,7 +87,7 @@ struct manager {
         secret_known;      /* ... a manager knows a shared one */
     bool secret_shared;    /* no login is counted before that */
     int64_t grace_ms;      /* what every copy adds to the idle limit */
-    int64_t commit_ms; /* manager_commit_ms */
+    int64_t commit_ms;     /* manager_commit_ms */
     int64_t keep_ended_ms; /* how long a reason is told; 60 s */
     _Atomic int ready;
     struct manager_counters *counters; /* manager.c */

@@ -163,8 +163,7 @@ static bool token_counted(struct pack_token *t, enum pack_type type,
     return true;
 }
 
-static bool read_float(struct pack_reader *r, struct pack_token *t,
-                       size_t size)
+static bool read_float(struct pack_reader *r, struct pack_token *t, size_t size)
 {
     uint64_t bits;
     if (!read_number(r, size, &bits))
@@ -234,31 +233,32 @@ bool pack_read_any(struct pack_reader *r, struct pack_token *t)
         t->type = PACK_BOOL;
         t->truth = b == 0xc3;
         return true;
-    case 0xc4: case 0xc5: case 0xc6:
+    case 0xc4 ... 0xc6:
         return read_sized(r, t, PACK_BIN, 1u << (b - 0xc4), 0);
-    case 0xc7: case 0xc8: case 0xc9:
+    case 0xc7 ... 0xc9:
         return read_sized(r, t, PACK_EXT, 1u << (b - 0xc7), 1);
     case 0xca:
         return read_float(r, t, 4);
     case 0xcb:
         return read_float(r, t, 8);
-    case 0xcc: case 0xcd: case 0xce: case 0xcf:
+    case 0xcc ... 0xcf:
         return read_number(r, 1u << (b - 0xcc), &u) && token_unsigned(t, u);
-    case 0xd0: case 0xd1: case 0xd2: case 0xd3:
+    case 0xd0 ... 0xd3:
         return read_signed(r, t, 1u << (b - 0xd0));
-    case 0xd4: case 0xd5: case 0xd6: case 0xd7: case 0xd8:
+    case 0xd4 ... 0xd8:
         return read_bytes(r, t, PACK_EXT, (1u << (b - 0xd4)) + 1);
-    case 0xd9: case 0xda: case 0xdb:
+    case 0xd9 ... 0xdb:
         return read_sized(r, t, PACK_STR, 1u << (b - 0xd9), 0);
-    case 0xdc: case 0xdd:
+    case 0xdc ... 0xdd:
         return read_counted(r, t, PACK_ARRAY, 2u << (b - 0xdc));
-    case 0xde: case 0xdf:
+    case 0xde ... 0xdf:
         return read_counted(r, t, PACK_MAP, 2u << (b - 0xde));
     default: /* 0xc1: never used */
         return false;
     }
 }
 
+/* clang-format off */
 /* Length of a value by its first byte, where that says it; else 0. */
 static const uint8_t value_len[256] = {
     [0x00 ... 0x7f] = 1, [0xe0 ... 0xff] = 1,
@@ -272,6 +272,7 @@ static const uint8_t value_len[256] = {
     [0xca] = 5,  [0xcb] = 9,  [0xcc] = 2,  [0xcd] = 3,  [0xce] = 5,
     [0xcf] = 9,  [0xd0] = 2,  [0xd1] = 3,  [0xd2] = 5,  [0xd3] = 9,
 };
+/* clang-format on */
 
 static inline bool skip_known(struct pack_reader *r)
 {

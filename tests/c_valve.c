@@ -258,8 +258,8 @@ static void the_whole_path_is_compared(void)
     CU_ASSERT_FALSE(filtered(v, "/a.gif"));
     CU_ASSERT_FALSE(filtered(v, "*"));
     valve_free(&v);
-    option_set(kind->options, options, "filter",
-               ".*\\.gif|.*\\.js|/app/.*d", NULL);
+    option_set(kind->options, options, "filter", ".*\\.gif|.*\\.js|/app/.*d",
+               NULL);
     CHECK_INT(kind->check(options, &err), RC_OK);
     CHECK_INT_FATAL(valve_new(kind, options, &env, &v, &err), RC_OK);
     CU_ASSERT(filtered(v, "/a.gif"));

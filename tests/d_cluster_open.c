@@ -342,6 +342,6 @@ UNIT_MAIN_AROUND("cluster_open", NULL, nodes_release,
                  CASE(signed_announcements_are_checked),
                  CASE(beyond_loopback_wants_a_key), CASE(a_key_is_checked),
                  CASE(members_are_checked), CASE(an_address_is_advertised),
-                 CASE(a_taken_port_is_named),
-                 CASE(names_are_asked_for), CASE(members_find_each_other),
-                 CASE(signed_announcements), CASE(others_are_ignored))
+                 CASE(a_taken_port_is_named), CASE(names_are_asked_for),
+                 CASE(members_find_each_other), CASE(signed_announcements),
+                 CASE(others_are_ignored))

@@ -78,8 +78,8 @@ static void give(struct mesh *mesh, unsigned from, unsigned to,
     uint8_t id[ID_SIZE];
     int64_t newer;
 
-    replica_apply(b->replica, &u, item->access - a->mono + b->mono,
-                  item->owner, mesh_now(mesh, to), id, &newer);
+    replica_apply(b->replica, &u, item->access - a->mono + b->mono, item->owner,
+                  mesh_now(mesh, to), id, &newer);
 }
 
 static bool give_one(struct mesh *mesh, unsigned from, unsigned to,
@@ -98,9 +98,8 @@ static void message_apply(struct mesh *mesh, const struct message *msg)
 {
     struct member *a = &mesh->members[msg->from];
     struct member *b = &mesh->members[msg->to];
-    struct frame_update u = {.kind = msg->kind,
-                             .bytes = msg->id,
-                             .len = ID_SIZE};
+    struct frame_update u = {
+        .kind = msg->kind, .bytes = msg->id, .len = ID_SIZE};
     uint8_t id[ID_SIZE];
     int64_t newer;
 
@@ -215,8 +214,8 @@ static void mesh_ask(struct channel *c, struct channel_ask *ask,
     else if (mesh->members[number].cut || asker->cut)
         ask->rc = RC_UNAVAILABLE;
     else
-        ask->rc = give_one(mesh, number, asker->number, ask->id) ? RC_OK
-                                                                 : RC_ABSENT;
+        ask->rc =
+            give_one(mesh, number, asker->number, ask->id) ? RC_OK : RC_ABSENT;
     pthread_mutex_unlock(&mesh->lock);
     ask->done(ask);
 }

@@ -63,9 +63,9 @@ struct channel_figures {
     unsigned members;  /* this one included */
     unsigned complete; /* of the others, those that hold a whole copy */
     uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
-    uint64_t unacknowledged; /* updates that no other complete member has */
-    double oldest;           /* seconds since the oldest of these */
-    uint64_t garbage;        /* frames and connections that were refused */
+    uint64_t unacknowledged;     /* updates that no other complete member has */
+    double oldest;               /* seconds since the oldest of these */
+    uint64_t garbage;            /* frames and connections that were refused */
     uint64_t compared, repaired; /* comparisons; leaves that differed */
     uint64_t resent, given_up;
 };
@@ -73,8 +73,8 @@ struct channel_figures {
 struct channel_ops {
     void (*send)(struct channel *c, const struct channel_update *u,
                  struct channel_wait *wait, enum copies copies);
-    void (*ask)(struct channel *c, struct channel_ask *ask,
-                const char *member, size_t member_len);
+    void (*ask)(struct channel *c, struct channel_ask *ask, const char *member,
+                size_t member_len);
     void (*join)(struct channel *c, struct replica *replica);
     void (*leave)(struct channel *c, struct replica *replica);
     bool (*is_mine)(struct channel *c, const uint8_t id[ID_SIZE],
@@ -117,8 +117,8 @@ static inline void channel_ask(struct channel *c, struct channel_ask *ask,
 /* Is it this member's part to end that idle session and to tell listeners? It
  * is the owner's (who had the last access), and when that is gone the first's
  * of the living by rendezvous order. The channel's thread. */
-static inline bool channel_is_mine(struct channel *c,
-                                   const uint8_t id[ID_SIZE], uint64_t owner)
+static inline bool channel_is_mine(struct channel *c, const uint8_t id[ID_SIZE],
+                                   uint64_t owner)
 {
     return c->ops->is_mine(c, id, owner);
 }

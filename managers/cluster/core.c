@@ -106,8 +106,8 @@ static struct peer *peer_new(struct core *core, uint64_t node)
     p->link = NO_LINK;
     p->withdrawn = p->lease = p->their_mono = p->echo = NEVER;
     p->compared = p->heard = p->met = p->reunited = NEVER;
-    core->peers = mem_resize(core->peers,
-                             (core->peer_count + 1) * sizeof *core->peers);
+    core->peers =
+        mem_resize(core->peers, (core->peer_count + 1) * sizeof *core->peers);
     core->peers[core->peer_count++] = p;
     return p;
 }
@@ -130,8 +130,8 @@ int core_place(struct core *core, const char *address, bool listed)
         }
     if (core->place_count == FRAME_MEMBERS_MAX)
         return -1;
-    core->places = mem_resize(core->places, (core->place_count + 1) *
-                                                sizeof *core->places);
+    core->places = mem_resize(core->places,
+                              (core->place_count + 1) * sizeof *core->places);
     core->places[core->place_count] = (struct place){
         .address = mem_strdup(address),
         .listed = listed,
@@ -151,9 +151,8 @@ struct replica *core_replica(struct core *core, uint32_t app)
 
 void core_join(struct core *core, struct replica *replica)
 {
-    core->replicas =
-        mem_resize(core->replicas,
-                   (core->replica_count + 1) * sizeof *core->replicas);
+    core->replicas = mem_resize(core->replicas, (core->replica_count + 1) *
+                                                    sizeof *core->replicas);
     core->replicas[core->replica_count++] = replica;
     if (core->ever_complete) { /* its copies are not */
         core->stale_no++;
@@ -375,8 +374,8 @@ static bool replace_older(struct core *core, const struct frame_hello *f,
         if (p->node == f->node || p->departed || strcmp(p->name, name) != 0)
             continue;
         bool same_port = strcmp(p->address, address) == 0;
-        bool answers = peer_linked(p) &&
-                       now.mono - p->heard < core->options.drop_ms;
+        bool answers =
+            peer_linked(p) && now.mono - p->heard < core->options.drop_ms;
         /* a clock may have been set back: who does not answer is gone */
         if (answers && (!same_port || p->started > f->started))
             return false;
@@ -733,8 +732,7 @@ void core_figures(struct core *core, struct channel_figures *out,
     figures_unprotected(core, out, now);
 }
 
-bool core_member(const struct core *core, size_t index,
-                 struct core_member *out)
+bool core_member(const struct core *core, size_t index, struct core_member *out)
 {
     if (index >= core->peer_count)
         return false;

@@ -74,8 +74,8 @@ void core_link_down(struct core *core, int link, struct instant now);
 void core_dial_failed(struct core *core, int place, bool refused,
                       struct instant now);
 /* One frame's body. */
-void core_received(struct core *core, int link, const uint8_t *body,
-                   size_t len, struct instant now);
+void core_received(struct core *core, int link, const uint8_t *body, size_t len,
+                   struct instant now);
 /* Often: every 50 ms or so. */
 void core_tick(struct core *core, struct instant now);
 /* After a batch of core_received and core_send: what has gathered leaves,
@@ -106,7 +106,7 @@ struct core_member {
     uint64_t node;
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
     bool linked, given_up, complete, answering, departed;
-    int64_t heard; /* mono */
+    int64_t heard;   /* mono */
     uint64_t behind; /* updates of ours that it has not applied */
 };
 /* The index-th other member; false behind the last. */

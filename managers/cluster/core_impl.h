@@ -9,9 +9,10 @@
 
 #define NEVER INT64_MIN
 #define NO_LINK (-1)
-#define PULL_WINDOW 16  /* leaves asked for at a time, at most; */
-#define PULL_BYTES (96u << 10) /* but for no more bytes than these, so that
-                                  an update behind them is not late */
+/* So many leaves are asked for at a time, at most, and for no more bytes than
+ * these, so that an update behind them is not late. */
+#define PULL_WINDOW 16
+#define PULL_BYTES (96u << 10)
 #define PULL_RETRY_MS 500
 #define PULL_TRIES 6
 #define ASK_MS 450
@@ -22,7 +23,7 @@ struct place {
     char *address;
     bool listed, self;
     bool dialling; /* until who is there has said so */
-    bool refused; /* at the last attempt nobody listened */
+    bool refused;  /* at the last attempt nobody listened */
     int64_t next_dial;
     uint64_t node; /* who was there last; 0: nobody yet */
 };
@@ -55,16 +56,16 @@ struct peer {
 
     /* whether our commits wait for it: from an admission to a giving up */
     bool waited;
-    uint64_t waited_from; /* for updates after this one */
+    uint64_t waited_from;  /* for updates after this one */
     uint64_t epoch, floor; /* of the last admission, as told in pulses */
     bool compare;
     bool given_up;
     int64_t given_up_at;
-    bool left; /* it said good-bye */
-    int64_t give_up_at; /* mono, unless a word comes before */
+    bool left;           /* it said good-bye */
+    int64_t give_up_at;  /* mono, unless a word comes before */
     int64_t withdraw_at; /* mono, unless it shows before that it hears us */
-    int64_t withdrawn;  /* it does not hear us: since then it is told that we
-                           do not wait; NEVER */
+    int64_t withdrawn;   /* it does not hear us: since then it is told that we
+                            do not wait; NEVER */
 
     /* whether its commits wait for us */
     uint64_t their_epoch, their_floor; /* their admission of us, as handled */
@@ -84,11 +85,11 @@ struct peer {
     int64_t reunited; /* it came back from the other side; NEVER */
 
     /* comparing our copies with its */
-    int64_t pulled_at;    /* the last pull that finished began */
-    int64_t compared;     /* a comparison begun then found all equal, or
-                             brought it all here; NEVER */
-    uint64_t pulled_for;  /* core->stale_no when the last pull that finished
-                             began */
+    int64_t pulled_at;     /* the last pull that finished began */
+    int64_t compared;      /* a comparison begun then found all equal, or
+                              brought it all here; NEVER */
+    uint64_t pulled_for;   /* core->stale_no when the last pull that finished
+                              began */
     bool pulled_answering; /* it might answer at that time */
     int64_t next_compare;
     unsigned unequal; /* quiet pulses in a row whose sums were not ours */
@@ -96,7 +97,7 @@ struct peer {
 
 struct core_link {
     bool up;
-    int place; /* -1: they connected to us */
+    int place;         /* -1: they connected to us */
     struct peer *peer; /* NULL before its hello */
     bool hello_sent;
     int64_t since; /* mono: it came up */
@@ -129,10 +130,10 @@ struct pull {
     uint64_t stale_no; /* core's at the beginning */
     unsigned tries;
     bool want_ended;
-    bool summed;      /* all sums have come */
-    bool answering;   /* so was it when it summed up */
-    bool all_apps;    /* it had every application that we have */
-    bool gave;        /* it lacked something: no proof that it has it now */
+    bool summed;    /* all sums have come */
+    bool answering; /* so was it when it summed up */
+    bool all_apps;  /* it had every application that we have */
+    bool gave;      /* it lacked something: no proof that it has it now */
     uint64_t seq;
     struct frame_applied *vector;
     size_t vector_count;
@@ -174,13 +175,13 @@ struct core {
     bool waits_changed;
 
     /* core_lease.c */
-    bool complete;      /* our copies are whole: but for the lease we answer */
+    bool complete; /* our copies are whole: but for the lease we answer */
     bool ever_complete;
-    uint64_t epochs;   /* admissions, of whomever */
-    uint64_t stale_no; /* counts the causes: pulls begun after the last one
-                          make whole again */
+    uint64_t epochs;       /* admissions, of whomever */
+    uint64_t stale_no;     /* counts the causes: pulls begun after the last one
+                              make whole again */
     int64_t joining_since; /* places are waited for since then */
-    bool lapsed;        /* the lease ran out: all have to confirm anew */
+    bool lapsed;           /* the lease ran out: all have to confirm anew */
     int64_t lapsed_at;
     int64_t alone_since;
 
@@ -214,8 +215,8 @@ void stream_release(struct core *core);
 /* Nobody will answer any more: open waits are RC_UNCERTAIN. */
 void stream_stop(struct core *core);
 void stream_resume(struct core *core, struct peer *p);
-void stream_updates(struct core *core, struct peer *p,
-                    struct frame_updates *f, struct instant now);
+void stream_updates(struct core *core, struct peer *p, struct frame_updates *f,
+                    struct instant now);
 void stream_acked(struct core *core, struct peer *p, const struct frame_ack *a,
                   struct instant now);
 void stream_missed(struct peer *p, uint64_t upto);

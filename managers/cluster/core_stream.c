@@ -266,8 +266,8 @@ static void answer_waits(struct core *core, struct wait_list *list)
 {
     while (list->first && has_travelled(core, list->first)) {
         const struct channel_wait *w = list->first;
-        bool enough = !w->min_copies ||
-                      copies_of(core, w->seq) >= w->min_copies;
+        bool enough =
+            !w->min_copies || copies_of(core, w->seq) >= w->min_copies;
         wait_answer(list, enough ? RC_OK : RC_UNCERTAIN);
     }
 }
@@ -393,8 +393,8 @@ static bool takes(const struct peer *p, const struct frame_updates *f,
            f->from <= p->ahead.to;
 }
 
-void stream_updates(struct core *core, struct peer *p,
-                    struct frame_updates *f, struct instant now)
+void stream_updates(struct core *core, struct peer *p, struct frame_updates *f,
+                    struct instant now)
 {
     struct frame_update u;
     bool beyond;

@@ -45,11 +45,11 @@
 #define FRAME_LIST_MAX (1u << 19)
 
 enum frame_type {
-    FRAME_HELLO = 1,   /* the first one, in both directions */
-    FRAME_PULSE = 3,   /* I am here; the second one, and twice a second */
-    FRAME_UPDATES = 4, /* what happened here, in order */
-    FRAME_ACK = 5,     /* what I have applied of yours */
-    FRAME_MISSED = 6,  /* I cannot send again what you lack: compare */
+    FRAME_HELLO = 1,    /* the first one, in both directions */
+    FRAME_PULSE = 3,    /* I am here; the second one, and twice a second */
+    FRAME_UPDATES = 4,  /* what happened here, in order */
+    FRAME_ACK = 5,      /* what I have applied of yours */
+    FRAME_MISSED = 6,   /* I cannot send again what you lack: compare */
     FRAME_SUMS_ASK = 7, /* comparing: begin */
     FRAME_SUMS = 8,     /* all leaves of one application in a number each */
     FRAME_LEAF = 9,     /* what I have in this leaf */
@@ -95,9 +95,9 @@ struct frame_ack {
 
 struct frame_pulse {
     int64_t mono;
-    int64_t echo;   /* the latest `mono` of the receiver that was heard;
-                       negative (on the wire -1): none */
-    bool waits;     /* the sender's commits wait for the receiver */
+    int64_t echo; /* the latest `mono` of the receiver that was heard;
+                     negative (on the wire -1): none */
+    bool waits;   /* the sender's commits wait for the receiver */
     /* How it came to that, as state and not as an event, so that no loss of a
      * frame can hide it: each time the sender begins to wait for the receiver
      * it counts epoch up, and floor is its last update at that moment: the
@@ -153,7 +153,7 @@ struct frame_sums {
     bool last;
     bool answering;
     uint64_t seq;
-    uint32_t app; /* count 0 of applications: app 0, no sums, last */
+    uint32_t app;         /* count 0 of applications: app 0, no sums, last */
     const uint8_t *ended; /* FRAME_BITS bytes: leaves with tombstones */
     const uint8_t *some;  /* FRAME_BITS bytes: leaves whose sum is not 0 */
     const uint8_t *sums;  /* 8 bytes (little endian) for each bit of `some` */
@@ -169,7 +169,7 @@ struct frame_applied {
 struct frame_leaf {
     uint64_t no;
     uint32_t app, leaf;
-    bool ended; /* tombstones are wanted as well */
+    bool ended;             /* tombstones are wanted as well */
     const uint8_t *entries; /* sorted by id */
     uint32_t count;
 };

@@ -131,8 +131,7 @@ static void set_hash(struct replica *r, unsigned leaf,
 
     atomic_store_explicit(&r->sums[leaf], sum + hash - own->hash,
                           memory_order_relaxed);
-    atomic_fetch_add_explicit(&r->root, hash - own->hash,
-                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&r->root, hash - own->hash, memory_order_relaxed);
     own->hash = hash;
 }
 
@@ -157,8 +156,7 @@ void replica_recount(struct replica *r, struct entry *e, struct instant now)
     bool over = (ended || e->idle) && !entry_is_dropped(e);
     bool live = !ended && !e->idle && !entry_is_dropped(e);
 
-    set_hash(r, leaf, own,
-             live ? replica_hash(record->bytes, record->len) : 0);
+    set_hash(r, leaf, own, live ? replica_hash(record->bytes, record->len) : 0);
     if (over && (!own->over || ended != own->ended))
         own->learnt = moment_learnt(r, now);
     set_over(r, leaf, own, over);

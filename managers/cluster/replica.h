@@ -41,12 +41,12 @@
 #include "session/manager_impl.h"
 
 struct replica_entry {
-    uint64_t hash;   /* what it adds to its leaf's sum; 0: nothing */
-    uint64_t owner;  /* node that had the last access */
-    int64_t told;    /* mono: others know of accesses up to here */
-    int64_t learnt;  /* mono: when its end came to be known */
-    bool over;       /* counted among the tombstones of its leaf, */
-    bool ended;      /* since its end is a decided one */
+    uint64_t hash;  /* what it adds to its leaf's sum; 0: nothing */
+    uint64_t owner; /* node that had the last access */
+    int64_t told;   /* mono: others know of accesses up to here */
+    int64_t learnt; /* mono: when its end came to be known */
+    bool over;      /* counted among the tombstones of its leaf, */
+    bool ended;     /* since its end is a decided one */
 };
 
 enum { ENTRY_DROPPED = ENTRY_FIRST_OWN };
@@ -72,8 +72,7 @@ static inline struct replica_entry *replica_entry(struct entry *e)
 enum replica_event { REPLICA_CREATED, REPLICA_ENDED };
 typedef void replica_heard_fn(void *user, enum replica_event event,
                               struct record *record,
-                              const struct record_end *end,
-                              struct instant now);
+                              const struct record_end *end, struct instant now);
 
 /* m: borrowed, its table exists. */
 struct replica *replica_new(struct manager *m, struct channel *channel);

@@ -20,7 +20,7 @@ struct arrival {
     bool is_update; /* of its maker's, who sent it to all */
     struct instant now;
     int64_t *newer;
-    bool moved; /* was said of an old id: nothing is created */
+    bool moved;          /* was said of an old id: nothing is created */
     struct record *left; /* what is to go on under end.new_id; a reference */
     /* for listeners, once the lock is released; references */
     struct record *created, *before;
@@ -34,8 +34,7 @@ static bool is_idle(const struct manager *m, const struct record_life *life,
     int64_t seconds = life->max_inactive;
 
     return seconds > 0 && seconds < INT64_C(1000000000000) &&
-           access + seconds * 1000 + m->grace_ms <=
-               now.mono + AGE_TOLERANCE_MS;
+           access + seconds * 1000 + m->grace_ms <= now.mono + AGE_TOLERANCE_MS;
 }
 
 static void keep_ended(const struct arrival *a, struct table_stripe *stripe,
@@ -103,12 +102,11 @@ static void insert_whole(struct arrival *a, struct table_stripe *stripe)
     struct record_life life;
 
     record_life(a->record, &life);
-    bool idle = !life.ended && life.idle_ended &&
-                is_idle(m, &life, a->access, a->now);
+    bool idle =
+        !life.ended && life.idle_ended && is_idle(m, &life, a->access, a->now);
     if (is_forgotten(a, &life, idle))
         return;
-    struct entry *e =
-        table_insert(stripe, record_ref(a->record), a->access);
+    struct entry *e = table_insert(stripe, record_ref(a->record), a->access);
     replica_entry(e)->owner = a->owner;
     replica_entry(e)->told = told_by(a);
     if (life.ended)
@@ -166,8 +164,8 @@ static enum replica_rc join_live(struct arrival *a, struct table_stripe *stripe,
     if (!was_idle && came.idle_ended)
         a->before = record_ref(e->record);
     table_replace(stripe, e, merged);
-    bool idle = (came.idle_ended || e->idle) &&
-                is_idle(m, &life, e->access, a->now);
+    bool idle =
+        (came.idle_ended || e->idle) && is_idle(m, &life, e->access, a->now);
     set_idle(a, stripe, e, idle);
     if (!idle && (came.max_inactive || came.max_lifetime))
         manager_arm(m, stripe, e, a->now);
@@ -285,8 +283,7 @@ static enum replica_rc apply_touch(struct arrival *a)
 
     if (!e || entry_is_dropped(e)) {
         rc = REPLICA_STRAY;
-    } else if (!record_ended(e->record, NULL) && move_access(a, e) &&
-               e->idle) {
+    } else if (!record_ended(e->record, NULL) && move_access(a, e) && e->idle) {
         record_life(e->record, &life);
         set_idle(a, stripe, e, is_idle(m, &life, e->access, a->now));
         replica_recount(a->r, e, a->now);

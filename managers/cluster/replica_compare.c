@@ -28,12 +28,14 @@ void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],
 
 /* ---- what is in a leaf ---- */
 
+struct leaf_item {
+    struct replica_item item; /* a reference */
+    uint64_t hash;            /* 0: it is over */
+    bool tombstone;
+};
+
 struct leaf {
-    struct leaf_item {
-        struct replica_item item; /* a reference */
-        uint64_t hash;            /* 0: it is over */
-        bool tombstone;
-    } *items;
+    struct leaf_item *items;
     size_t count, cap;
 };
 
@@ -45,8 +47,7 @@ static bool leaf_add(void *user, struct entry *e)
         return true;
     if (leaf->count == leaf->cap) {
         leaf->cap = leaf->cap ? 2 * leaf->cap : 64;
-        leaf->items =
-            mem_resize(leaf->items, leaf->cap * sizeof *leaf->items);
+        leaf->items = mem_resize(leaf->items, leaf->cap * sizeof *leaf->items);
     }
     leaf->items[leaf->count++] = (struct leaf_item){
         .item = {record_ref(e->record), e->access, replica_entry(e)->owner},
@@ -139,9 +140,9 @@ void replica_diff(struct replica *r, unsigned number, const uint8_t *entries,
         struct leaf_item *ours = &leaf.items[i];
         const uint8_t *theirs = entries + j * FRAME_ENTRY;
         int order = i == leaf.count ? 1
-                    : j == count    ? -1
-                                    : memcmp(record_id(ours->item.record),
-                                             theirs, ID_SIZE);
+                    : j == count
+                        ? -1
+                        : memcmp(record_id(ours->item.record), theirs, ID_SIZE);
         if (order > 0)
             diff_want(out, theirs);
         else if (order == 0)

@@ -4,7 +4,8 @@
  * only.
  *
  * Threads sums, ended: each is written under the lock of its leaf's stripe and
- *         read by anybody; root by anybody. strays, touches: the channel's thread. */
+ *         read by anybody; root by anybody. strays, touches: the channel's
+ *         thread. */
 #ifndef MARGAY_MANAGERS_CLUSTER_REPLICA_IMPL_H
 #define MARGAY_MANAGERS_CLUSTER_REPLICA_IMPL_H
 
@@ -32,7 +33,7 @@ struct replica {
     struct table *strays;    /* NULL until there is one */
     struct touch *touches;   /* with the next tick */
     size_t touch_count, touch_cap;
-    int64_t tell_since;      /* mono; INT64_MAX: nothing */
+    int64_t tell_since; /* mono; INT64_MAX: nothing */
     _Atomic uint64_t stray_count, conflicts;
 };
 
@@ -42,8 +43,7 @@ void replica_note_time(struct replica *r, struct instant now);
 void replica_keep_stray(struct replica *r, struct record *delta,
                         struct instant now);
 /* What was put aside for that session, and is no longer: a reference; NULL. */
-struct record *replica_take_stray(struct replica *r,
-                                  const uint8_t id[ID_SIZE]);
+struct record *replica_take_stray(struct replica *r, const uint8_t id[ID_SIZE]);
 /* Tells all members with the next tick. */
 void replica_note_touch(struct replica *r, const uint8_t id[ID_SIZE],
                         int64_t access);
