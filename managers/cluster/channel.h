@@ -13,27 +13,43 @@
  *         table. A member that is given up is not waited for any more.
  * Leases  channel_may_answer is one load: may this member answer from its own
  *         copies at this moment?
+ * Targets An update goes to all members (DeltaManager), or to those that it
+ *         names (BackupManager: the holders of a session). Who is not named
+ *         hears that there was one, and nothing else.
+ * Calls   What has to be done by one certain member is asked of it and
+ *         answered by its manager (replica.h: replica_serve). A call to a
+ *         member whose link ends is answered at once.
  * Threads Any. */
 #ifndef MARGAY_MANAGERS_CLUSTER_CHANNEL_H
 #define MARGAY_MANAGERS_CLUSTER_CHANNEL_H
 
 #include "managers/cluster/frame.h"
+#include "managers/cluster/place.h"
 #include "session/instant.h"
 #include "session/record.h"
 
 struct channel;
 struct replica;
 
-/* How many others must have applied an update before `done`. */
+/* The holders of a session, and one that is about to be one. */
+#define CHANNEL_TARGETS (PLACE_HOLDERS + 1)
+
+/* How many others must have applied an update before `done`: of its targets,
+ * where it has any. */
 enum copies { COPIES_NONE, COPIES_ONE, COPIES_ALL };
 
 struct channel_wait {
     void (*done)(struct channel_wait *wait, enum rc rc);
     unsigned min_copies; /* RC_UNCERTAIN when fewer have it in the end */
+    /* the answer, of an update with targets: how many of them have applied it.
+     * The others were given up meanwhile */
+    unsigned applied;
     /* the channel's own */
     struct channel_wait *next;
     uint64_t seq;
     enum copies copies;
+    unsigned target_count;
+    uint64_t targets[CHANNEL_TARGETS];
 };
 
 struct channel_update {
@@ -43,6 +59,11 @@ struct channel_update {
     int64_t access;        /* mono, of the last access */
     struct record *record; /* UPDATE_RECORD: a reference, which the channel
                               takes; else NULL */
+    struct place place;    /* UPDATE_PLACE */
+    /* nodes; none: all members. This member's own number is passed over */
+    unsigned target_count;
+    uint64_t targets[CHANNEL_TARGETS];
+    uint64_t owner; /* node that had the access; 0: this one */
 };
 
 struct channel_ask {
@@ -57,6 +78,66 @@ struct channel_ask {
     struct channel_ask *next;
     uint64_t no, node;
     int64_t deadline;
+};
+
+/* One session's matter, brought before one certain member. */
+struct channel_call {
+    void (*done)(struct channel_call *call);
+    uint64_t to; /* node */
+    uint32_t app;
+    uint8_t id[ID_SIZE];
+    enum call_kind kind;  /* frame.h */
+    uint64_t have;        /* FIND: hash of the copy that is here; 0: none */
+    struct record *delta; /* COMMIT: the caller's until done */
+    int64_t deadline;     /* mono; UNAVAILABLE when there is no answer by then */
+
+    enum call_answer answer;
+    struct record *record; /* what came with it: a reference; or NULL */
+    int64_t access;        /* with it: mono */
+    bool placed;           /* and the place, as that member knows it */
+    struct place place;
+    /* the channel's own */
+    struct channel_call *next;
+    uint64_t no;
+};
+
+/* A call that came; replica_serve's function gets it, and answers it exactly
+ * once with channel_reply, then or later. */
+struct channel_called {
+    uint64_t from, no; /* copied into the reply */
+    uint32_t app;
+    uint8_t id[ID_SIZE];
+    enum call_kind kind;
+    uint64_t have;
+    struct record *delta; /* borrowed: only during the call */
+};
+struct channel_reply {
+    uint64_t to, no;
+    uint32_t app;
+    enum call_answer answer;
+    struct record *record; /* a reference, which the channel takes; or NULL */
+    int64_t access;        /* mono */
+    uint64_t owner;
+    bool placed;
+    struct place place;
+};
+
+/* A moment later: about 50 ms, or when a member is given up or admitted. */
+struct channel_pause {
+    void (*done)(struct channel_pause *pause);
+    struct channel_pause *next; /* the channel's own */
+};
+
+/* What this member thinks of another start. */
+enum member_state {
+    MEMBER_UNKNOWN, /* never heard of */
+    MEMBER_HERE,    /* in the view: commits wait for it */
+    MEMBER_AWAY,    /* given up, or not admitted yet; it may come back */
+    MEMBER_GONE     /* its process is gone for good */
+};
+struct channel_member {
+    _Atomic uint64_t node; /* 0: nobody yet */
+    _Atomic unsigned state;
 };
 
 struct channel_figures {
@@ -77,6 +158,9 @@ struct channel_ops {
                 size_t member_len);
     void (*join)(struct channel *c, struct replica *replica);
     void (*leave)(struct channel *c, struct replica *replica);
+    void (*call)(struct channel *c, struct channel_call *call);
+    void (*reply)(struct channel *c, const struct channel_reply *reply);
+    void (*pause)(struct channel *c, struct channel_pause *pause);
     bool (*is_mine)(struct channel *c, const uint8_t id[ID_SIZE],
                     uint64_t owner);
     void (*figures)(struct channel *c, struct channel_figures *out);
@@ -92,6 +176,12 @@ struct channel {
     /* mono ms until which this member may answer; moved on while it may */
     _Atomic int64_t answer_until;
     _Atomic unsigned complete; /* other members that hold a whole copy */
+    /* Other starts, as many as member_slots says, in no order. A slot keeps its
+     * node as long as there are free ones; then that of one that is GONE is
+     * taken. view counts up after each change of a state. */
+    struct channel_member members[FRAME_MEMBERS_MAX];
+    _Atomic unsigned member_slots;
+    _Atomic uint64_t view;
 };
 
 static inline bool channel_may_answer(const struct channel *c,
@@ -114,6 +204,46 @@ static inline void channel_ask(struct channel *c, struct channel_ask *ask,
 {
     c->ops->ask(c, ask, member, member_len);
 }
+/* done is called exactly once, from the channel's thread, or before it returned
+ * where there is no link to that member. */
+static inline void channel_call(struct channel *c, struct channel_call *call)
+{
+    c->ops->call(c, call);
+}
+/* Any thread, also from inside replica_serve's function. Who called may be gone
+ * by now. */
+static inline void channel_reply(struct channel *c,
+                                 const struct channel_reply *reply)
+{
+    c->ops->reply(c, reply);
+}
+/* done is called exactly once, from the channel's thread; at a stop at once. */
+static inline void channel_pause(struct channel *c, struct channel_pause *pause)
+{
+    c->ops->pause(c, pause);
+}
+/* Any thread; this member's own number is HERE. */
+static inline enum member_state channel_state(const struct channel *channel,
+                                              uint64_t node)
+{
+    struct channel *c = (struct channel *)channel;
+    unsigned count =
+        atomic_load_explicit(&c->member_slots, memory_order_acquire);
+
+    if (node == c->node)
+        return MEMBER_HERE;
+    for (unsigned i = 0; i < count; i++)
+        if (atomic_load_explicit(&c->members[i].node, memory_order_relaxed) ==
+            node)
+            return (enum member_state)atomic_load_explicit(
+                &c->members[i].state, memory_order_relaxed);
+    return MEMBER_UNKNOWN;
+}
+/* The first `max` by rendezvous order of id of the others that are HERE and not
+ * among `except`. Returns how many. */
+unsigned channel_choose(const struct channel *c, const uint8_t id[ID_SIZE],
+                        const uint64_t *except, unsigned except_count,
+                        uint64_t *out, unsigned max);
 /* Is it this member's part to end that idle session and to tell listeners? It
  * is the owner's (who had the last access), and when that is gone the first's
  * of the living by rendezvous order. The channel's thread. */

@@ -58,7 +58,24 @@ enum frame_type {
     FRAME_ASK = 12,     /* do you have this session? */
     FRAME_TOLD = 13,    /* answer to ASK */
     FRAME_LEAVE = 14,   /* an orderly stop: do not wait for me */
-    FRAME_REFUSED = 15  /* you may not join; the text says why */
+    FRAME_REFUSED = 15, /* you may not join; the text says why */
+    FRAME_CALL = 16,    /* do this, for a session of which you are the primary */
+    FRAME_REPLY = 17    /* answer to CALL */
+};
+
+enum call_kind {
+    CALL_FIND = 0,  /* the session, as it stands; counts as an access */
+    CALL_PEEK = 1,  /* the same, and is no access */
+    CALL_COMMIT = 2 /* merge this delta, and answer when the holders have it */
+};
+enum call_answer {
+    CALL_UNAVAILABLE = 0, /* it cannot say, or may not answer, or is not there */
+    CALL_OK = 1,     /* FIND: the record. COMMIT: done; users' records, and a
+                        session that had ended before: the record */
+    CALL_SAME = 2,   /* FIND: it is what you have */
+    CALL_ABSENT = 3, /* nobody knows the id; with a tombstone: it has ended */
+    CALL_ELSEWHERE = 4, /* not the primary: the place says who is */
+    CALL_ENDED = 5      /* COMMIT: it has ended; the record is the tombstone */
 };
 
 /* A leaf: one of the ranges that ids fall into (table.h). */
@@ -127,7 +144,8 @@ struct frame_updates {
 
 enum update_kind {
     UPDATE_RECORD = 0, /* bytes: a record or a delta, to be merged */
-    UPDATE_TOUCH = 1   /* bytes: an id; only its last access moved */
+    UPDATE_TOUCH = 1,  /* bytes: an id; only its last access moved */
+    UPDATE_PLACE = 2   /* bytes: a place (place.h); age and owner mean nothing */
 };
 struct frame_update {
     enum update_kind kind;
@@ -197,6 +215,23 @@ struct frame_told {
     struct frame_update update; /* found: a RECORD */
 };
 
+struct frame_call {
+    uint64_t no;
+    uint32_t app;
+    const uint8_t *id;
+    enum call_kind kind;
+    uint64_t have; /* FIND, PEEK: replica_hash of the copy there; 0: none */
+    const uint8_t *delta; /* COMMIT: 1..RECORD_MAX_BYTES; else none */
+    uint32_t delta_len;
+};
+struct frame_reply {
+    uint64_t no;
+    enum call_answer answer;
+    int64_t mono;
+    uint32_t count; /* 0..2 updates: a RECORD, a PLACE */
+    struct pack_reader rest; /* frame_next_update */
+};
+
 struct frame {
     enum frame_type type;
     union {
@@ -212,6 +247,8 @@ struct frame {
         struct frame_ask ask;
         struct frame_told told;
         struct frame_text refused;
+        struct frame_call call;
+        struct frame_reply reply;
     };
 };
 
@@ -247,6 +284,9 @@ void frame_sums(struct pack_writer *w, const struct frame_sums *f,
 void frame_leaf(struct pack_writer *w, const struct frame_leaf *f);
 void frame_ask(struct pack_writer *w, const struct frame_ask *f);
 void frame_told(struct pack_writer *w, const struct frame_told *f);
+void frame_call(struct pack_writer *w, const struct frame_call *f);
+void frame_reply(struct pack_writer *w, const struct frame_reply *f,
+                 const struct frame_update *updates);
 void frame_leave(struct pack_writer *w);
 /* At most FRAME_NAME_MAX bytes of it. */
 void frame_refused(struct pack_writer *w, const char *text);

@@ -30,6 +30,14 @@
  * Dropped What was here when this member had been away for too long is
  *         answered `lost` for endedKeep, and is otherwise as if it were not
  *         here: it is neither counted nor told, and what comes replaces it.
+ * Partial With BackupManager a member holds some of the sessions. The replica
+ *         has the location table besides (places.h), which is the same at all
+ *         members. What two members have in common is compared: the places of
+ *         all sessions, and the records of those that the one holds and in
+ *         whose place the other stands; so sums, lists and differences are
+ *         between this member and a certain other one (`peer`). An entry with
+ *         ENTRY_CACHED is nobody's copy: it takes no part.
+ *         Without a place table `peer` means nothing.
  * Entry   The manager's ops say entry_extra = sizeof(struct replica_entry);
  *         it begins the extra bytes of each entry.
  * Threads replica_recount, replica_entry: any thread, under the entry's stripe
@@ -49,7 +57,13 @@ struct replica_entry {
     bool ended;     /* since its end is a decided one */
 };
 
-enum { ENTRY_DROPPED = ENTRY_FIRST_OWN };
+enum {
+    ENTRY_DROPPED = ENTRY_FIRST_OWN,
+    ENTRY_CACHED = 2 * ENTRY_FIRST_OWN, /* partial: of a session that others
+                                           hold; a whole record that comes with
+                                           an UPDATE makes it a copy */
+    ENTRY_OWN = 4 * ENTRY_FIRST_OWN     /* the manager's, from here on */
+};
 
 /* The hash of the protocol, never 0. All numbers are unsigned, of 64 bits,
  * modulo 2^64, and little endian where they are read from bytes.
@@ -76,7 +90,33 @@ typedef void replica_heard_fn(void *user, enum replica_event event,
 
 /* m: borrowed, its table exists. */
 struct replica *replica_new(struct manager *m, struct channel *channel);
+/* The same, partial. */
+struct replica *replica_new_partial(struct manager *m, struct channel *channel);
 void replica_free(struct replica **r);
+struct places *replica_places(struct replica *r); /* NULL: it is not partial */
+
+/* ---- partial: who holds what ---- */
+
+/* Merges into the place of that id, whose stripe in the manager's table is
+ * locked; entry: the copy that is here, NULL: none. Sums follow. true: the
+ * place has changed; *out is what stands now. */
+bool replica_place_put(struct replica *r, struct entry *entry,
+                       const uint8_t id[ID_SIZE], const struct place *place,
+                       struct instant now, struct place *out);
+/* Others made a place; no lock is held, the channel's thread. Also after a
+ * record came for an id whose place does not name this member. */
+typedef void replica_placed_fn(void *user, const uint8_t id[ID_SIZE],
+                               const struct place *place, struct instant now);
+/* A call that came (channel.h). The channel's thread, no lock is held but the
+ * cluster's own. */
+typedef void replica_called_fn(void *user, const struct channel_called *call,
+                               struct instant now);
+/* All before it joins. */
+void replica_serve(struct replica *r, replica_placed_fn *placed,
+                   replica_called_fn *called, void *user);
+/* The core's: hands it on. */
+void replica_called(struct replica *r, const struct channel_called *call,
+                    struct instant now);
 
 /* Before it joins. */
 void replica_listen(struct replica *r, replica_heard_fn *heard, void *user);
@@ -130,19 +170,30 @@ void replica_figures(const struct replica *r, struct replica_figures *out);
 
 /* ---- comparing ---- */
 
-uint64_t replica_root(const struct replica *r); /* the sum of all leaves */
-void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],
-                  uint8_t ended[FRAME_BITS]);
+/* peer: the other member's node. The sum of all leaves. */
+uint64_t replica_root(const struct replica *r, uint64_t peer);
+void replica_sums(const struct replica *r, uint64_t peer,
+                  uint64_t sums[FRAME_LEAVES], uint8_t ended[FRAME_BITS]);
 /* The live entries of a leaf as frame_leaf wants them, sorted by id; malloc'ed.
- * Returns how many. */
-size_t replica_list(struct replica *r, unsigned leaf, uint8_t **entries);
+ * Returns how many. Partial: the hash is the place's plus, modulo 2^64, the
+ * record's. */
+size_t replica_list(struct replica *r, uint64_t peer, unsigned leaf,
+                    uint8_t **entries);
 
-/* One record on its way to another member; a reference. */
+/* What is known of one id, on its way to another member: the record (a
+ * reference; NULL: none for that member) and, partial, the place. */
 struct replica_item {
     struct record *record;
     int64_t access; /* mono here */
     uint64_t owner;
+    bool placed;
+    uint8_t id[ID_SIZE];
+    struct place place;
 };
+/* Its updates (1 or 2, the place first), which borrow from it and from bytes. */
+unsigned replica_item_updates(const struct replica_item *item, uint32_t app,
+                              uint8_t bytes[PLACE_MAX],
+                              struct frame_update out[2]);
 struct replica_diff {
     struct replica_item *items; /* what the other lacks, or has otherwise */
     size_t count;
@@ -152,11 +203,13 @@ struct replica_diff {
 /* What the other, whose live entries of the leaf these are, and we do not have
  * in common. ended: it wants our tombstones as well (those of sessions that it
  * has alive it gets anyway). Release with replica_diff_release. */
-void replica_diff(struct replica *r, unsigned leaf, const uint8_t *entries,
-                  uint32_t count, bool ended, struct replica_diff *out);
+void replica_diff(struct replica *r, uint64_t peer, unsigned leaf,
+                  const uint8_t *entries, uint32_t count, bool ended,
+                  struct replica_diff *out);
 void replica_diff_release(struct replica_diff *diff);
-/* One record; false: not here. Takes a reference. */
-bool replica_take(struct replica *r, const uint8_t id[ID_SIZE],
+/* What that member may have of the id; false: nothing is here. Takes a
+ * reference. peer 0: the record, whosesoever. */
+bool replica_take(struct replica *r, uint64_t peer, const uint8_t id[ID_SIZE],
                   struct replica_item *out);
 
 /* Ends all sessions with that reason, here only, and forgets users' records and
