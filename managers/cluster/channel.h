@@ -41,9 +41,10 @@ enum copies { COPIES_NONE, COPIES_ONE, COPIES_ALL };
 struct channel_wait {
     void (*done)(struct channel_wait *wait, enum rc rc);
     unsigned min_copies; /* RC_UNCERTAIN when fewer have it in the end */
-    /* the answer, of an update with targets: how many of them have applied it.
-     * The others were given up meanwhile */
+    /* the answer, of an update with targets: a bit for each that has applied
+     * it, 1 << its index. The others were given up meanwhile */
     unsigned applied;
+    struct instant now; /* of the answer */
     /* the channel's own */
     struct channel_wait *next;
     uint64_t seq;
@@ -96,6 +97,7 @@ struct channel_call {
     int64_t access;        /* with it: mono */
     bool placed;           /* and the place, as that member knows it */
     struct place place;
+    struct instant now;
     /* the channel's own */
     struct channel_call *next;
     uint64_t no;
@@ -125,6 +127,7 @@ struct channel_reply {
 /* A moment later: about 50 ms, or when a member is given up or admitted. */
 struct channel_pause {
     void (*done)(struct channel_pause *pause);
+    struct instant now;         /* of the answer */
     struct channel_pause *next; /* the channel's own */
 };
 
