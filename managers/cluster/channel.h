@@ -106,7 +106,7 @@ struct channel_call {
 /* A call that came; replica_serve's function gets it, and answers it exactly
  * once with channel_reply, then or later. */
 struct channel_called {
-    uint64_t from, no; /* copied into the reply */
+    uint64_t from, no; /* copied into the reply, as app and id are */
     uint32_t app;
     uint8_t id[ID_SIZE];
     enum call_kind kind;
@@ -116,6 +116,7 @@ struct channel_called {
 struct channel_reply {
     uint64_t to, no;
     uint32_t app;
+    uint8_t id[ID_SIZE];
     enum call_answer answer;
     struct record *record; /* a reference, which the channel takes; or NULL */
     int64_t access;        /* mono */
