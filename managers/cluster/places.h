@@ -3,16 +3,17 @@
  * places.h: the location table of one application: who holds which session.
  *
  * What    Id -> place, for every session of the cluster. Compact: 32 bytes a
- *         session in one sorted row per leaf (table_leaf), grown by a quarter,
- *         so about 40 with everything; nodes are kept once and counted, rows
- *         name them by a number of 16 bits. Sums over the live lists of each
+ *         session in one row per leaf (table_leaf), sorted by id and grown by a
+ *         quarter, so about 37 with everything; nodes are kept once and
+ *         counted, rows name them by a number of 16 bits. (More than 65,535
+ *         nodes at a time are not taken.) Sums over the live lists of each
  *         leaf, and the counts of roles, are kept up to date at each change.
  * Over    Ends (OVER, FINAL) take no part in sums, as in replica.h, and stand
- *         until they may be forgotten: `learnt` is when this member came to
- *         know of it.
- * Laws    The lock of a leaf is the innermost of all: it may be taken under the
- *         lock of a table's stripe; nothing is called under it but each() of
- *         places_each_in.
+ *         beside the rows until they may be forgotten: `learnt` is when this
+ *         member came to know of it.
+ * Laws    The locks inside are the innermost of all: they may be taken under
+ *         the lock of a table's stripe; nothing is called under them but each()
+ *         of places_each_in.
  *         Who changes a place holds the stripe's lock of that id in the
  *         manager's table, so that a session's copy and its place change
  *         together (replica_place_put).
@@ -24,28 +25,32 @@
 
 struct places;
 
-/* self: this start's node. now_mono: ms. */
-struct places *places_new(uint64_t self, int64_t now_mono);
+/* self: this start's node. */
+struct places *places_new(uint64_t self);
 void places_free(struct places **p);
 
 /* false: nothing is known of that id. */
 bool places_get(const struct places *p, const uint8_t id[ID_SIZE],
                 struct place *out);
-/* Merges. true: that changed what stands there; before (may be NULL): what
- * stood there (count 0 and stamp 0: nothing). learnt: mono ms, of an end. */
+/* Merges a valid place. true: that changed what stands there; before (may be
+ * NULL), in any case: what stood there (count 0 and stamp 0: nothing). learnt:
+ * mono ms, of an end. */
 bool places_put(struct places *p, const uint8_t id[ID_SIZE],
                 const struct place *place, int64_t learnt,
                 struct place *before);
 /* Forgets it, whatever it is. */
 void places_remove(struct places *p, const uint8_t id[ID_SIZE]);
 
-/* The next end whose `learnt` is at or before that moment (mono ms): its id.
- * false: none. In about the order in which they were learnt; the caller then
- * removes it, or puts it off (it comes again after those behind it). Costs
- * what it returns, never a scan. */
+/* The end that was put first of those that are here: its id, when it was learnt
+ * at or before that moment (mono ms); else false. The caller then removes it,
+ * or puts it off until it is learnt anew (mono ms; it comes again after those
+ * that are here now). Costs what it returns, never a scan. */
 bool places_next_over(struct places *p, int64_t learnt_before,
                       uint8_t id[ID_SIZE]);
-void places_put_off(struct places *p, const uint8_t id[ID_SIZE]);
+void places_put_off(struct places *p, const uint8_t id[ID_SIZE],
+                    int64_t learnt);
+/* When an end was learnt; INT64_MAX: no end stands there. */
+int64_t places_learnt(const struct places *p, const uint8_t id[ID_SIZE]);
 
 /* The hash (replica_hash) of a live list's bytes; 0 of an end. */
 uint64_t place_hash(const struct place *p, const uint8_t id[ID_SIZE]);
@@ -56,8 +61,8 @@ bool places_has_over(const struct places *p, unsigned leaf);
 /* All of a leaf in the order of their ids, under its lock. false ends. */
 typedef bool places_each_fn(void *user, const uint8_t id[ID_SIZE],
                             const struct place *place);
-void places_each_in(const struct places *p, unsigned leaf,
-                    places_each_fn *each, void *user);
+void places_each_in(const struct places *p, unsigned leaf, places_each_fn *each,
+                    void *user);
 
 struct places_counts {
     size_t lists, over;
