@@ -108,6 +108,10 @@ struct manager_stats {
     uint64_t unreadable;   /* stored rows that could not be read */
     bool has_store, store_available;
     uint64_t strays; /* changes of others that came before their session */
+    /* BackupManager: sessions with fewer copies than they should have; those
+     * that got another primary because their requests went there; copies that
+     * were made in the place of others */
+    uint64_t exposed, moved, handed_over;
 };
 
 /* Makes a manager of that kind. options: what ops->options filled; store_ops

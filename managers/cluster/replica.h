@@ -133,6 +133,7 @@ void replica_uncount(struct replica *r, struct entry *e);
 bool replica_may_forget(struct replica *r, struct entry *e, struct instant now);
 /* Every member has compared since that moment (mono). */
 void replica_settled(struct replica *r, int64_t mono);
+int64_t replica_settled_at(const struct replica *r);
 void replica_set_keep(struct replica *r, int64_t ended_keep_ms);
 
 /* ---- what others say ---- */

@@ -1,0 +1,582 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * BackupManager: a primary and `backups` other members hold a session, every
+ * other member knows who they are.
+ *
+ * Promises With replication="all" (the default) an acknowledged change has been
+ *          applied by every holder, so it survives as long as one of them; the
+ *          next request finds it wherever it goes, since who holds nothing asks
+ *          the primary. With "one" one backup has it, with "none" nobody was
+ *          waited for. A holder that is given up is replaced at the next change
+ *          or, at the latest, by the sweep in the background.
+ * Source   org/apache/catalina/ha/session/BackupManager.java and
+ *          org/apache/catalina/tribes/tipis/LazyReplicatedMap.java. Unlike it: a
+ *          request at another member neither moves the session nor copies it; a
+ *          holder that cannot be reached is a 503, never a new session; there
+ *          can be more than one backup.
+ *
+ * docs/backup.md explains it with pictures. */
+#include "config.h"
+
+#include "managers/backup_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* An end that is another member's part is looked at again. */
+#define NOT_MINE_MS 1000
+/* How long a session that is over waits for the member that is to end it. */
+#define OVERDUE_MS 10000
+
+#define AT(member) offsetof(struct backup_options, member)
+#define IGNORED(name, help) {name, OPTION_IGNORED, 0, NULL, help, 0, 0, NULL}
+
+static const struct option backup_options[] = {
+    {"replication", OPTION_CHOICE, AT(replication), "all",
+     "how many backups have applied a change before its response leaves", 0, 0,
+     "none|one|all"},
+    {"backups", OPTION_INT, AT(backups), "1",
+     "how many members hold a session besides its primary", 1,
+     PLACE_HOLDERS - 1, NULL},
+    {"minCopies", OPTION_INT, AT(min_copies), "0",
+     "where fewer backups can be had a change is refused (503)", 0,
+     PLACE_HOLDERS - 1, NULL},
+    {"expireSessionsOnShutdown", OPTION_BOOL, AT(expire_on_shutdown), "false",
+     "an orderly stop of this member ends all sessions of which it is the "
+     "primary, everywhere", 0, 0, NULL},
+    {"notifySessionListenersOnReplication", OPTION_BOOL, AT(notify_sessions),
+     "false", "session listeners hear at a backup what its primary did, too", 0,
+     0, NULL},
+    IGNORED("accessTimeout", "who is there is known from the links; see "
+                             "dropTime of <Cluster>"),
+    IGNORED("enableStatistics", "figures are always kept (/metrics)"),
+    IGNORED("name", "the path of the application names it"),
+    IGNORED("notifyContainerListenersOnReplication",
+            "makes sense in Java only"),
+    IGNORED("notifyListenersOnReplication",
+            "listeners of attributes hear what requests here changed"),
+    IGNORED("recordAllActions", "what a request leads to is sent, once"),
+    IGNORED("rpcTimeout", "a holder is waited for as long as it is a member; "
+                          "see dropTime of <Cluster>"),
+    IGNORED("terminateOnStartFailure",
+            "an instance that cannot open its cluster port never starts"),
+    {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
+};
+
+/* ---- who holds it ---- */
+
+uint64_t acting_primary(const struct backup *b, const struct place *p)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (is_here(b, p->holders[i]))
+            return p->holders[i];
+    return 0;
+}
+
+bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
+              struct place *out)
+{
+    return places_get(replica_places(b->replica), id, out);
+}
+
+/* ---- find ---- */
+
+bool note_access(const struct backup *b, struct entry *e)
+{
+    struct replica_entry *own = replica_entry(e);
+
+    own->owner = self(b);
+    if (e->access - own->told < b->base.grace_ms)
+        return false;
+    own->told = e->access;
+    return true;
+}
+
+void tell_access(struct backup *b, const uint8_t id[ID_SIZE],
+                 const struct place *p, int64_t access)
+{
+    struct channel_update u = {.kind = UPDATE_TOUCH,
+                               .app = replica_app(b->replica),
+                               .access = access};
+
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->holders[i] != self(b))
+            u.targets[u.target_count++] = p->holders[i];
+    memcpy(u.id, id, ID_SIZE);
+    if (u.target_count)
+        channel_send(b->channel, &u, NULL, COPIES_NONE);
+}
+
+/* May the copy here answer, whoever is the primary? With `all` a backup has
+ * what was acknowledged; else only the primary is sure to. */
+static bool may_read(const struct backup *b, const struct entry *e,
+                     const struct place *p)
+{
+    if (!is_copy(e) || p->kind != PLACE_LIST || !place_has(p, self(b)))
+        return false;
+    return b->copies == COPIES_ALL || acting_primary(b, p) == self(b);
+}
+
+static enum rc find_ended(struct find_op *op, const struct place *p)
+{
+    op->reason = p->reason;
+    return RC_ABSENT;
+}
+
+/* *elsewhere: another member has to be asked. */
+static enum rc find_copy(struct backup *b, struct find_op *op, bool *elsewhere)
+{
+    struct table_stripe *stripe = table_lock(b->base.table, op->id);
+    struct entry *e = table_find(stripe, op->id);
+    struct place p = {0};
+    bool placed = place_of(b, op->id, &p), touch = false;
+    int64_t access = 0;
+    enum rc rc = RC_ABSENT;
+
+    op->reason = REASON_UNKNOWN;
+    *elsewhere = false;
+    if (e && e->flags & ENTRY_DROPPED) {
+        rc = manager_find_entry(&b->base, stripe, e, e->record, op);
+    } else if (placed && p.kind != PLACE_LIST) {
+        rc = find_ended(op, &p);
+    } else if (placed && may_read(b, e, &p)) {
+        rc = manager_find_entry(&b->base, stripe, e, e->record, op);
+        backup_entry(e)->streak = 0;
+        if (rc == RC_OK && !op->peek)
+            touch = note_access(b, e);
+        access = e->access;
+    } else {
+        *elsewhere = true;
+    }
+    table_unlock(stripe);
+    if (touch)
+        tell_access(b, op->id, &p, access);
+    return rc;
+}
+
+enum rc find_here(struct backup *b, struct find_op *op)
+{
+    bool elsewhere;
+    enum rc rc = find_copy(b, op, &elsewhere);
+
+    if (elsewhere)
+        rc = err_set(&op->err, RC_UNAVAILABLE,
+                     "the copy of this session is not complete here");
+    return rc;
+}
+
+static enum rc backup_find(struct manager *m, struct find_op *op)
+{
+    struct backup *b = backup_of(m);
+    bool elsewhere;
+
+    if (!channel_may_answer(b->channel, op->now))
+        return err_set(&op->err, RC_UNAVAILABLE,
+                       "this member's copies are not complete");
+    enum rc rc = find_copy(b, op, &elsewhere);
+    return elsewhere ? errand_find(b, op) : rc;
+}
+
+/* ---- write ---- */
+
+static bool is_of_user(const struct manager_write *w)
+{
+    const struct record *r = w->kind == WRITE_CREATE ? w->record : w->after;
+    return r && record_kind(r) == RECORD_USER;
+}
+
+/* As DeltaManager's: an idle end that a later access beat ended nothing; of two
+ * decided ends one stands; logins of one user see one another. */
+static enum rc settle_entry(struct manager_write *w, struct entry *e)
+{
+    switch (w->kind) {
+    case WRITE_IDLE_END:
+        if (!e->idle || record_ended(e->record, NULL))
+            record_unref(&w->before);
+        return RC_OK;
+    case WRITE_END:
+        if (record_equal(e->record, w->delta))
+            return RC_OK;
+        record_ended(e->record, &w->ended);
+        return RC_ENDED;
+    default:
+        if (is_of_user(w)) {
+            record_unref(&w->after);
+            w->after = record_ref(e->record);
+        }
+        return RC_OK;
+    }
+}
+
+enum rc settle(struct backup *b, struct manager_write *w, struct instant now)
+{
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    struct place p, over;
+    bool tell = false;
+    enum rc rc = e ? settle_entry(w, e) : RC_OK;
+
+    if (e && w->kind == WRITE_IDLE_END && w->before &&
+        place_of(b, w->id, &p) && p.kind == PLACE_LIST) {
+        place_end(&over, &p, PLACE_OVER, REASON_IDLE, now);
+        tell = place_change(b, e, w->id, &over, now);
+    }
+    table_unlock(stripe);
+    if (tell)
+        tell_place(b, w->id, &over);
+    return rc;
+}
+
+static void write_landed(struct flight *f, enum rc rc)
+{
+    struct manager_write *w = f->user;
+
+    if (rc != RC_OK)
+        w->rc = err_set(&w->err, RC_UNCERTAIN,
+                        "not every copy is known to have it");
+    else
+        w->rc = settle(f->b, w, f->wait.now);
+    w->done(w);
+}
+
+/* What is to be told of the place, besides the change. Stripe locked. */
+static bool write_places(struct backup *b, struct entry *e,
+                         const struct manager_write *w, struct place *p)
+{
+    struct place before = *p;
+    struct record_end end;
+
+    if (w->kind == WRITE_CREATE) {
+        place_list(b, p, before.stamp ? &before : NULL, w->now);
+        p->holders[0] = self(b);
+        p->count = 1 + channel_choose(b->channel, w->id, p->holders, 1,
+                                      p->holders + 1, b->backups);
+        return place_change(b, e, w->id, p, w->now);
+    }
+    if (w->kind != WRITE_END || !record_ended(e->record, &end))
+        return false;
+    place_end(p, &before, PLACE_FINAL, end.reason, w->now);
+    return place_change(b, e, w->id, p, w->now);
+}
+
+static bool has_few(const struct backup *b, const struct manager_write *w)
+{
+    uint64_t others[PLACE_HOLDERS];
+
+    return w->kind != WRITE_IDLE_END && b->min_copies &&
+           channel_choose(b->channel, w->id, NULL, 0, others, b->min_copies) <
+               b->min_copies;
+}
+
+/* Is it this member's to write? */
+static enum rc write_gate(const struct backup *b, const struct manager_write *w,
+                          const struct entry *e, const struct place *p,
+                          bool placed, bool *elsewhere)
+{
+    if (w->kind == WRITE_CREATE)
+        return (placed && p->kind != PLACE_OVER) || is_copy(e) ? RC_CONFLICT
+                                                               : RC_OK;
+    *elsewhere = !is_copy(e) || !placed ||
+                 (p->kind == PLACE_LIST && acting_primary(b, p) != self(b));
+    return *elsewhere ? RC_UNAVAILABLE : RC_OK;
+}
+
+enum rc write_here(struct backup *b, struct manager_write *w, bool *elsewhere)
+{
+    struct place p = {0};
+    struct outgoing out;
+    bool tell = false, sends = false, touch = false;
+    int64_t access = 0;
+
+    *elsewhere = false;
+    if (has_few(b, w))
+        return err_set(&w->err, RC_UNAVAILABLE,
+                       "fewer than minCopies=\"%u\" other members are there",
+                       b->min_copies);
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    bool placed = place_of(b, w->id, &p);
+    enum rc rc = write_gate(b, w, e, &p, placed, elsewhere);
+    if (rc == RC_OK && w->kind == WRITE_CREATE && e) {
+        entry_drop(b, stripe, e);
+        e = NULL;
+    }
+    if (rc == RC_OK)
+        rc = manager_apply(&b->base, stripe, e, w, &e);
+    if (rc == RC_OK) {
+        struct record *said =
+            w->kind == WRITE_CREATE ? w->record : w->delta;
+        backup_entry(e)->streak = 0;
+        if (w->kind == WRITE_CREATE)
+            e->flags |= ENTRY_LISTED;
+        if (w->kind != WRITE_IDLE_END)
+            touch = note_access(b, e);
+        tell = write_places(b, e, w, &p);
+        replica_recount(b->replica, e, w->now);
+        access = e->access;
+        if (said) {
+            replica_entry(e)->told = access;
+            sends = outgoing_plan(b, e, &p, said, 0, 0, &out);
+        }
+    }
+    table_unlock(stripe);
+    if (rc != RC_OK)
+        return rc;
+    if (tell)
+        tell_place(b, w->id, &p);
+    if (sends) {
+        /* an end in the background costs nobody time */
+        bool wait = b->copies != COPIES_NONE || w->kind == WRITE_IDLE_END;
+        outgoing_send(b, &out, wait, w->id, write_landed, w);
+        return wait ? RC_PENDING : RC_OK;
+    }
+    if (touch && !tell)
+        tell_access(b, w->id, &p, access);
+    if (!channel_may_answer(b->channel, w->now))
+        return err_set(&w->err, RC_UNCERTAIN,
+                       "who else holds it is not known now");
+    return settle(b, w, w->now);
+}
+
+static enum rc backup_write(struct manager *m, struct manager_write *w)
+{
+    struct backup *b = backup_of(m);
+    bool elsewhere;
+    enum rc rc = write_here(b, w, &elsewhere);
+
+    return elsewhere ? errand_write(b, w) : rc;
+}
+
+/* ---- what is due ---- */
+
+static bool is_overdue(const struct manager *m, const struct entry *e,
+                       struct instant now)
+{
+    struct record_life life;
+    enum reason reason;
+
+    record_life(e->record, &life);
+    return now.mono - OVERDUE_MS >=
+           manager_due(m, &life, e->access, now, &reason);
+}
+
+static void backup_due(struct manager *m, const uint8_t id[ID_SIZE],
+                       enum reason reason, struct instant now)
+{
+    struct backup *b = backup_of(m);
+    struct place p;
+    bool mine = false;
+
+    struct table_stripe *stripe = table_lock(m->table, id);
+    struct entry *e = table_find(stripe, id);
+    if (is_copy(e) && place_of(b, id, &p) && p.kind == PLACE_LIST)
+        mine = acting_primary(b, &p) == self(b) || is_overdue(m, e, now);
+    if (e)
+        table_arm(stripe, e, now.mono + NOT_MINE_MS);
+    table_unlock(stripe);
+    if (mine && channel_may_answer(b->channel, now))
+        manager_end_due(m, id, reason, now);
+}
+
+/* A user's record, which nobody ends: its place goes with it. The others are
+ * told when no lock is held. */
+static void forget_place(struct backup *b, struct entry *e, struct place *p,
+                         struct instant now)
+{
+    struct place over;
+
+    place_end(&over, p, PLACE_OVER, REASON_IDLE, now);
+    if (place_change(b, e, record_id(e->record), &over, now))
+        row_add(b, &b->soon, record_id(e->record), now.mono);
+}
+
+static bool backup_forget(struct manager *m, struct table_stripe *stripe,
+                          struct entry *e, struct instant now)
+{
+    struct backup *b = backup_of(m);
+    struct place p;
+
+    (void)stripe;
+    if (e->flags & ENTRY_CACHED && backup_entry(e)->errands)
+        return false;
+    if (is_copy(e) && !replica_may_forget(b->replica, e, now))
+        return false;
+    if (is_copy(e) && place_of(b, record_id(e->record), &p) &&
+        p.kind == PLACE_LIST && acting_primary(b, &p) == self(b))
+        forget_place(b, e, &p, now);
+    replica_uncount(b->replica, e);
+    handover_free(e);
+    return true;
+}
+
+static void backup_tick(struct manager *m, struct instant now)
+{
+    struct backup *b = backup_of(m);
+
+    replica_tick(b->replica, now);
+    sweep_tick(b, now);
+}
+
+/* ---- life ---- */
+
+static enum rc backup_open(struct manager *m, struct err *err)
+{
+    struct backup *b = backup_of(m);
+    const struct backup_options *o = m->options;
+
+    (void)err;
+    pthread_mutex_init(&b->lock, NULL);
+    b->channel = m->env.channel;
+    b->copies = o ? (enum copies)o->replication : COPIES_ALL;
+    b->backups = o ? (unsigned)o->backups : 1;
+    b->min_copies = o ? (unsigned)o->min_copies : 0;
+    if (b->min_copies > b->backups)
+        b->min_copies = b->backups;
+    m->secret_shared = true;
+    return RC_OK;
+}
+
+static bool free_handover(void *user, struct entry *e)
+{
+    (void)user;
+    handover_free(e);
+    return true;
+}
+
+static void backup_close(struct manager *m)
+{
+    struct backup *b = backup_of(m);
+
+    if (m->table)
+        table_each(m->table, free_handover, NULL);
+    replica_free(&b->replica);
+    free(b->cached.items);
+    free(b->soon.items);
+    free(b->odd.items);
+    pthread_mutex_destroy(&b->lock);
+}
+
+static void hear_new_id(struct backup *b, const uint8_t old_id[ID_SIZE],
+                        const struct record_end *end, struct instant now)
+{
+    struct replica_item item;
+
+    if (!replica_take(b->replica, 0, end->new_id, &item))
+        return;
+    if (item.record)
+        manager_hear_new_id(&b->base, item.record, old_id, now);
+    record_unref(&item.record);
+}
+
+static void backup_heard(void *user, enum replica_event event,
+                         struct record *record, const struct record_end *end,
+                         struct instant now)
+{
+    struct backup *b = user;
+
+    if (event == REPLICA_CREATED)
+        manager_hear_created(&b->base, record, now);
+    else if (end->reason == REASON_RENAMED)
+        hear_new_id(b, record_id(record), end, now);
+    else
+        manager_hear_end(&b->base, record, end->reason, now);
+}
+
+static enum rc backup_start(struct manager *m, struct instant now,
+                            struct err *err)
+{
+    struct backup *b = backup_of(m);
+    const struct backup_options *o = m->options;
+
+    (void)now;
+    (void)err;
+    assert(b->channel->secret);
+    b->replica = replica_new_partial(m, b->channel);
+    if (o && o->notify_sessions)
+        replica_listen(b->replica, backup_heard, b);
+    replica_serve(b->replica, placed_here, serve_call, b);
+    atomic_store(&m->secret_known, b->channel->secret);
+    m->commit_ms = errand_ms(b);
+    channel_join(b->channel, b->replica);
+    atomic_store(&m->ready, 1);
+    return RC_OK;
+}
+
+static void backup_stop(struct manager *m, struct instant now, int within_ms)
+{
+    struct backup *b = backup_of(m);
+    const struct backup_options *o = m->options;
+
+    (void)within_ms; /* the cluster's stop waits for what was sent */
+    if (!b->replica)
+        return;
+    if (o && o->expire_on_shutdown)
+        sweep_end_all(b, now);
+    sweep_leave(b, now);
+    channel_leave(b->channel, b->replica);
+}
+
+static bool backup_ready(const struct manager *m, struct instant now)
+{
+    return channel_may_answer(((const struct backup *)m)->channel, now);
+}
+
+static void backup_stats(struct manager *m, struct manager_stats *out)
+{
+    struct backup *b = backup_of(m);
+    struct replica_figures f;
+    struct places_counts c;
+
+    if (!b->replica)
+        return;
+    replica_figures(b->replica, &f);
+    places_counts(replica_places(b->replica), &c);
+    out->conflicts = f.conflicts;
+    out->strays = f.strays;
+    out->active = c.primary;
+    out->backups = c.backup;
+    out->proxies = c.lists - c.primary - c.backup;
+    out->exposed = atomic_load(&b->exposed);
+    out->moved = atomic_load(&b->moved);
+    out->handed_over = atomic_load(&b->handed_over);
+}
+
+static void backup_describe(const struct manager *m, char *out, size_t size)
+{
+    static const char *const waits[] = {
+        [COPIES_NONE] = "for none of them",
+        [COPIES_ONE] = "for one of them",
+        [COPIES_ALL] = "for all of them",
+    };
+    const struct backup *b = (const struct backup *)m;
+
+    snprintf(out, size,
+             "BackupManager: each session at a primary and %u other member%s "
+             "of the cluster; a change waits %s",
+             b->backups, b->backups == 1 ? "" : "s", waits[b->copies]);
+}
+
+const struct manager_ops manager_backup = {
+    .name = "BackupManager",
+    .summary = "each session at a primary and a backup, the other members know "
+               "where; any server serves any user",
+    .size = sizeof(struct backup),
+    .options_size = sizeof(struct backup_options),
+    .options = backup_options,
+    .flags = MANAGER_AGES | MANAGER_NEEDS_CLUSTER,
+    .entry_extra = sizeof(struct backup_entry),
+    .find = backup_find,
+    .write = backup_write,
+    .open = backup_open,
+    .close = backup_close,
+    .start = backup_start,
+    .stop = backup_stop,
+    .due = backup_due,
+    .forget = backup_forget,
+    .ready = backup_ready,
+    .tick = backup_tick,
+    .stats = backup_stats,
+    .describe = backup_describe,
+};

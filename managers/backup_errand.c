@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A request at a member that is not the acting primary. The errand goes to
+ * whoever is, and again when that turns out to be another, or dead: what it
+ * brings may arrive twice, and counts once. */
+#include "config.h"
+
+#include "managers/backup_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ASKED_MAX (PLACE_HOLDERS + 1)
+
+struct errand {
+    struct channel_call call; /* first */
+    struct channel_pause pause;
+    struct backup *b;
+    struct find_op *op;      /* one of these */
+    struct manager_write *w;
+    int64_t deadline;
+    /* members that were asked for an id that has no place here */
+    uint64_t asked[ASKED_MAX];
+    unsigned asked_count;
+    bool unsure;  /* one of them could not say */
+    bool applied; /* WRITE: to the copy here, which must stay */
+    bool sent;    /* WRITE: it may have arrived */
+};
+
+static void errand_go_on(struct errand *r, struct instant now);
+
+static const uint8_t *errand_id(const struct errand *r)
+{
+    return r->op ? r->op->id : r->w->id;
+}
+
+/* ---- answers ---- */
+
+static void unpin(struct errand *r)
+{
+    struct table_stripe *stripe = table_lock(r->b->base.table, r->w->id);
+    struct entry *e = table_find(stripe, r->w->id);
+
+    if (e && backup_entry(e)->errands)
+        backup_entry(e)->errands--;
+    table_unlock(stripe);
+    r->applied = false;
+}
+
+static void errand_end(struct errand *r, enum rc rc)
+{
+    struct backup *b = r->b;
+    struct find_op *op = r->op;
+    struct manager_write *w = r->w;
+
+    if (r->applied)
+        unpin(r);
+    free(r);
+    if (op) {
+        op->rc = rc;
+        manager_found(&b->base, op);
+    } else {
+        w->rc = rc;
+        w->done(w);
+    }
+}
+
+static void errand_fail(struct errand *r)
+{
+    static const char why[] = "the members that hold this session cannot be "
+                              "reached";
+
+    if (r->op)
+        errand_end(r, err_set(&r->op->err, RC_UNAVAILABLE, why));
+    else
+        errand_end(r, err_set(&r->w->err,
+                              r->sent ? RC_UNCERTAIN : RC_UNAVAILABLE, why));
+}
+
+static void errand_absent(struct errand *r, enum reason reason)
+{
+    if (r->op) {
+        r->op->reason = reason;
+        errand_end(r, RC_ABSENT);
+    } else if (reason == REASON_UNKNOWN || reason == REASON_RENAMED) {
+        errand_end(r, RC_ABSENT);
+    } else {
+        r->w->ended = (struct record_end){.reason = reason};
+        errand_end(r, RC_ENDED);
+    }
+}
+
+/* ---- waiting for a better time ---- */
+
+static void errand_paused(struct channel_pause *pause)
+{
+    struct errand *r =
+        (struct errand *)((char *)pause - offsetof(struct errand, pause));
+
+    errand_go_on(r, pause->now);
+}
+
+static void errand_pause(struct errand *r, struct instant now)
+{
+    if (now.mono >= r->deadline) {
+        errand_fail(r);
+        return;
+    }
+    r->pause.done = errand_paused;
+    channel_pause(r->b->channel, &r->pause);
+}
+
+/* ---- what came back ---- */
+
+/* Others know more of it. True: so do we now. */
+static bool learn_place(struct errand *r, struct instant now)
+{
+    struct place p = r->call.place;
+    const uint8_t *id = errand_id(r);
+
+    if (!r->call.placed)
+        return false;
+    struct table_stripe *stripe = table_lock(r->b->base.table, id);
+    bool changed =
+        place_change(r->b, table_find(stripe, id), id, &p, now);
+    table_unlock(stripe);
+    if (changed)
+        placed_here(r->b, id, &p, now);
+    return changed;
+}
+
+/* What the primary has, into a copy for this request and a write after it. A
+ * holder has its own copy. Returns it, its stripe locked. */
+static struct entry *cache(struct backup *b, struct table_stripe *stripe,
+                           struct record *record, int64_t access,
+                           struct instant now)
+{
+    const uint8_t *id = record_id(record);
+    struct entry *e = table_find(stripe, id);
+
+    if (e && e->flags & ENTRY_DROPPED) {
+        entry_drop(b, stripe, e);
+        e = NULL;
+    }
+    if (!e) {
+        e = table_insert(stripe, record_ref(record), access);
+        e->flags |= ENTRY_CACHED;
+        manager_arm(&b->base, stripe, e, now);
+        row_add(b, &b->cached, id, now.mono + CACHED_MS);
+    } else if (record_kind(e->record) == record_kind(record)) {
+        table_replace(stripe, e, record_merge(e->record, record));
+    }
+    if (e->flags & ENTRY_CACHED)
+        replica_entry(e)->told = now.mono;
+    else
+        replica_recount(b->replica, e, now);
+    if (e->access < access)
+        e->access = access;
+    return e;
+}
+
+static void find_came(struct errand *r, struct instant now)
+{
+    struct backup *b = r->b;
+    struct find_op *op = r->op;
+    struct record *record = r->call.record;
+    enum rc rc = RC_ABSENT;
+
+    op->reason = REASON_UNKNOWN;
+    struct table_stripe *stripe = table_lock(b->base.table, op->id);
+    struct entry *e =
+        record ? cache(b, stripe, record, r->call.access, now)
+               : table_find(stripe, op->id);
+    if (e) {
+        rc = manager_find_entry(&b->base, stripe, e, e->record, op);
+        if (e->flags & ENTRY_CACHED)
+            replica_entry(e)->told = now.mono;
+    }
+    table_unlock(stripe);
+    record_unref(&r->call.record);
+    if (!e) { /* "the same as yours", and ours is gone: once more */
+        errand_go_on(r, now);
+        return;
+    }
+    errand_end(r, rc);
+}
+
+/* A write needs a copy to be applied to: it is here now. */
+static void write_came(struct errand *r, struct instant now)
+{
+    struct backup *b = r->b;
+
+    struct table_stripe *stripe = table_lock(b->base.table, r->w->id);
+    if (r->call.record)
+        cache(b, stripe, r->call.record, r->call.access, now);
+    table_unlock(stripe);
+    record_unref(&r->call.record);
+    errand_go_on(r, now);
+}
+
+static void commit_came(struct errand *r)
+{
+    struct manager_write *w = r->w;
+    struct record *record = r->call.record;
+
+    r->call.record = NULL;
+    if (record && w->kind == WRITE_END) {
+        record_unref(&w->before); /* what stood at the primary */
+        w->before = record;
+    } else if (record) {
+        record_unref(&w->after);
+        w->after = record;
+    }
+    errand_end(r, RC_OK);
+}
+
+static void ended_came(struct errand *r, struct instant now)
+{
+    struct backup *b = r->b;
+    struct manager_write *w = r->w;
+    struct record *record = r->call.record;
+
+    r->call.record = NULL;
+    if (!record || !record_ended(record, &w->ended)) {
+        record_unref(&record);
+        errand_absent(r, REASON_UNKNOWN);
+        return;
+    }
+    record_unref(&w->before);
+    record_unref(&w->after);
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    if (e && e->flags & ENTRY_CACHED) {
+        table_replace(stripe, e, record_merge(e->record, record));
+        replica_recount(b->replica, e, now);
+    }
+    table_unlock(stripe);
+    record_unref(&record);
+    errand_end(r, RC_ENDED);
+}
+
+static void absent_came(struct errand *r, bool placed, struct instant now)
+{
+    struct record_end end = {.reason = REASON_UNKNOWN};
+
+    if (r->call.record && record_ended(r->call.record, &end) && r->w &&
+        r->call.kind == CALL_COMMIT) {
+        ended_came(r, now);
+        return;
+    }
+    if (r->call.placed && r->call.place.kind != PLACE_LIST)
+        end.reason = r->call.place.reason;
+    record_unref(&r->call.record);
+    if (placed || end.reason != REASON_UNKNOWN) {
+        errand_absent(r, end.reason);
+        return;
+    }
+    errand_go_on(r, now); /* perhaps another one knows it */
+}
+
+static void errand_answered(struct channel_call *call)
+{
+    struct errand *r = (struct errand *)call;
+    struct instant now = call->now;
+    struct place p;
+    bool had = place_of(r->b, errand_id(r), &p);
+    bool learnt = learn_place(r, now);
+
+    switch (call->answer) {
+    case CALL_OK:
+    case CALL_SAME:
+        if (r->op)
+            find_came(r, now);
+        else if (call->kind == CALL_COMMIT)
+            commit_came(r);
+        else
+            write_came(r, now);
+        return;
+    case CALL_ENDED:
+        ended_came(r, now);
+        return;
+    case CALL_ABSENT:
+        absent_came(r, had, now);
+        return;
+    case CALL_ELSEWHERE:
+        record_unref(&call->record);
+        if (learnt)
+            errand_go_on(r, now);
+        else
+            errand_pause(r, now);
+        return;
+    default:
+        record_unref(&call->record);
+        r->unsure = true;
+        if (had || learnt)
+            errand_pause(r, now);
+        else
+            errand_go_on(r, now);
+    }
+}
+
+static void errand_call(struct errand *r, uint64_t to, enum call_kind kind,
+                        uint64_t have, struct record *delta)
+{
+    r->call = (struct channel_call){
+        .done = errand_answered,
+        .to = to,
+        .app = replica_app(r->b->replica),
+        .kind = kind,
+        .have = have,
+        .delta = delta,
+        .deadline = r->deadline,
+    };
+    memcpy(r->call.id, errand_id(r), ID_SIZE);
+    r->sent |= kind == CALL_COMMIT;
+    channel_call(r->b->channel, &r->call);
+}
+
+/* ---- an id that has no place here ---- */
+
+/* Whom its creator may have chosen. */
+static bool next_to_ask(struct errand *r, uint64_t *node)
+{
+    unsigned n;
+
+    if (r->asked_count == ASKED_MAX)
+        return false;
+    n = channel_choose(r->b->channel, errand_id(r), r->asked, r->asked_count,
+                       node, 1);
+    if (!n || r->asked_count > r->b->backups)
+        return false;
+    r->asked[r->asked_count++] = *node;
+    return true;
+}
+
+static void ask_around(struct errand *r, struct instant now)
+{
+    uint64_t node;
+
+    if (next_to_ask(r, &node)) {
+        bool peek = !r->op || r->op->peek;
+        errand_call(r, node, peek ? CALL_PEEK : CALL_FIND, 0, NULL);
+    } else if (r->unsure) {
+        r->unsure = false;
+        r->asked_count = 0;
+        errand_pause(r, now);
+    } else {
+        errand_absent(r, REASON_UNKNOWN);
+    }
+}
+
+/* ---- find ---- */
+
+static void find_go_on(struct errand *r, const struct place *p,
+                       struct instant now)
+{
+    struct backup *b = r->b;
+    struct find_op *op = r->op;
+    uint64_t primary = acting_primary(b, p), have = 0;
+
+    if (primary == self(b)) {
+        enum rc rc = find_here(b, op);
+        if (rc == RC_UNAVAILABLE)
+            errand_pause(r, now);
+        else
+            errand_end(r, rc);
+        return;
+    }
+    if (!primary) {
+        errand_pause(r, now);
+        return;
+    }
+    struct table_stripe *stripe = table_lock(b->base.table, op->id);
+    struct entry *e = table_find(stripe, op->id);
+    if (e && !(e->flags & ENTRY_DROPPED) && !record_ended(e->record, NULL))
+        have = replica_hash(e->record->bytes, e->record->len);
+    table_unlock(stripe);
+    errand_call(r, primary, op->peek ? CALL_PEEK : CALL_FIND, have, NULL);
+}
+
+/* ---- write ---- */
+
+/* Applies it to the copy here, once; the delta is what travels. RC_PENDING: it
+ * has to travel. */
+static enum rc write_apply(struct errand *r, bool *copy)
+{
+    struct backup *b = r->b;
+    struct manager_write *w = r->w;
+    enum rc rc = RC_UNAVAILABLE;
+
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    *copy = e && !(e->flags & ENTRY_DROPPED);
+    if (*copy) {
+        rc = manager_apply(&b->base, stripe, e, w, NULL);
+        if (is_copy(e))
+            replica_recount(b->replica, e, w->now);
+        if (rc == RC_OK && w->delta) {
+            backup_entry(e)->errands++;
+            r->applied = true;
+            rc = RC_PENDING;
+        }
+    }
+    table_unlock(stripe);
+    return rc;
+}
+
+static void became_primary(struct flight *f, enum rc rc)
+{
+    struct errand *r = f->user;
+
+    if (rc != RC_OK) {
+        r->sent = true;
+        errand_fail(r);
+        return;
+    }
+    errand_end(r, settle(r->b, r->w, f->wait.now));
+}
+
+/* The change stands in the copy here, and this member is the primary now. */
+static void write_as_primary(struct errand *r, struct place *p,
+                             struct instant now)
+{
+    struct backup *b = r->b;
+    struct manager_write *w = r->w;
+    struct place before = *p;
+    struct outgoing out;
+    struct record_end end;
+    bool tell = false, sends = false;
+
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    bool copy = is_copy(e);
+    if (copy) {
+        if (record_ended(e->record, &end)) {
+            place_end(p, &before, PLACE_FINAL, end.reason, now);
+            tell = place_change(b, e, w->id, p, now);
+        }
+        sends = outgoing_plan(b, e, p, w->delta, 0, 0, &out);
+    }
+    table_unlock(stripe);
+    if (!copy) {
+        errand_pause(r, now);
+        return;
+    }
+    if (tell)
+        tell_place(b, w->id, p);
+    if (sends)
+        outgoing_send(b, &out, true, w->id, became_primary, r);
+    else if (channel_may_answer(b->channel, now))
+        errand_end(r, settle(b, w, now));
+    else
+        errand_pause(r, now);
+}
+
+static void write_go_on(struct errand *r, struct place *p, struct instant now)
+{
+    struct backup *b = r->b;
+    uint64_t primary = acting_primary(b, p);
+    enum rc rc;
+    bool copy;
+
+    if (p->kind == PLACE_FINAL && (!primary || primary == self(b))) {
+        errand_absent(r, p->reason); /* forgotten where it was known */
+        return;
+    }
+    if (!r->applied && primary == self(b)) {
+        bool elsewhere;
+        rc = write_here(b, r->w, &elsewhere);
+        if (rc == RC_PENDING)
+            free(r); /* its own flight answers */
+        else if (elsewhere)
+            errand_pause(r, now);
+        else
+            errand_end(r, rc);
+        return;
+    }
+    if (!primary) {
+        errand_pause(r, now);
+        return;
+    }
+    if (!r->applied) {
+        rc = write_apply(r, &copy);
+        if (!copy) {
+            errand_call(r, primary, CALL_PEEK, 0, NULL);
+            return;
+        }
+        if (rc != RC_PENDING) {
+            errand_end(r, rc);
+            return;
+        }
+    }
+    if (primary == self(b))
+        write_as_primary(r, p, now);
+    else
+        errand_call(r, primary, CALL_COMMIT, 0, r->w->delta);
+}
+
+/* ---- both ---- */
+
+static void errand_go_on(struct errand *r, struct instant now)
+{
+    struct place p;
+
+    if (now.mono >= r->deadline) {
+        errand_fail(r);
+        return;
+    }
+    if (!place_of(r->b, errand_id(r), &p)) {
+        ask_around(r, now);
+        return;
+    }
+    if (r->op && p.kind != PLACE_LIST)
+        errand_absent(r, p.reason);
+    else if (r->op)
+        find_go_on(r, &p, now);
+    else if (p.kind == PLACE_OVER)
+        errand_absent(r, p.reason);
+    else
+        write_go_on(r, &p, now); /* FINAL: a holder says what came of it */
+}
+
+static struct errand *errand_new(struct backup *b, struct instant now)
+{
+    struct errand *r = mem_zero(sizeof *r);
+
+    r->b = b;
+    r->deadline = now.mono + errand_ms(b);
+    return r;
+}
+
+enum rc errand_find(struct backup *b, struct find_op *op)
+{
+    struct errand *r = errand_new(b, op->now);
+
+    r->op = op;
+    errand_go_on(r, op->now);
+    return RC_PENDING;
+}
+
+enum rc errand_write(struct backup *b, struct manager_write *w)
+{
+    struct errand *r = errand_new(b, w->now);
+
+    r->w = w;
+    errand_go_on(r, w->now);
+    return RC_PENDING;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * backup_impl.h: the inside of BackupManager, for managers/backup*.c only.
+ *
+ * What    backup.c         options, life, find and write of who holds the
+ *                          session; what is due
+ *         backup_errand.c  find and write of who does not: asks the acting
+ *                          primary, wherever that is by now
+ *         backup_serve.c   the acting primary's answers
+ *         backup_copies.c  who has a copy: the holders of a change, handing
+ *                          over, repairing, letting go, moving
+ *         backup_sweep.c   the same for what nobody uses, once a second
+ * Laws    - Everything that happens to a session goes through its acting
+ *           primary: the first of its holders that this member has not given
+ *           up. What others decide under way (a place, an end) is merged.
+ *         - A place is changed under the stripe's lock of its id, and told
+ *           after it (tell_place).
+ *         - backup_entry's own fields belong to the stripe's lock.
+ *         - `lock` guards the two rows; it is taken last. */
+#ifndef MARGAY_MANAGERS_BACKUP_IMPL_H
+#define MARGAY_MANAGERS_BACKUP_IMPL_H
+
+#include "managers/cluster/places.h"
+#include "managers/cluster/replica.h"
+#include "session/buf.h"
+#include "session/manager_impl.h"
+
+#include <pthread.h>
+
+#define CACHED_MS 2000 /* a copy of what others hold is of use for so long */
+#define ODD_MS 10000 /* what does not fit together may still come to fit */
+/* So many calls in a row from one member, and none between: the balancer sends
+ * the session there now. */
+#define MOVE_AFTER 32
+
+/* A list has named this member: it is no newcomer's copy. */
+enum { ENTRY_LISTED = ENTRY_OWN };
+
+/* Members that get the whole record and every change, and are not in the list
+ * yet. */
+struct handover {
+    unsigned count;
+    uint64_t nodes[PLACE_HOLDERS];
+    uint64_t moving; /* one more, which is to be the primary; 0: none */
+};
+
+struct backup_entry {
+    struct replica_entry base; /* first */
+    struct handover *handover; /* NULL: none */
+    uint64_t streak_node;
+    uint16_t streak;
+    uint16_t errands; /* CACHED: writes under way, it must not go */
+};
+
+static inline struct backup_entry *backup_entry(struct entry *e)
+{
+    return (struct backup_entry *)e->extra;
+}
+static inline bool is_copy(const struct entry *e)
+{
+    return e && !(e->flags & (ENTRY_CACHED | ENTRY_DROPPED));
+}
+
+struct later {
+    uint8_t id[ID_SIZE];
+    int64_t at; /* mono */
+};
+/* Ids to be looked at, about in the order of their times. odd: the copy that
+ * is here and the place do not fit together. */
+struct row {
+    struct later *items;
+    size_t first, count, cap;
+};
+
+struct backup_options {
+    int replication; /* enum copies */
+    int64_t backups, min_copies;
+    bool expire_on_shutdown, notify_sessions;
+};
+
+struct backup {
+    struct manager base; /* first */
+    struct channel *channel;
+    struct replica *replica; /* from the start on */
+    enum copies copies;
+    unsigned backups, min_copies;
+
+    pthread_mutex_t lock;
+    struct row cached, soon, odd; /* soon: odd, and to be mended at once */
+
+    /* The sweep: goes on at each pause, so it belongs to the channel's thread
+     * while `sweeping` is set, else to the tick's. */
+    struct channel_pause pause;
+    _Atomic bool sweeping, stopping;
+    uint64_t swept_view; /* the channel's view that the last one began with */
+    unsigned sweep_leaf, sweep_pass;
+    uint64_t sweep_exposed, sweep_begun;
+    int64_t sweep_again; /* mono: what it began may be over; 0: nothing */
+    int64_t gone_at; /* mono: a view changed, holders may be gone; 0: no */
+
+    _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
+    _Atomic uint64_t moved, handed_over, let_go, lost;
+};
+
+static inline struct backup *backup_of(struct manager *m)
+{
+    return (struct backup *)m;
+}
+static inline uint64_t self(const struct backup *b)
+{
+    return b->channel->node;
+}
+static inline bool is_here(const struct backup *b, uint64_t node)
+{
+    return channel_state(b->channel, node) == MEMBER_HERE;
+}
+
+/* The first of its holders that is not given up; 0: none of them. */
+uint64_t acting_primary(const struct backup *b, const struct place *p);
+bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
+              struct place *out);
+/* How long after its beginning an errand is given up. */
+static inline int64_t errand_ms(const struct backup *b)
+{
+    return b->channel->drop_ms + 500;
+}
+
+/* ---- backup.c ---- */
+
+/* The access of a hit, its stripe locked: are the other holders to hear of it?
+ */
+bool note_access(const struct backup *b, struct entry *e);
+/* Tells the other holders of the access. No lock is held. */
+void tell_access(struct backup *b, const uint8_t id[ID_SIZE],
+                 const struct place *p, int64_t access);
+/* What became of a write while the others were waited for. */
+enum rc settle(struct backup *b, struct manager_write *w, struct instant now);
+
+/* ---- backup_copies.c ---- */
+
+/* What is done when a change has the copies that it needs. */
+struct flight {
+    struct channel_wait wait; /* first */
+    struct backup *b;
+    uint8_t id[ID_SIZE];
+    uint64_t targets[CHANNEL_TARGETS]; /* as sent */
+    unsigned target_count, tries;
+    bool whole; /* what it brings is the whole record */
+    void (*landed)(struct flight *f, enum rc rc);
+    void *user;
+};
+
+/* A change that was applied to the copy here is to reach the other holders.
+ * said: the delta, or the whole record of a creation; borrowed. except: a
+ * holder that has it already; 0: none. The stripe is locked: fills what is to
+ * be sent. Returns false where nobody else is to have it. */
+struct outgoing {
+    struct channel_update update;
+    struct channel_update whole; /* for new holders, apart; kind RECORD */
+    bool has_whole;
+};
+bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
+                   struct record *said, uint64_t except, uint64_t owner,
+                   struct outgoing *out);
+/* Sends it, no lock is held. landed(f, rc) is called once the promised copies
+ * have it: perhaps before this returns, and from any thread. wait: false: it is
+ * not waited for, and landed is not called. */
+void outgoing_send(struct backup *b, struct outgoing *out, bool wait,
+                   const uint8_t id[ID_SIZE],
+                   void (*landed)(struct flight *f, enum rc rc), void *user);
+/* Changes the place (stripe locked, e may be NULL); true: tell_place. */
+bool place_change(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
+                  struct place *p, struct instant now);
+void tell_place(struct backup *b, const uint8_t id[ID_SIZE],
+                const struct place *p);
+/* A list made by this member, to stand after `before` (NULL: the first). */
+void place_list(struct backup *b, struct place *p, const struct place *before,
+                struct instant now);
+void place_end(struct place *p, const struct place *before,
+               enum place_kind kind, enum reason reason, struct instant now);
+/* The acting primary sees to it that the session has its copies. */
+void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now);
+/* A member that is not the primary has come often. */
+void move_to(struct backup *b, const uint8_t id[ID_SIZE], uint64_t node,
+             struct instant now);
+/* This member has a copy and is in no list: gives it to those that are, then
+ * drops it. */
+void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
+            struct instant now);
+/* Takes it out of the table, its stripe locked. */
+void entry_drop(struct backup *b, struct table_stripe *stripe,
+                struct entry *e);
+void handover_free(struct entry *e);
+
+/* ---- backup_sweep.c ---- */
+
+void row_add(struct backup *b, struct row *row, const uint8_t id[ID_SIZE],
+             int64_t at);
+void sweep_tick(struct backup *b, struct instant now);
+/* An orderly leave: what this member holds is handed over. */
+void sweep_leave(struct backup *b, struct instant now);
+/* expireSessionsOnShutdown */
+void sweep_end_all(struct backup *b, struct instant now);
+/* The hook of replica_serve. */
+void placed_here(void *user, const uint8_t id[ID_SIZE],
+                 const struct place *place, struct instant now);
+
+/* ---- backup_serve.c ---- */
+
+void serve_call(void *user, const struct channel_called *call,
+                struct instant now);
+
+/* ---- backup_errand.c ---- */
+
+enum rc errand_find(struct backup *b, struct find_op *op);
+enum rc errand_write(struct backup *b, struct manager_write *w);
+
+/* ---- backup.c, for errands that came back to this member ---- */
+
+/* Find in the copy here. The stripe is not locked. */
+enum rc find_here(struct backup *b, struct find_op *op);
+/* The acting primary's own write. RC_PENDING or an answer. RC_UNAVAILABLE with
+ * *elsewhere: it is not the acting primary. */
+enum rc write_here(struct backup *b, struct manager_write *w, bool *elsewhere);
+
+#endif
