@@ -7,6 +7,7 @@
 
 #include "managers/cluster/frame.h"
 
+#include "managers/cluster/place.h"
 #include "session/buf.h"
 #include "session/record.h"
 #include "tests/frames.h"
@@ -60,7 +61,7 @@ static void what_is_no_frame_is_refused(void)
     REFUSED("\x90");     /* nothing in it */
     REFUSED("\x91\x00"); /* types that are not used */
     REFUSED("\x93\x02\x01\xc2");
-    REFUSED("\x91\x10");
+    REFUSED("\x91\x12");
     REFUSED("\x91\xff");
     REFUSED("\x91\xcf\xff\xff\xff\xff\xff\xff\xff\xff");
     REFUSED("\x81\x0e\x0e"); /* a map */
@@ -117,7 +118,9 @@ static void an_update_out_of_range_is_refused(void)
     CHECK_INT(one_update(UPDATE_TOUCH, 1, 0, ID_SIZE), RC_OK);
     CHECK_INT(one_update(UPDATE_TOUCH, 1, 0, ID_SIZE - 1), RC_INVALID);
     CHECK_INT(one_update(UPDATE_TOUCH, 1, 0, ID_SIZE + 1), RC_INVALID);
-    CHECK_INT(one_update(UPDATE_TOUCH + 1, 1, 0, ID_SIZE), RC_INVALID);
+    CHECK_INT(one_update(UPDATE_PLACE, 1, 0, ID_SIZE), RC_INVALID);
+    CHECK_INT(one_update(UPDATE_PLACE, 1, 0, PLACE_MIN), RC_INVALID);
+    CHECK_INT(one_update(UPDATE_PLACE + 1, 1, 0, ID_SIZE), RC_INVALID);
     CHECK_INT(one_update(UPDATE_RECORD, UINT32_MAX, 0, 1), RC_OK);
     CHECK_INT(one_update(UPDATE_RECORD, (uint64_t)UINT32_MAX + 1, 0, 1),
               RC_INVALID);

@@ -3,6 +3,7 @@
 
 #include "tests/frames.h"
 
+#include "managers/cluster/place.h"
 #include "session/buf.h"
 
 #include <stdlib.h>
@@ -81,14 +82,40 @@ static struct frame_ack any_ack(struct dice *d)
 /* What records, ids and bits are made of. */
 static uint8_t bytes[70000];
 
-static struct frame_update any_update(struct dice *d, bool record, uint32_t app,
-                                      int64_t mono)
+/* Kinds of updates: a bit each. */
+enum {
+    RECORDS = 1 << UPDATE_RECORD,
+    PLACES = 1 << UPDATE_PLACE,
+    ALL_KINDS = RECORDS | PLACES | 1 << UPDATE_TOUCH
+};
+
+/* One of some, the same ones for ever, with extremes among them. */
+static const uint8_t *any_place(struct dice *d, uint32_t *len)
+{
+    static uint8_t rows[16][PLACE_MAX];
+    uint32_t number = dice_below(d, 16);
+    struct dice own = dice_of(number);
+    struct place p = {.kind = (enum place_kind)(number % 3),
+                      .stamp = number ? any_but_0(&own) : UINT64_MAX,
+                      .count = 1 + number % PLACE_HOLDERS};
+
+    if (p.stamp > PLACE_STAMP_MAX)
+        p.stamp = PLACE_STAMP_MAX;
+    if (p.kind != PLACE_LIST)
+        p.reason = REASON_IDLE + dice_below(&own, REASON_COUNT - REASON_IDLE);
+    for (unsigned i = 0; i < p.count; i++)
+        p.holders[i] = i ? i : any_number(&own) | 8;
+    *len = (uint32_t)place_encode(&p, bytes, rows[number]);
+    return rows[number];
+}
+
+static struct frame_update any_update(struct dice *d, unsigned kinds,
+                                      uint32_t app, int64_t mono)
 {
     static const uint32_t sizes[] = {1, 2, 31, 80, 255, 256, 700};
-    bool touch = !record && any_bool(d);
+    bool touch = kinds & 1 << UPDATE_TOUCH && any_bool(d);
     uint64_t age = (uint64_t)any_time(d);
-
-    return (struct frame_update){
+    struct frame_update u = {
         .kind = touch ? UPDATE_TOUCH : UPDATE_RECORD,
         .app = app ? app : any_app(d),
         .owner = any_number(d),
@@ -98,16 +125,23 @@ static struct frame_update any_update(struct dice *d, bool record, uint32_t app,
                : dice_one_in(d, 50) ? 69000
                                     : sizes[dice_below(d, 7)],
     };
+
+    if (kinds & PLACES && dice_one_in(d, 3)) {
+        u.kind = UPDATE_PLACE;
+        u.bytes = any_place(d, &u.len);
+    }
+    return u;
 }
 
 /* malloc'ed */
 static struct frame_update *any_updates(struct dice *d, uint32_t *count,
-                                        bool record, uint32_t app, int64_t mono)
+                                        unsigned kinds, uint32_t app,
+                                        int64_t mono)
 {
     *count = dice_one_in(d, 20) ? 300 : dice_below(d, 5);
     struct frame_update *updates = mem_alloc((*count + 1) * sizeof *updates);
     for (uint32_t i = 0; i < *count; i++)
-        updates[i] = any_update(d, record, app, mono);
+        updates[i] = any_update(d, kinds, app, mono);
     return updates;
 }
 
@@ -163,7 +197,8 @@ static void any_frame_updates(struct pack_writer *w, struct dice *d)
     f.from = any_number(d);
     if (f.from > f.to)
         f.from = f.to;
-    struct frame_update *updates = any_updates(d, &f.count, false, 0, f.mono);
+    struct frame_update *updates =
+        any_updates(d, &f.count, ALL_KINDS, 0, f.mono);
     frame_updates(w, &f, updates);
     free(updates);
 }
@@ -235,7 +270,7 @@ static void any_records(struct pack_writer *w, struct dice *d,
                                           : dice_below(d, 6),
     };
     struct frame_update *updates =
-        any_updates(d, &f.count, true, f.app, f.mono);
+        any_updates(d, &f.count, RECORDS | PLACES, f.app, f.mono);
 
     frame_records(w, type, &f, updates);
     free(updates);
@@ -255,8 +290,50 @@ static void any_told(struct pack_writer *w, struct dice *d)
                            .mono = any_time(d),
                            .found = any_bool(d)};
 
-    f.update = any_update(d, true, 0, f.mono);
+    f.update = any_update(d, RECORDS, 0, f.mono);
     frame_told(w, &f);
+}
+
+static void any_call(struct pack_writer *w, struct dice *d)
+{
+    struct frame_call f = {
+        .no = any_number(d),
+        .app = any_app(d),
+        .id = bytes + dice_below(d, 1000),
+        .kind = (enum call_kind)dice_below(d, CALL_COMMIT + 1),
+    };
+
+    if (f.kind == CALL_COMMIT) {
+        struct frame_update delta = any_update(d, RECORDS, 0, 0);
+        f.delta = delta.bytes;
+        f.delta_len = delta.len;
+    } else {
+        f.have = any_number(d);
+    }
+    frame_call(w, &f);
+}
+
+static void any_reply(struct pack_writer *w, struct dice *d)
+{
+    struct frame_update updates[2];
+    struct frame_reply f = {
+        .no = any_number(d),
+        .answer = (enum call_answer)dice_below(d, CALL_ENDED + 1),
+        .mono = any_time(d),
+    };
+    uint32_t app = any_app(d);
+    bool record = frame_reply_may(f.answer, true, true) && any_bool(d);
+    bool place = !frame_reply_may(f.answer, false, record) || any_bool(d);
+
+    if (place) {
+        updates[f.count] = any_update(d, RECORDS, app, f.mono);
+        updates[f.count].kind = UPDATE_PLACE;
+        updates[f.count].bytes = any_place(d, &updates[f.count].len);
+        f.count++;
+    }
+    if (record)
+        updates[f.count++] = any_update(d, RECORDS, app, f.mono);
+    frame_reply(w, &f, updates);
 }
 
 void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type)
@@ -308,6 +385,12 @@ void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type)
     case FRAME_REFUSED:
         memset(text, 'x', dice_below(d, FRAME_NAME_MAX + 2));
         frame_refused(w, text);
+        break;
+    case FRAME_CALL:
+        any_call(w, d);
+        break;
+    case FRAME_REPLY:
+        any_reply(w, d);
     }
 }
 
@@ -422,6 +505,13 @@ void frames_again(struct pack_writer *w, struct frame *f)
     case FRAME_REFUSED:
         memcpy(text, f->refused.p, f->refused.len);
         frame_refused(w, text);
+        break;
+    case FRAME_CALL:
+        frame_call(w, &f->call);
+        break;
+    case FRAME_REPLY:
+        updates = walked(f->reply.rest, f->reply.count, f->reply.mono);
+        frame_reply(w, &f->reply, updates);
     }
     free(updates);
 }

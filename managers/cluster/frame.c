@@ -3,6 +3,7 @@
 
 #include "managers/cluster/frame.h"
 
+#include "managers/cluster/place.h"
 #include "session/record.h"
 
 #include <string.h>
@@ -152,24 +153,47 @@ static bool get_applied(struct pack_reader *r, struct frame_applied *out)
     return get_node(r, &out->node) && get_any(r, &out->seq);
 }
 
+static bool update_is_right(const struct frame_update *u)
+{
+    uint8_t id[ID_SIZE];
+    struct place place;
+
+    switch (u->kind) {
+    case UPDATE_TOUCH:
+        return u->len == ID_SIZE;
+    case UPDATE_PLACE:
+        return place_decode(u->bytes, u->len, id, &place);
+    case UPDATE_RECORD:
+        break;
+    }
+    return u->len > 0;
+}
+
 static bool get_update(struct pack_reader *r, int64_t mono,
                        struct frame_update *out)
 {
     uint32_t kind;
     int64_t age;
 
-    if (!get_u32(r, UPDATE_TOUCH, &kind) || !get_app(r, &out->app) ||
+    if (!get_u32(r, UPDATE_PLACE, &kind) || !get_app(r, &out->app) ||
         !get_any(r, &out->owner) || !get_time(r, &age) ||
         !get_bin(r, 1, RECORD_MAX_BYTES, &out->bytes, &out->len))
         return false;
     out->kind = (enum update_kind)kind;
     out->access = mono - age;
-    return out->kind == UPDATE_TOUCH ? out->len == ID_SIZE : out->len > 0;
+    return update_is_right(out);
 }
 
-/* All of them are checked here; *rest is where they begin. only: the kind that
- * they all must have, and the application; 0: any. */
-static bool get_updates(struct pack_reader *r, size_t max, bool records,
+/* Kinds of updates: a bit each. */
+enum {
+    RECORDS = 1 << UPDATE_RECORD,
+    PLACES = 1 << UPDATE_PLACE,
+    ALL_KINDS = RECORDS | PLACES | 1 << UPDATE_TOUCH
+};
+
+/* All of them are checked here; *rest is where they begin. kinds: what may be
+ * among them; app: of what application they all must be, 0: any. */
+static bool get_updates(struct pack_reader *r, size_t max, unsigned kinds,
                         uint32_t app, struct pack_reader *rest, uint32_t *count)
 {
     struct frame_update u;
@@ -178,7 +202,7 @@ static bool get_updates(struct pack_reader *r, size_t max, bool records,
         return false;
     *rest = *r;
     for (uint32_t i = 0; i < *count; i++)
-        if (!get_update(r, 0, &u) || (records && u.kind != UPDATE_RECORD) ||
+        if (!get_update(r, 0, &u) || !(kinds & 1u << u.kind) ||
             (app && u.app != app))
             return false;
     rest->end = r->p;
@@ -229,7 +253,7 @@ static bool read_updates(struct pack_reader *r, struct frame *f)
         !get_time(r, &u->mono) || !get_ack(r, &u->ack))
         return false;
     u->to = u->from + many;
-    return get_updates(r, FRAME_MAX, false, 0, &u->rest, &u->count);
+    return get_updates(r, FRAME_MAX, ALL_KINDS, 0, &u->rest, &u->count);
 }
 
 static bool read_ack(struct pack_reader *r, struct frame *f)
@@ -314,7 +338,8 @@ static bool read_records(struct pack_reader *r, struct frame *f)
         !get_bin(r, ID_SIZE, FRAME_WANTS_MAX, &s->wants, &s->want_count) ||
         (f->type == FRAME_GIVE && (s->no || s->want_count)))
         return false;
-    return get_updates(r, FRAME_MAX, true, s->app, &s->rest, &s->count);
+    return get_updates(r, FRAME_MAX, RECORDS | PLACES, s->app, &s->rest,
+                       &s->count);
 }
 
 static bool read_ask(struct pack_reader *r, struct frame *f)
@@ -330,10 +355,63 @@ static bool read_told(struct pack_reader *r, struct frame *f)
     uint32_t count;
 
     if (!get_any(r, &t->no) || !get_bool(r, &t->answering) ||
-        !get_time(r, &t->mono) || !get_updates(r, 1, true, 0, &rest, &count))
+        !get_time(r, &t->mono) || !get_updates(r, 1, RECORDS, 0, &rest, &count))
         return false;
     t->found = frame_next_update(&rest, &count, t->mono, &t->update);
     return true;
+}
+
+static bool call_is_right(const struct frame_call *c)
+{
+    if (c->kind == CALL_COMMIT)
+        return c->have == 0 && c->delta_len > 0;
+    return c->delta_len == 0;
+}
+
+static bool read_call(struct pack_reader *r, struct frame *f)
+{
+    struct frame_call *c = &f->call;
+    uint32_t kind;
+
+    if (!get_any(r, &c->no) || !get_app(r, &c->app) ||
+        !get_exactly(r, ID_SIZE, &c->id) || !get_u32(r, CALL_COMMIT, &kind) ||
+        !get_any(r, &c->have) ||
+        !get_bin(r, 1, RECORD_MAX_BYTES, &c->delta, &c->delta_len))
+        return false;
+    c->kind = (enum call_kind)kind;
+    return call_is_right(c);
+}
+
+/* At most one of each kind, of one application, the place first; and who sends
+ * elsewhere says where. */
+static bool reply_is_right(const struct frame_reply *y)
+{
+    struct pack_reader rest = y->rest;
+    uint32_t left = y->count, app = 0;
+    bool place = false, record = false;
+    struct frame_update u;
+
+    while (frame_next_update(&rest, &left, y->mono, &u)) {
+        bool *seen = u.kind == UPDATE_PLACE ? &place : &record;
+        if (*seen || (app && u.app != app) || (record && &place == seen))
+            return false;
+        *seen = true;
+        app = u.app;
+    }
+    return frame_reply_may(y->answer, place, record);
+}
+
+static bool read_reply(struct pack_reader *r, struct frame *f)
+{
+    struct frame_reply *y = &f->reply;
+    uint32_t answer;
+
+    if (!get_any(r, &y->no) || !get_u32(r, CALL_ENDED, &answer) ||
+        !get_time(r, &y->mono) ||
+        !get_updates(r, 2, RECORDS | PLACES, 0, &y->rest, &y->count))
+        return false;
+    y->answer = (enum call_answer)answer;
+    return reply_is_right(y);
 }
 
 static bool read_leave(struct pack_reader *r, struct frame *f)
@@ -370,6 +448,8 @@ static const struct shape {
     [FRAME_TOLD] = {"TOLD", 5, read_told},
     [FRAME_LEAVE] = {"LEAVE", 1, read_leave},
     [FRAME_REFUSED] = {"REFUSED", 2, read_refused},
+    [FRAME_CALL] = {"CALL", 7, read_call},
+    [FRAME_REPLY] = {"REPLY", 5, read_reply},
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
 

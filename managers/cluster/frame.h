@@ -59,8 +59,8 @@ enum frame_type {
     FRAME_TOLD = 13,    /* answer to ASK */
     FRAME_LEAVE = 14,   /* an orderly stop: do not wait for me */
     FRAME_REFUSED = 15, /* you may not join; the text says why */
-    FRAME_CALL = 16,    /* do this, for a session of which you are the primary */
-    FRAME_REPLY = 17    /* answer to CALL */
+    FRAME_CALL = 16, /* do this, for a session of which you are the primary */
+    FRAME_REPLY = 17 /* answer to CALL */
 };
 
 enum call_kind {
@@ -69,12 +69,13 @@ enum call_kind {
     CALL_COMMIT = 2 /* merge this delta, and answer when the holders have it */
 };
 enum call_answer {
-    CALL_UNAVAILABLE = 0, /* it cannot say, or may not answer, or is not there */
+    CALL_UNAVAILABLE = 0, /* it cannot say, or may not answer, or is not there;
+                             no record */
     CALL_OK = 1,     /* FIND: the record. COMMIT: done; users' records, and a
                         session that had ended before: the record */
-    CALL_SAME = 2,   /* FIND: it is what you have */
+    CALL_SAME = 2,   /* FIND: it is what you have; no record */
     CALL_ABSENT = 3, /* nobody knows the id; with a tombstone: it has ended */
-    CALL_ELSEWHERE = 4, /* not the primary: the place says who is */
+    CALL_ELSEWHERE = 4, /* not the primary: the place says who is; no record */
     CALL_ENDED = 5      /* COMMIT: it has ended; the record is the tombstone */
 };
 
@@ -145,14 +146,16 @@ struct frame_updates {
 enum update_kind {
     UPDATE_RECORD = 0, /* bytes: a record or a delta, to be merged */
     UPDATE_TOUCH = 1,  /* bytes: an id; only its last access moved */
-    UPDATE_PLACE = 2   /* bytes: a place (place.h); age and owner mean nothing */
+    UPDATE_PLACE = 2   /* bytes: a place (place.h) */
 };
 struct frame_update {
     enum update_kind kind;
     uint32_t app;   /* not 0; RECORDS and GIVE: the frame's */
     uint64_t owner; /* node that had the access; 0: the sender */
     int64_t access; /* the last one, mono of the sender; on the wire its age
-                       at `mono` of the frame */
+                       at `mono` of the frame. PLACE: owner 0: it is made now,
+                       and access means nothing; else access is when the sender
+                       came to know of that end (a list: any) */
     const uint8_t *bytes;
     uint32_t len; /* TOUCH: ID_SIZE; RECORD: 1..RECORD_MAX_BYTES */
 };
@@ -198,7 +201,7 @@ struct frame_records {
     int64_t mono;
     const uint8_t *wants; /* ids */
     uint32_t want_count;
-    struct pack_reader rest; /* frame_next_update, kind RECORD */
+    struct pack_reader rest; /* frame_next_update, kinds RECORD and PLACE */
     uint32_t count;
 };
 
@@ -220,7 +223,8 @@ struct frame_call {
     uint32_t app;
     const uint8_t *id;
     enum call_kind kind;
-    uint64_t have; /* FIND, PEEK: replica_hash of the copy there; 0: none */
+    uint64_t have; /* FIND, PEEK: replica_hash of the copy there; 0: none.
+                      COMMIT: 0 */
     const uint8_t *delta; /* COMMIT: 1..RECORD_MAX_BYTES; else none */
     uint32_t delta_len;
 };
@@ -228,9 +232,12 @@ struct frame_reply {
     uint64_t no;
     enum call_answer answer;
     int64_t mono;
-    uint32_t count; /* 0..2 updates: a RECORD, a PLACE */
+    uint32_t count; /* 0..2 updates of one application: a PLACE, a RECORD, in
+                       this order */
     struct pack_reader rest; /* frame_next_update */
 };
+/* Which of them such an answer may have; ELSEWHERE must have its place. */
+bool frame_reply_may(enum call_answer answer, bool place, bool record);
 
 struct frame {
     enum frame_type type;

@@ -3,6 +3,7 @@
 
 #include "managers/cluster/frame.h"
 
+#include "managers/cluster/place.h"
 #include "session/record.h"
 
 #include <assert.h>
@@ -87,11 +88,23 @@ static int64_t age_of(int64_t access, int64_t mono)
     return mono - access;
 }
 
+static bool length_is_right(const struct frame_update *u)
+{
+    switch (u->kind) {
+    case UPDATE_TOUCH:
+        return u->len == ID_SIZE;
+    case UPDATE_PLACE:
+        return u->len >= PLACE_MIN && u->len <= PLACE_MAX;
+    case UPDATE_RECORD:
+        break;
+    }
+    return u->len > 0 && u->len <= RECORD_MAX_BYTES;
+}
+
 static void put_update(struct pack_writer *w, const struct frame_update *u,
                        uint32_t app, int64_t mono)
 {
-    assert(u->kind == UPDATE_TOUCH ? u->len == ID_SIZE
-                                   : u->len > 0 && u->len <= RECORD_MAX_BYTES);
+    assert(length_is_right(u));
     pack_uint(w, u->kind);
     put_app(w, app);
     pack_uint(w, u->owner);
@@ -260,7 +273,7 @@ void frame_records(struct pack_writer *w, enum frame_type type,
     pack_bin(w, f->wants, (size_t)wants * ID_SIZE);
     pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
     for (uint32_t i = 0; i < f->count; i++) {
-        assert(updates[i].kind == UPDATE_RECORD);
+        assert(updates[i].kind != UPDATE_TOUCH);
         put_update(w, &updates[i], f->app, f->mono);
     }
     frame_end(w, at);
@@ -287,6 +300,60 @@ void frame_told(struct pack_writer *w, const struct frame_told *f)
     if (f->found) {
         assert(f->update.kind == UPDATE_RECORD);
         put_update(w, &f->update, f->update.app, f->mono);
+    }
+    frame_end(w, at);
+}
+
+void frame_call(struct pack_writer *w, const struct frame_call *f)
+{
+    size_t at = frame_begin(w, FRAME_CALL, 7);
+    bool commit = f->kind == CALL_COMMIT;
+
+    assert(commit ? f->have == 0 && f->delta_len > 0 &&
+                        f->delta_len <= RECORD_MAX_BYTES
+                  : f->delta_len == 0);
+    pack_uint(w, f->no);
+    put_app(w, f->app);
+    pack_bin(w, f->id, ID_SIZE);
+    pack_uint(w, f->kind);
+    pack_uint(w, f->have);
+    pack_bin(w, f->delta, f->delta_len);
+    frame_end(w, at);
+}
+
+bool frame_reply_may(enum call_answer answer, bool place, bool record)
+{
+    switch (answer) {
+    case CALL_UNAVAILABLE:
+    case CALL_SAME:
+        return !record;
+    case CALL_ELSEWHERE:
+        return place && !record;
+    case CALL_OK:
+    case CALL_ABSENT:
+    case CALL_ENDED:
+        break;
+    }
+    return true;
+}
+
+void frame_reply(struct pack_writer *w, const struct frame_reply *f,
+                 const struct frame_update *updates)
+{
+    size_t at = frame_begin(w, FRAME_REPLY, 5);
+    bool place = f->count > 0 && updates[0].kind == UPDATE_PLACE;
+    bool record = f->count > place;
+
+    assert(f->count <= 1u + place);
+    assert(frame_reply_may(f->answer, place, record));
+    pack_uint(w, f->no);
+    pack_uint(w, f->answer);
+    put_time(w, f->mono);
+    pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
+    for (uint32_t i = 0; i < f->count; i++) {
+        assert(updates[i].app == updates[0].app);
+        assert(i < place || updates[i].kind == UPDATE_RECORD);
+        put_update(w, &updates[i], updates[i].app, f->mono);
     }
     frame_end(w, at);
 }
