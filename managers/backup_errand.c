@@ -173,6 +173,10 @@ static void find_came(struct errand *r, struct instant now)
                : table_find(stripe, op->id);
     if (e) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
+        if (rc != RC_OK && !record) { /* it was used elsewhere meanwhile */
+            e->access = now.mono;
+            rc = manager_find_entry(&b->base, stripe, e, e->record, op);
+        }
         if (e->flags & ENTRY_CACHED)
             replica_entry(e)->told = now.mono;
     }
