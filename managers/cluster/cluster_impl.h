@@ -46,12 +46,25 @@ struct queued_ask {
     struct channel_ask *ask;
     char *member;
 };
+struct queued_errand {
+    enum { ERRAND_CALL, ERRAND_REPLY, ERRAND_PAUSE } kind;
+    union {
+        struct channel_call *call;
+        struct channel_reply reply;
+        struct channel_pause *pause;
+    };
+};
+struct errands {
+    struct queued_errand *items;
+    size_t count, cap;
+};
 struct cluster_queue {
     pthread_mutex_t lock;
     struct queued_update *updates;
     size_t update_count, update_cap;
     struct queued_ask *asks;
     size_t ask_count;
+    struct errands errands;
     bool asleep;  /* the loop is, or is about to be */
     bool stopped; /* nothing is queued any more */
 };
@@ -136,6 +149,17 @@ void cluster_queue_close(struct cluster *c);
 /* false: something is queued, go on turning. */
 bool cluster_queue_sleep(struct cluster *c);
 void cluster_queue_wake(struct cluster *c);
+/* Something was queued; its lock is held. */
+void cluster_queue_wake_locked(struct cluster *c);
+
+/* cluster_calls.c: a part of the queue */
+void cluster_call(struct channel *channel, struct channel_call *call);
+void cluster_reply(struct channel *channel, const struct channel_reply *reply);
+void cluster_pause(struct channel *channel, struct channel_pause *pause);
+void errands_take(struct cluster_queue *q, struct errands *out); /* locked */
+void errands_run(struct cluster *c, struct errands *all, struct instant now);
+void errands_refuse(struct errands *all);
+void errands_release(struct errands *all);
 
 /* cluster_links.c */
 void cluster_out_send(void *user, int number, const uint8_t *bytes, size_t len);

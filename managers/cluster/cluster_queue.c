@@ -21,10 +21,11 @@ void cluster_queue_release(struct cluster_queue *q)
 {
     free(q->updates);
     free(q->asks);
+    errands_release(&q->errands);
     pthread_mutex_destroy(&q->lock);
 }
 
-static void queue_wake_locked(struct cluster *c)
+void cluster_queue_wake_locked(struct cluster *c)
 {
     if (!c->queue.asleep)
         return;
@@ -45,8 +46,11 @@ static void queue_push_locked(struct cluster_queue *q,
 static void update_refuse(struct queued_update *item)
 {
     record_unref(&item->update.record);
-    if (item->wait)
-        item->wait->done(item->wait, RC_UNCERTAIN);
+    if (!item->wait)
+        return;
+    item->wait->applied = 0;
+    item->wait->now = instant_read();
+    item->wait->done(item->wait, RC_UNCERTAIN);
 }
 
 static void cluster_send(struct channel *channel,
@@ -61,7 +65,7 @@ static void cluster_send(struct channel *channel,
     refused = c->queue.stopped;
     if (!refused) {
         queue_push_locked(&c->queue, &item);
-        queue_wake_locked(c);
+        cluster_queue_wake_locked(c);
     }
     pthread_mutex_unlock(&c->queue.lock);
     if (refused)
@@ -88,7 +92,7 @@ static void cluster_ask(struct channel *channel, struct channel_ask *ask,
     if (!refused) {
         q->asks = mem_resize(q->asks, (q->ask_count + 1) * sizeof *q->asks);
         q->asks[q->ask_count++] = item;
-        queue_wake_locked(c);
+        cluster_queue_wake_locked(c);
     }
     pthread_mutex_unlock(&q->lock);
     if (refused)
@@ -104,6 +108,7 @@ struct batch {
     size_t update_count, update_cap;
     struct queued_ask *asks;
     size_t ask_count;
+    struct errands errands;
 };
 
 static bool batch_take(struct cluster *c, struct batch *b)
@@ -111,8 +116,9 @@ static bool batch_take(struct cluster *c, struct batch *b)
     struct cluster_queue *q = &c->queue;
 
     pthread_mutex_lock(&q->lock);
-    *b = (struct batch){q->updates, q->update_count, q->update_cap, q->asks,
-                        q->ask_count};
+    *b = (struct batch){q->updates, q->update_count, q->update_cap,
+                        q->asks,    q->ask_count,    {0}};
+    errands_take(q, &b->errands);
     q->updates = c->spare;
     q->update_cap = c->spare_cap;
     q->update_count = 0;
@@ -121,7 +127,7 @@ static bool batch_take(struct cluster *c, struct batch *b)
     pthread_mutex_unlock(&q->lock);
     c->spare = NULL;
     c->spare_cap = 0;
-    return b->update_count || b->ask_count;
+    return b->update_count || b->ask_count || b->errands.count;
 }
 
 /* The arrays take turns; one that a burst made large is not kept. */
@@ -154,6 +160,7 @@ bool cluster_queue_drain(struct cluster *c)
                  strlen(b.asks[i].member), now);
         free(b.asks[i].member);
     }
+    errands_run(c, &b.errands, now);
     batch_return(c, &b);
     return any;
 }
@@ -171,6 +178,7 @@ void cluster_queue_close(struct cluster *c)
         update_refuse(&b.updates[i]);
     for (size_t i = 0; i < b.ask_count; i++)
         ask_refuse(&b.asks[i]);
+    errands_refuse(&b.errands);
     batch_return(c, &b);
 }
 
@@ -179,7 +187,8 @@ bool cluster_queue_sleep(struct cluster *c)
     bool empty;
 
     pthread_mutex_lock(&c->queue.lock);
-    empty = !c->queue.update_count && !c->queue.ask_count;
+    empty = !c->queue.update_count && !c->queue.ask_count &&
+            !c->queue.errands.count;
     c->queue.asleep = empty && !c->queue.stopped;
     pthread_mutex_unlock(&c->queue.lock);
     return empty;
@@ -230,6 +239,9 @@ static void cluster_channel_figures(struct channel *channel,
 const struct channel_ops cluster_channel_ops = {
     .send = cluster_send,
     .ask = cluster_ask,
+    .call = cluster_call,
+    .reply = cluster_reply,
+    .pause = cluster_pause,
     .join = cluster_join,
     .leave = cluster_leave,
     .is_mine = cluster_is_mine,

@@ -44,10 +44,13 @@ struct core *core_new(const struct core_options *options,
     channel->drop_ms = o->drop_ms;
     core->started_wall = now.wall;
     core->last_now = now.mono;
+    core->clock = now;
     core->joining_since = core->alone_since = now.mono;
     core->stale_no = 1;
     pack_init(&core->w, 4096);
     stream_init(core);
+    calls_init(core);
+    view_init(channel);
     return core;
 }
 
@@ -59,6 +62,7 @@ void core_free(struct core **pointer)
     if (!core)
         return;
     sync_release(core);
+    calls_stop(core);
     stream_release(core);
     for (size_t i = 0; i < core->peer_count; i++)
         free(core->peers[i]);
@@ -132,7 +136,7 @@ int core_place(struct core *core, const char *address, bool listed)
         return -1;
     core->places = mem_resize(core->places,
                               (core->place_count + 1) * sizeof *core->places);
-    core->places[core->place_count] = (struct place){
+    core->places[core->place_count] = (struct core_place){
         .address = mem_strdup(address),
         .listed = listed,
         .self = strcmp(address, core->options.address) == 0,
@@ -147,6 +151,14 @@ struct replica *core_replica(struct core *core, uint32_t app)
         if (replica_app(core->replicas[i]) == app)
             return core->replicas[i];
     return NULL;
+}
+
+bool core_is_partial(const struct core *core)
+{
+    for (size_t i = 0; i < core->replica_count; i++)
+        if (replica_places(core->replicas[i]))
+            return true;
+    return false;
 }
 
 void core_join(struct core *core, struct replica *replica)
@@ -262,7 +274,7 @@ void core_link_up(struct core *core, int number, int place, struct instant now)
     core->links[number] =
         (struct core_link){.up = true, .place = place, .since = now.mono};
     if (place >= 0) {
-        struct place *at = &core->places[place];
+        struct core_place *at = &core->places[place];
         at->refused = false;
         send_hello(core, number, at->node, now);
     }
@@ -274,6 +286,7 @@ static void unlink_peer(struct core *core, struct peer *p, struct instant now)
     p->unlinked = p->progress;
     p->resumed = p->pulsed = false;
     sync_drop_peer(core, p, now);
+    calls_drop_peer(core, p);
     for (size_t i = 0; i < core->place_count; i++)
         if (core->places[i].node == p->node)
             core->places[i].next_dial = now.mono;
@@ -318,7 +331,7 @@ void core_link_down(struct core *core, int number, struct instant now)
 void core_dial_failed(struct core *core, int number, bool refused,
                       struct instant now)
 {
-    struct place *place = &core->places[number];
+    struct core_place *place = &core->places[number];
     struct peer *p;
 
     lease_time(core, now);
@@ -337,6 +350,7 @@ void peer_depart(struct core *core, struct peer *p, const char *why,
     p->departed = true;
     if (p->waited)
         lease_give_up(core, p, why, now);
+    view_note(core, p, now);
     if (peer_linked(p))
         link_close(core, p->link, now);
     sync_settle(core, now);
@@ -529,6 +543,10 @@ static void on_frame(struct core *core, struct peer *p, struct frame *f,
     case FRAME_MISSED:
         stream_missed(p, f->missed.upto);
         break;
+    case FRAME_CALL:
+    case FRAME_REPLY:
+        calls_frame(core, p, f, now);
+        break;
     case FRAME_LEAVE:
         p->left = true;
         peer_depart(core, p, "it was stopped in order", now);
@@ -591,7 +609,7 @@ void core_received(struct core *core, int number, const uint8_t *body,
 
 /* ---- time ---- */
 
-static bool place_linked(struct core *core, const struct place *place)
+static bool place_linked(struct core *core, const struct core_place *place)
 {
     struct peer *p = place->node ? peer_of(core, place->node) : NULL;
 
@@ -601,7 +619,7 @@ static bool place_linked(struct core *core, const struct place *place)
 static void dial(struct core *core, struct instant now)
 {
     for (size_t i = 0; i < core->place_count; i++) {
-        struct place *place = &core->places[i];
+        struct core_place *place = &core->places[i];
         if (place->self || place->dialling || place->next_dial > now.mono ||
             place_linked(core, place))
             continue;
@@ -644,6 +662,8 @@ void core_tick(struct core *core, struct instant now)
     lease_tick(core, now);
     stream_tick(core, now);
     sync_tick(core, now);
+    view_tick(core, now);
+    calls_tick(core);
     forget_peers(core, now);
     lease_check_complete(core, now);
     lease_update(core, now);
@@ -653,13 +673,14 @@ void core_flush(struct core *core, struct instant now)
 {
     lease_time(core, now);
     stream_flush(core, now);
+    calls_flush(core);
 }
 
 bool core_idle(const struct core *core)
 {
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
-        if (peer_linked(p) && p->answering && p->acked < core->seq)
+        if (peer_linked(p) && p->answering && !stream_has_all(core, p))
             return false;
     }
     return true;
@@ -671,6 +692,7 @@ void core_stop(struct core *core, struct instant now)
     core->stopping = true;
     stream_flush(core, now);
     for (size_t i = 0; i < core->peer_count; i++) {
+        stream_cover_rest(core, core->peers[i], now);
         frame_leave(&core->w);
         core_post(core, core->peers[i]);
     }
@@ -678,110 +700,5 @@ void core_stop(struct core *core, struct instant now)
     lease_update(core, now);
     stream_stop(core);
     sync_stop(core);
-}
-
-/* ---- figures ---- */
-
-static void figures_unprotected(struct core *core, struct channel_figures *out,
-                                struct instant now)
-{
-    uint64_t best = 0;
-    int64_t since = core->alone_since;
-
-    for (size_t i = 0; i < core->peer_count; i++) {
-        const struct peer *p = core->peers[i];
-        if (peer_linked(p) && p->answering && p->acked > best)
-            best = p->acked;
-    }
-    if (out->complete) {
-        out->unacknowledged = core->seq - best;
-        since = best + 1 >= core->log_first && best < core->seq
-                    ? core->log[(best + 1) & (core->log_cap - 1)].at
-                    : now.mono;
-    } else { /* nothing that is here stands anywhere else */
-        for (size_t i = 0; i < core->replica_count; i++) {
-            struct table_counts counts;
-            table_counts(replica_manager(core->replicas[i])->table, &counts);
-            out->unacknowledged += counts.live;
-        }
-    }
-    if (out->unacknowledged)
-        out->oldest = (double)(now.mono - since) / 1000;
-}
-
-void core_figures(struct core *core, struct channel_figures *out,
-                  struct instant now)
-{
-    unsigned members = 1;
-
-    for (size_t i = 0; i < core->peer_count; i++)
-        members += core->peers[i]->waited && !core->peers[i]->departed;
-    *out = (struct channel_figures){
-        .members = members,
-        .complete = atomic_load(&core->channel->complete),
-        .bytes_sent = core->bytes_sent,
-        .frames_sent = core->frames_sent,
-        .bytes_received = core->bytes_received,
-        .frames_received = core->frames_received,
-        .garbage = core->garbage,
-        .compared = core->compared,
-        .repaired = core->repaired,
-        .resent = core->resent,
-        .given_up = core->given_up,
-    };
-    figures_unprotected(core, out, now);
-}
-
-bool core_member(const struct core *core, size_t index, struct core_member *out)
-{
-    if (index >= core->peer_count)
-        return false;
-    const struct peer *p = core->peers[index];
-    *out = (struct core_member){
-        .node = p->node,
-        .linked = peer_linked(p),
-        .given_up = p->given_up,
-        .complete = p->answering && !peer_has_hole(p),
-        .answering = p->answering,
-        .departed = p->departed,
-        .heard = p->heard,
-        .behind = core->seq - p->acked,
-    };
-    memcpy(out->name, p->name, sizeof out->name);
-    memcpy(out->address, p->address, sizeof out->address);
-    return true;
-}
-
-/* Rendezvous hashing: Thaler, Ravishankar, "Using Name-Based Mappings to
- * Increase Hit Rates", IEEE/ACM Trans. Netw. 6 (1998). The mixing is that of
- * splitmix64. */
-static uint64_t weight(uint64_t node, const uint8_t id[ID_SIZE])
-{
-    uint64_t x;
-
-    memcpy(&x, id, sizeof x);
-    x ^= node;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
-bool core_is_mine(const struct core *core, const uint8_t id[ID_SIZE],
-                  uint64_t owner)
-{
-    uint64_t mine = weight(core->options.node, id);
-    bool first = true;
-
-    if (owner == core->options.node || owner == 0)
-        return true;
-    for (size_t i = 0; i < core->peer_count; i++) {
-        const struct peer *p = core->peers[i];
-        if (!p->waited || p->departed)
-            continue;
-        if (p->node == owner)
-            return false;
-        if (weight(p->node, id) > mine)
-            first = false;
-    }
-    return first;
+    calls_stop(core);
 }

@@ -9,8 +9,8 @@
  *         puts it on libuv; the simulator (tests/sim) on a made-up network.
  *
  *         core_sync.c says how members compare, core_lease.c when a member may
- *         answer, core_stream.c how updates travel; docs/cluster.md explains
- *         all three with pictures.
+ *         answer, core_stream.c how updates travel, core_calls.c how one member
+ *         asks another; docs/cluster.md explains all of it with pictures.
  * Links   A link is a small number that the shell gives to a connection (and
  *         again to a later one); frames go
  *         over it in order, or not at all. The core survives frames that are
@@ -89,11 +89,19 @@ void core_send(struct core *core, const struct channel_update *u,
                struct instant now);
 void core_ask(struct core *core, struct channel_ask *ask, const char *member,
               size_t member_len, struct instant now);
+void core_call(struct core *core, struct channel_call *call,
+               struct instant now);
+/* Takes reply->record's reference. */
+void core_reply(struct core *core, const struct channel_reply *reply,
+                struct instant now);
+void core_pause(struct core *core, struct channel_pause *pause,
+                struct instant now);
 void core_join(struct core *core, struct replica *replica);
 void core_leave(struct core *core, struct replica *replica);
 
 /* An orderly stop: flushes, tells all members not to wait for this one, and
- * answers what still waits, and what is sent from now on, RC_UNCERTAIN. */
+ * answers what still waits, and what is sent from now on, RC_UNCERTAIN; calls
+ * are unavailable, pauses end. */
 void core_stop(struct core *core, struct instant now);
 /* Have all complete members applied all that was sent? For the stop. */
 bool core_idle(const struct core *core);

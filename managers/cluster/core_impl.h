@@ -19,7 +19,7 @@
 #define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
 
 /* An address at which a member may be. */
-struct place {
+struct core_place {
     char *address;
     bool listed, self;
     bool dialling; /* until who is there has said so */
@@ -37,6 +37,8 @@ struct ahead {
 /* One start of another member. */
 struct peer {
     uint64_t node;
+    bool has_slot;
+    unsigned slot;   /* in channel->members */
     int64_t started; /* their wall clock */
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
     int link;      /* NO_LINK: none */
@@ -45,6 +47,8 @@ struct peer {
     /* our stream to it */
     bool resumed; /* over this link: we know where to go on */
     uint64_t sent, acked;
+    uint64_t scanned;             /* from `sent` to here nothing concerns it */
+    uint64_t missed_from, missed; /* it was told that it missed these */
     struct ahead acked_ahead;
     int64_t progress; /* mono: it last acknowledged something, or had all */
     int64_t unlinked; /* the progress at which its last link ended */
@@ -103,9 +107,19 @@ struct core_link {
     int64_t since; /* mono: it came up */
 };
 
+/* What few updates have. */
+struct log_more {
+    uint64_t owner;
+    bool targeted; /* it concerns the targets only, else everybody */
+    unsigned target_count;
+    uint64_t targets[CHANNEL_TARGETS];
+    uint32_t place_len;
+    uint8_t place[]; /* of an UPDATE_PLACE: its bytes */
+};
 /* One update of ours, kept for those that have not applied it yet. */
 struct log_item {
-    struct record *record; /* NULL: a touch */
+    struct record *record; /* NULL: a touch, or a place */
+    struct log_more *more; /* NULL: there is none */
     uint32_t app, size;
     uint8_t id[ID_SIZE];
     int64_t access, at;
@@ -155,9 +169,10 @@ struct core {
     struct pack_writer w; /* frames on their way out */
     int64_t started_wall;
     int64_t last_now;
+    struct instant clock; /* of the last call */
     bool stopping;
 
-    struct place *places;
+    struct core_place *places;
     size_t place_count;
     struct core_link *links; /* by number */
     size_t link_count;
@@ -170,8 +185,10 @@ struct core {
     uint64_t seq;
     struct log_item *log; /* a ring; item of seq s: s & (log_cap - 1) */
     size_t log_cap, log_used;
-    uint64_t log_first; /* the seq of the oldest kept; seq + 1 when empty */
+    uint64_t log_first;    /* the seq of the oldest kept; seq + 1 when empty */
+    uint64_t log_targeted; /* how many in the log concern some only */
     struct wait_list wait_one, wait_all;
+    struct wait_list wait_some; /* of those that concern some only */
     bool waits_changed;
 
     /* core_lease.c */
@@ -190,6 +207,11 @@ struct core {
     uint64_t last_no;
     struct channel_ask *asks;
 
+    /* core_calls.c */
+    struct channel_call *calls, **calls_last;
+    struct channel_pause *pauses;
+    bool view_changed; /* since pauses were ended */
+
     uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
     uint64_t garbage, compared, repaired, resent, given_up;
 };
@@ -203,6 +225,8 @@ static inline bool peer_linked(const struct peer *p)
 /* Sends core->w, which holds whole frames, and empties it. */
 void core_post(struct core *core, struct peer *p);
 struct replica *core_replica(struct core *core, uint32_t app);
+/* Of some application nobody has everything (replica.h). */
+bool core_is_partial(const struct core *core);
 void core_say(struct core *core, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Its process is gone. */
@@ -225,6 +249,20 @@ void stream_cover(struct peer *p, uint64_t seq);
 struct frame_ack stream_ack(const struct peer *p);
 void stream_flush(struct core *core, struct instant now);
 void stream_tick(struct core *core, struct instant now);
+/* Does that update of the log concern it? */
+bool stream_concerns(const struct core *core, const struct peer *p,
+                     uint64_t seq);
+/* Before a pulse: it hears up to where nothing concerned it. */
+void stream_cover_rest(struct core *core, struct peer *p, struct instant now);
+/* How far its copies reach in our stream when it has taken what our sums say:
+ * what is on its way to it because it is a target may not be in them yet, as
+ * long as it is not among the holders. */
+uint64_t stream_summed(const struct core *core, const struct peer *p);
+/* Has it acknowledged all that concerns it? */
+bool stream_has_all(const struct core *core, const struct peer *p);
+/* Updates that concern it and that it has not acknowledged. */
+uint64_t stream_behind(const struct core *core, const struct peer *p);
+int64_t stream_sent_at(struct core *core, uint64_t seq); /* mono */
 /* Nobody waits any more for updates up to this one to be everywhere. */
 uint64_t stream_answered(const struct core *core);
 /* Nothing of ours may reach others that they did not have (forgetAfter). */
@@ -270,5 +308,22 @@ void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
                 int64_t mono, struct instant now);
 /* Every member has compared with us since then. */
 void sync_settle(struct core *core, struct instant now);
+
+/* core_calls.c */
+void calls_init(struct core *core);
+void calls_stop(struct core *core); /* answers all of them */
+/* That member does not answer any more. */
+void calls_drop_peer(struct core *core, const struct peer *p);
+void calls_frame(struct core *core, struct peer *p, struct frame *f,
+                 struct instant now);
+void calls_tick(struct core *core);
+/* Ends the pauses when the view has changed. */
+void calls_flush(struct core *core);
+
+/* core_view.c */
+void view_init(struct channel *c);
+/* Whether it is waited for, or gone, has changed. */
+void view_note(struct core *core, struct peer *p, struct instant now);
+void view_tick(struct core *core, struct instant now);
 
 #endif

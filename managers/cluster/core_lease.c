@@ -44,6 +44,7 @@ void lease_time(struct core *core, struct instant now)
     int64_t gap = now.mono - core->last_now;
     int64_t until = get_until(core);
 
+    core->clock = now;
     if (gap > pause_of(core)) {
         core->joining_since += gap;
         for (size_t i = 0; i < core->peer_count; i++) {
@@ -88,6 +89,7 @@ void lease_admit(struct core *core, struct peer *p, struct instant now)
     p->floor = p->waited_from = stream_answered(core);
     p->compare = core->ever_complete;
     p->give_up_at = p->withdraw_at = now.mono + core->options.drop_ms;
+    view_note(core, p, now);
 }
 
 void lease_give_up(struct core *core, struct peer *p, const char *why,
@@ -102,6 +104,8 @@ void lease_give_up(struct core *core, struct peer *p, const char *why,
     core->given_up++;
     core->waits_changed = true;
     core->alone_since = now.mono;
+    view_note(core, p, now);
+    calls_drop_peer(core, p);
     core_figures(core, &f, now);
     core_say(core, p->left ? LOG_INFO : LOG_WARN,
              "%s is not waited for any more: %s; members left: %u; would be "
@@ -168,22 +172,24 @@ void lease_send_pulse(struct core *core, struct peer *p, struct instant now)
     for (size_t i = 0; i < core->replica_count && i < FRAME_APPS_MAX; i++)
         roots[f.root_count++] = (struct frame_root){
             .app = replica_app(core->replicas[i]),
-            .sum = replica_root(core->replicas[i]),
+            .sum = replica_root(core->replicas[i], p->node),
         };
+    stream_cover_rest(core, p, now);
     frame_pulse(&core->w, &f, roots);
     core_post(core, p);
     p->next_pulse = now.mono + core->options.pulse_ms;
     p->ack_due = false;
 }
 
-static bool equal_roots(struct core *core, struct frame_pulse *f)
+static bool equal_roots(struct core *core, const struct peer *p,
+                        struct frame_pulse *f)
 {
     struct frame_root root;
     size_t equal = 0;
 
     while (frame_next_root(f, &root)) {
         const struct replica *r = core_replica(core, root.app);
-        if (r && replica_root(r) == root.sum)
+        if (r && replica_root(r, p->node) == root.sum)
             equal++;
     }
     return equal == core->replica_count;
@@ -195,10 +201,10 @@ static void compare_roots(struct core *core, struct peer *p,
 {
     if (peer_has_hole(p) || f->seq != p->applied)
         return;
-    if (equal_roots(core, f)) {
+    if (equal_roots(core, p, f)) {
         p->compared = now.mono;
         p->unequal = 0;
-    } else if (p->acked == core->seq) {
+    } else if (stream_has_all(core, p)) {
         p->unequal++;
     }
 }
@@ -257,7 +263,7 @@ void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
 
 /* ---- may we answer? ---- */
 
-static bool place_settled(struct core *core, const struct place *place)
+static bool place_settled(struct core *core, const struct core_place *place)
 {
     const struct peer *p = place->node ? peer_of(core, place->node) : NULL;
 
@@ -288,12 +294,13 @@ bool lease_settled(const struct core *core, struct instant now)
 
 void lease_check_complete(struct core *core, struct instant now)
 {
-    bool any = false, all = true, floors = true;
+    bool any = false, all = true, floors = true, away = false;
 
     if (core->complete || core->stopping || !lease_settled(core, now))
         return;
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
+        away |= p->waited && !peer_linked(p);
         if (!peer_linked(p) || !p->pulsed || lease_silent(p, now))
             continue;
         bool pulled = p->pulled_for == core->stale_no;
@@ -301,6 +308,9 @@ void lease_check_complete(struct core *core, struct instant now)
         all &= pulled;
         floors &= p->applied >= p->their_floor;
     }
+    /* where nobody has everything, each has something of its own */
+    if (core_is_partial(core))
+        any = false, all &= !away;
     if (!(any || all) || !floors)
         return;
     core->complete = core->ever_complete = true;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How updates travel: numbered by their origin, kept until all that are waited
- * for have acknowledged them, sent again where that is in doubt. */
+ * for have acknowledged them, sent again where that is in doubt. Each member is
+ * sent what concerns it; that there was something else it hears with the next
+ * frame that it gets, before the next pulse at the latest. */
 #include "config.h"
 
 #include "managers/cluster/core_impl.h"
 
 #include "session/buf.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +24,7 @@ void stream_init(struct core *core)
     core->log_first = 1;
     core->wait_one.last = &core->wait_one.first;
     core->wait_all.last = &core->wait_all.first;
+    core->wait_some.last = &core->wait_some.first;
 }
 
 static struct log_item *log_at(struct core *core, uint64_t seq)
@@ -33,7 +37,9 @@ static void log_drop_first(struct core *core)
     struct log_item *item = log_at(core, core->log_first++);
 
     core->log_used -= item->size;
+    core->log_targeted -= item->more && item->more->targeted;
     record_unref(&item->record);
+    free(item->more);
 }
 
 static void log_grow(struct core *core)
@@ -48,22 +54,37 @@ static void log_grow(struct core *core)
     core->log_cap = cap;
 }
 
-static void wait_answer(struct wait_list *list, enum rc rc)
+static void wait_add(struct wait_list *list, struct channel_wait *w)
 {
-    struct channel_wait *w = list->first;
+    w->next = NULL;
+    *list->last = w;
+    list->last = &w->next;
+}
 
-    list->first = w->next;
-    if (!list->first)
-        list->last = &list->first;
+static void wait_answer(struct core *core, struct wait_list *list,
+                        struct channel_wait **at, enum rc rc)
+{
+    struct channel_wait *w = *at;
+
+    *at = w->next;
+    if (!w->next)
+        list->last = at;
+    w->now = core->clock;
     w->done(w, rc);
 }
 
+static unsigned copies_at_targets(struct core *core, struct channel_wait *w);
+
 void stream_stop(struct core *core)
 {
-    while (core->wait_one.first)
-        wait_answer(&core->wait_one, RC_UNCERTAIN);
-    while (core->wait_all.first)
-        wait_answer(&core->wait_all, RC_UNCERTAIN);
+    struct wait_list *lists[] = {&core->wait_one, &core->wait_all,
+                                 &core->wait_some};
+
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        while (lists[i]->first) {
+            copies_at_targets(core, lists[i]->first);
+            wait_answer(core, lists[i], &lists[i]->first, RC_UNCERTAIN);
+        }
 }
 
 void stream_release(struct core *core)
@@ -82,21 +103,64 @@ void stream_forget(struct core *core)
 
 /* ---- sending ---- */
 
+static struct log_more *more_of(const struct channel_update *u)
+{
+    uint8_t place[PLACE_MAX];
+    size_t len = 0;
+    struct log_more *more;
+
+    if (u->kind != UPDATE_PLACE && !u->target_count && !u->owner)
+        return NULL;
+    if (u->kind == UPDATE_PLACE)
+        len = place_encode(&u->place, u->id, place);
+    more = mem_zero(sizeof *more + len);
+    more->owner = u->owner;
+    more->targeted = u->target_count > 0;
+    more->target_count = u->target_count;
+    memcpy(more->targets, u->targets, u->target_count * sizeof *u->targets);
+    more->place_len = (uint32_t)len;
+    memcpy(more->place, place, len);
+    return more;
+}
+
+static size_t size_of(const struct log_item *item)
+{
+    return sizeof *item + (item->record ? item->record->len : 0) +
+           (item->more ? sizeof *item->more + item->more->place_len : 0);
+}
+
+static void wait_begin(struct core *core, const struct channel_update *u,
+                       struct channel_wait *w, enum copies copies)
+{
+    struct wait_list *list = u->target_count        ? &core->wait_some
+                             : copies == COPIES_ALL ? &core->wait_all
+                                                    : &core->wait_one;
+
+    w->seq = core->seq;
+    w->copies = copies;
+    w->target_count = u->target_count;
+    memcpy(w->targets, u->targets, u->target_count * sizeof *u->targets);
+    wait_add(list, w);
+    core->waits_changed = true;
+}
+
 void core_send(struct core *core, const struct channel_update *u,
                struct channel_wait *wait, enum copies copies,
                struct instant now)
 {
     struct log_item item = {
         .record = u->record,
+        .more = more_of(u),
         .app = u->app,
-        .size = (uint32_t)sizeof(struct log_item) +
-                (u->record ? u->record->len : 0),
         .access = u->access,
         .at = now.mono,
     };
 
+    assert(u->target_count <= CHANNEL_TARGETS);
     lease_time(core, now);
     memcpy(item.id, u->id, ID_SIZE);
+    item.size = (uint32_t)size_of(&item);
+    core->log_targeted += u->target_count > 0;
     core->seq++;
     if (core->seq - core->log_first >= core->log_cap)
         log_grow(core);
@@ -107,45 +171,80 @@ void core_send(struct core *core, const struct channel_update *u,
         log_drop_first(core);
     if (!wait)
         return;
-    if (core->stopping) {
-        wait->done(wait, RC_UNCERTAIN);
+    wait->applied = 0;
+    if (!core->stopping) {
+        wait_begin(core, u, wait, copies);
         return;
     }
-    struct wait_list *list =
-        copies == COPIES_ALL ? &core->wait_all : &core->wait_one;
-    wait->seq = core->seq;
-    wait->copies = copies;
-    wait->next = NULL;
-    *list->last = wait;
-    list->last = &wait->next;
-    core->waits_changed = true;
+    wait->now = now;
+    wait->done(wait, RC_UNCERTAIN);
 }
 
 static void update_of(struct core *core, uint64_t seq, struct frame_update *u)
 {
     const struct log_item *item = log_at(core, seq);
+    const struct log_more *more = item->more;
 
     *u = (struct frame_update){
-        .kind = item->record ? UPDATE_RECORD : UPDATE_TOUCH,
+        .kind = UPDATE_TOUCH,
         .app = item->app,
+        .owner = more ? more->owner : 0,
         .access = item->access,
-        .bytes = item->record ? item->record->bytes : item->id,
-        .len = item->record ? item->record->len : ID_SIZE,
+        .bytes = item->id,
+        .len = ID_SIZE,
     };
+    if (item->record) {
+        u->kind = UPDATE_RECORD;
+        u->bytes = item->record->bytes;
+        u->len = item->record->len;
+    } else if (more && more->place_len) {
+        u->kind = UPDATE_PLACE;
+        u->bytes = more->place;
+        u->len = more->place_len;
+    }
 }
 
-/* As many of the next ones as make a full frame. */
-static size_t gather(struct core *core, uint64_t from,
+static bool is_target(const struct log_more *more, const struct peer *p)
+{
+    for (unsigned i = 0; i < more->target_count; i++)
+        if (more->targets[i] == p->node)
+            return true;
+    return false;
+}
+
+bool stream_concerns(const struct core *core, const struct peer *p,
+                     uint64_t seq)
+{
+    const struct log_more *more = log_at((struct core *)core, seq)->more;
+
+    return !more || !more->targeted || is_target(more, p);
+}
+
+/* Over what does not concern it. */
+static void scan(const struct core *core, struct peer *p)
+{
+    if (p->scanned < p->sent)
+        p->scanned = p->sent;
+    while (p->scanned < core->seq && p->scanned + 1 >= core->log_first &&
+           !stream_concerns(core, p, p->scanned + 1))
+        p->scanned++;
+}
+
+/* As many of the next ones that concern it as make a full frame. p->scanned is
+ * moved behind them. */
+static size_t gather(struct core *core, struct peer *p,
                      struct frame_update updates[UPDATES_AT_ONCE])
 {
     size_t count = 0, size = 0;
 
-    while (from + count < core->seq && count < UPDATES_AT_ONCE) {
-        update_of(core, from + 1 + count, &updates[count]);
+    for (scan(core, p); p->scanned < core->seq && count < UPDATES_AT_ONCE;
+         scan(core, p)) {
+        update_of(core, p->scanned + 1, &updates[count]);
         size += frame_update_size(&updates[count]);
         if (count && size > FRAME_FULL)
             break;
         count++;
+        p->scanned++;
     }
     return count;
 }
@@ -171,7 +270,10 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto,
 {
     frame_missed(&core->w, upto);
     core_post(core, p);
-    p->sent = upto;
+    if (p->acked >= p->missed)
+        p->missed_from = p->acked;
+    p->missed = upto;
+    p->sent = p->scanned = upto;
     /* comparing brings no accesses; a newcomer gets them with the records */
     if (p->acked)
         tell_again(core, since);
@@ -187,8 +289,30 @@ static uint64_t flying(struct core *core, const struct peer *p)
     if (p->sent >= s && p->sent - s > WINDOW_BYTES / sizeof(struct log_item))
         return WINDOW_BYTES;
     for (; s <= p->sent && bytes < WINDOW_BYTES; s++)
-        bytes += log_at(core, s)->size;
+        if (stream_concerns(core, p, s))
+            bytes += log_at(core, s)->size;
     return bytes;
+}
+
+/* (p->sent, p->scanned], and what concerns it of these. */
+static void post_updates(struct core *core, struct peer *p,
+                         const struct frame_update *updates, size_t count,
+                         struct instant now)
+{
+    struct frame_updates f = {
+        .from = p->sent,
+        .to = p->scanned,
+        .mono = now.mono,
+        .ack = stream_ack(p),
+        .count = (uint32_t)count,
+    };
+
+    if (p->sent == p->acked)
+        p->progress = now.mono;
+    frame_updates(&core->w, &f, updates);
+    core_post(core, p);
+    p->sent = p->scanned;
+    p->ack_due = false;
 }
 
 static void flush_peer(struct core *core, struct peer *p, struct instant now)
@@ -196,27 +320,16 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
     struct frame_update updates[UPDATES_AT_ONCE];
 
     while (p->resumed && p->sent < core->seq) {
-        if (p->sent + 1 < core->log_first)
+        scan(core, p);
+        if (p->scanned + 1 < core->log_first)
             send_missed(core, p, core->log_first - 1, p->progress);
         /* a handful in flight is far below the window: not worth counting */
         if (p->sent - p->acked > 4096 && flying(core, p) >= WINDOW_BYTES)
             break;
-        size_t count = gather(core, p->sent, updates);
-        struct frame_updates f = {
-            .from = p->sent,
-            .to = p->sent + count,
-            .mono = now.mono,
-            .ack = stream_ack(p),
-            .count = (uint32_t)count,
-        };
+        size_t count = gather(core, p, updates);
         if (count == 0)
             break;
-        if (p->sent == p->acked)
-            p->progress = now.mono;
-        frame_updates(&core->w, &f, updates);
-        core_post(core, p);
-        p->sent += count;
-        p->ack_due = false;
+        post_updates(core, p, updates, count, now);
     }
     if (p->ack_due) {
         struct frame_ack ack = stream_ack(p);
@@ -224,6 +337,15 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
         core_post(core, p);
         p->ack_due = false;
     }
+}
+
+void stream_cover_rest(struct core *core, struct peer *p, struct instant now)
+{
+    if (!p->resumed)
+        return;
+    scan(core, p);
+    if (p->scanned > p->sent)
+        post_updates(core, p, NULL, 0, now);
 }
 
 /* ---- who has what ---- */
@@ -252,6 +374,48 @@ static bool has_travelled(const struct core *core, const struct channel_wait *w)
     return any || alone;
 }
 
+/* It was not sent again, and comparing may have brought something else: that
+ * depends on who was to hold the session. */
+static bool has_missed(const struct peer *p, uint64_t seq)
+{
+    return p->missed_from < seq && seq <= p->missed;
+}
+
+/* The same among its targets. */
+static bool has_landed(struct core *core, const struct channel_wait *w)
+{
+    bool any = false, alone = true;
+
+    for (unsigned i = 0; i < w->target_count; i++) {
+        const struct peer *p = peer_of(core, w->targets[i]);
+        if (!p || !p->waited || w->seq <= p->waited_from ||
+            has_missed(p, w->seq))
+            continue;
+        alone = false;
+        if (has(p, w->seq))
+            any = true;
+        else if (w->copies == COPIES_ALL)
+            return false;
+    }
+    return any || alone;
+}
+
+/* Notes and counts those that have it. */
+static unsigned copies_at_targets(struct core *core, struct channel_wait *w)
+{
+    unsigned copies = 0;
+
+    w->applied = 0;
+    for (unsigned i = 0; i < w->target_count; i++) {
+        const struct peer *p = peer_of(core, w->targets[i]);
+        if (!p || p->departed || !has(p, w->seq) || has_missed(p, w->seq))
+            continue;
+        w->applied |= 1u << i;
+        copies++;
+    }
+    return copies;
+}
+
 static unsigned copies_of(const struct core *core, uint64_t seq)
 {
     unsigned copies = 0;
@@ -268,15 +432,78 @@ static void answer_waits(struct core *core, struct wait_list *list)
         const struct channel_wait *w = list->first;
         bool enough =
             !w->min_copies || copies_of(core, w->seq) >= w->min_copies;
-        wait_answer(list, enough ? RC_OK : RC_UNCERTAIN);
+        wait_answer(core, list, &list->first, enough ? RC_OK : RC_UNCERTAIN);
+    }
+}
+
+/* A slow member holds up what concerns it, and nothing else. */
+static void answer_some(struct core *core)
+{
+    struct wait_list *list = &core->wait_some;
+
+    for (struct channel_wait **at = &list->first; *at;) {
+        struct channel_wait *w = *at;
+        if (!has_landed(core, w)) {
+            at = &w->next;
+            continue;
+        }
+        bool enough = copies_at_targets(core, w) >= w->min_copies;
+        wait_answer(core, list, at, enough ? RC_OK : RC_UNCERTAIN);
     }
 }
 
 uint64_t stream_answered(const struct core *core)
 {
     const struct channel_wait *first = core->wait_all.first;
+    const struct channel_wait *some = core->wait_some.first;
+    uint64_t open = first ? first->seq : core->seq + 1;
 
-    return first ? first->seq - 1 : core->seq;
+    while (some && some->copies != COPIES_ALL)
+        some = some->next;
+    if (some && some->seq < open)
+        open = some->seq;
+    return open - 1;
+}
+
+uint64_t stream_summed(const struct core *core, const struct peer *p)
+{
+    uint64_t s = p->acked > p->missed ? p->acked : p->missed;
+
+    if (!core->log_targeted)
+        return core->seq;
+    if (s + 1 < core->log_first)
+        s = core->log_first - 1;
+    for (; s < core->seq; s++) {
+        const struct log_more *more = log_at((struct core *)core, s + 1)->more;
+        if (more && more->targeted && is_target(more, p))
+            break;
+    }
+    return s;
+}
+
+bool stream_has_all(const struct core *core, const struct peer *p)
+{
+    return stream_behind(core, p) == 0;
+}
+
+uint64_t stream_behind(const struct core *core, const struct peer *p)
+{
+    uint64_t behind = 0, s = p->acked + 1;
+
+    if (!core->log_targeted)
+        return core->seq - p->acked;
+    if (s < core->log_first) {
+        behind = core->log_first - s;
+        s = core->log_first;
+    }
+    for (; s <= core->seq; s++)
+        behind += stream_concerns(core, p, s);
+    return behind;
+}
+
+int64_t stream_sent_at(struct core *core, uint64_t seq)
+{
+    return log_at(core, seq)->at;
 }
 
 static void trim(struct core *core)
@@ -304,6 +531,7 @@ void stream_flush(struct core *core, struct instant now)
     if (core->complete && !core->lapsed) {
         answer_waits(core, &core->wait_all);
         answer_waits(core, &core->wait_one);
+        answer_some(core);
     }
     trim(core);
 }
@@ -314,7 +542,8 @@ void stream_acked(struct core *core, struct peer *p, const struct frame_ack *a,
     if (a->applied > core->seq || a->ahead_to > core->seq)
         return; /* of no stream of ours */
     /* it has compared with another: that brings no accesses either */
-    if (p->acked && a->applied > p->sent)
+    scan(core, p);
+    if (p->acked && a->applied > p->scanned)
         tell_again(core, p->progress);
     if (a->applied > p->acked) {
         p->acked = a->applied;
@@ -326,6 +555,8 @@ void stream_acked(struct core *core, struct peer *p, const struct frame_ack *a,
         p->acked_ahead = (struct ahead){0, 0};
     if (p->sent < p->acked)
         p->sent = p->acked;
+    if (p->scanned < p->sent)
+        p->scanned = p->sent;
     core->waits_changed = true;
 }
 
@@ -337,7 +568,7 @@ void stream_resume(struct core *core, struct peer *p)
     if (p->acked_ahead.to > from && p->acked_ahead.to >= core->log_first - 1)
         from = p->acked_ahead.to;
     p->resumed = true;
-    p->sent = from;
+    p->sent = p->scanned = from;
     /* who is to compare anyway need not hear all that was before */
     if (p->compare && from < p->floor)
         send_missed(core, p, p->floor, p->unlinked);

@@ -14,7 +14,9 @@
  *     GIVE      ----------------->         that
  *
  * At the end the puller has all that the source had when it summed up, so it
- * is as far in everybody's stream as the source was then. */
+ * is as far in everybody's stream as the source was then. Where members hold
+ * parts (replica.h), it has of what the source had what both are to have: it is
+ * as far in the source's own stream. */
 #include "config.h"
 
 #include "managers/cluster/core_impl.h"
@@ -32,20 +34,14 @@ static void give_back(struct core *core, struct peer *p, struct replica *r,
                       const uint8_t *id, struct instant now)
 {
     struct replica_item item;
-    struct frame_records f = {
-        .app = replica_app(r), .mono = now.mono, .count = 1};
+    struct frame_records f = {.app = replica_app(r), .mono = now.mono};
+    struct frame_update updates[2];
+    uint8_t place[PLACE_MAX];
 
-    if (!replica_take(r, id, &item))
+    if (!replica_take(r, p->node, id, &item))
         return;
-    struct frame_update u = {
-        .kind = UPDATE_RECORD,
-        .app = f.app,
-        .owner = item.owner,
-        .access = item.access,
-        .bytes = item.record->bytes,
-        .len = item.record->len,
-    };
-    frame_records(&core->w, FRAME_GIVE, &f, &u);
+    f.count = replica_item_updates(&item, f.app, place, updates);
+    frame_records(&core->w, FRAME_GIVE, &f, updates);
     core_post(core, p);
     record_unref(&item.record);
 }
@@ -114,7 +110,7 @@ static void on_sums_ask(struct core *core, struct peer *p, uint64_t no,
         .no = no,
         .last = core->replica_count == 0,
         .answering = core_may_answer(core, now),
-        .seq = core->seq,
+        .seq = stream_summed(core, p),
         .ended = ended,
         .vector_count = (uint32_t)fill_vector(core, vector),
     };
@@ -123,7 +119,7 @@ static void on_sums_ask(struct core *core, struct peer *p, uint64_t no,
     if (f.last)
         frame_sums(&core->w, &f, sums, vector);
     for (size_t i = 0; i < core->replica_count; i++) {
-        replica_sums(core->replicas[i], sums, ended);
+        replica_sums(core->replicas[i], p->node, sums, ended);
         f.app = replica_app(core->replicas[i]);
         f.last = i + 1 == core->replica_count;
         frame_sums(&core->w, &f, sums, vector);
@@ -131,23 +127,28 @@ static void on_sums_ask(struct core *core, struct peer *p, uint64_t no,
     core_post(core, p);
 }
 
+struct item_bytes {
+    uint8_t place[PLACE_MAX];
+};
+
+/* Returns how many items; they make f->count updates. */
 static size_t gather_items(const struct replica_item *items, size_t count,
-                           uint32_t app, struct frame_update *updates)
+                           struct frame_records *f,
+                           struct frame_update *updates,
+                           struct item_bytes *bytes)
 {
     size_t n = 0, size = 0;
 
+    f->count = 0;
     while (n < count && n < RECORDS_AT_ONCE) {
-        updates[n] = (struct frame_update){
-            .kind = UPDATE_RECORD,
-            .app = app,
-            .owner = items[n].owner,
-            .access = items[n].access,
-            .bytes = items[n].record->bytes,
-            .len = items[n].record->len,
-        };
-        size += frame_update_size(&updates[n]);
+        struct frame_update *u = updates + f->count;
+        unsigned added =
+            replica_item_updates(&items[n], f->app, bytes[n].place, u);
+        for (unsigned i = 0; i < added; i++)
+            size += frame_update_size(&u[i]);
         if (n && size > FRAME_FULL)
             break;
+        f->count += added;
         n++;
     }
     return n;
@@ -157,13 +158,12 @@ static void post_items(struct core *core, struct peer *p, enum frame_type type,
                        struct frame_records *f,
                        const struct replica_item *items, size_t count)
 {
-    struct frame_update updates[RECORDS_AT_ONCE];
+    struct frame_update updates[2 * RECORDS_AT_ONCE];
+    struct item_bytes bytes[RECORDS_AT_ONCE];
     size_t at = 0;
 
     do {
-        f->count =
-            (uint32_t)gather_items(items + at, count - at, f->app, updates);
-        at += f->count;
+        at += gather_items(items + at, count - at, f, updates, bytes);
         f->more = at < count;
         frame_records(&core->w, type, f, updates);
         core_post(core, p);
@@ -180,7 +180,8 @@ static void on_leaf(struct core *core, struct peer *p, struct frame_leaf *f,
         .no = f->no, .app = f->app, .leaf = f->leaf, .mono = now.mono};
 
     if (r)
-        replica_diff(r, f->leaf, f->entries, f->count, f->ended, &diff);
+        replica_diff(r, p->node, f->leaf, f->entries, f->count, f->ended,
+                     &diff);
     answer.wants = diff.wants;
     answer.want_count = (uint32_t)diff.want_count;
     post_items(core, p, FRAME_RECORDS, &answer, diff.items, diff.count);
@@ -196,7 +197,7 @@ static void on_ask(struct core *core, struct peer *p, struct frame_ask *f,
         .no = f->no,
         .answering = core_may_answer(core, now),
         .mono = now.mono,
-        .found = r && replica_take(r, f->id, &item),
+        .found = r && replica_take(r, 0, f->id, &item) && item.record,
     };
 
     if (told.found)
@@ -273,7 +274,7 @@ static void ask_leaf(struct core *core, struct pull_leaf *leaf,
         .ended = pull->want_ended,
     };
 
-    f.count = (uint32_t)replica_list(r, leaf->leaf, &entries);
+    f.count = (uint32_t)replica_list(r, pull->from->node, leaf->leaf, &entries);
     f.entries = entries;
     frame_leaf(&core->w, &f);
     core_post(core, pull->from);
@@ -307,7 +308,8 @@ static bool next_leaf(struct pull *pull, unsigned *app, unsigned *leaf)
     return false;
 }
 
-/* As far as the source was in everybody's stream, so far are we. */
+/* As far as the source was in everybody's stream, so far are we; but where it
+ * has a part only, in its own. */
 static void take_vector(struct core *core)
 {
     const struct pull *pull = &core->pull;
@@ -317,7 +319,8 @@ static void take_vector(struct core *core)
         if (!p)
             continue;
         p->met = pull->begun;
-        stream_cover(p, pull->vector[i].seq);
+        if (!core_is_partial(core))
+            stream_cover(p, pull->vector[i].seq);
     }
     stream_cover(pull->from, pull->seq);
 }
@@ -386,14 +389,14 @@ static void pull_go_on(struct core *core, struct instant now)
         pull_done(core, now);
 }
 
-static void find_differences(struct pull_app *a, const struct frame_sums *f,
-                             bool want_ended)
+static void find_differences(struct pull_app *a, uint64_t peer,
+                             const struct frame_sums *f, bool want_ended)
 {
     uint64_t mine[FRAME_LEAVES];
     uint8_t ended[FRAME_BITS];
     uint32_t at = 0;
 
-    replica_sums(a->replica, mine, ended);
+    replica_sums(a->replica, peer, mine, ended);
     for (unsigned i = 0; i < FRAME_LEAVES; i++) {
         uint64_t theirs = 0;
         if (bit(f->some, i)) {
@@ -431,7 +434,7 @@ static void on_sums(struct core *core, struct peer *p, struct frame_sums *f,
         if (a->come || replica_app(a->replica) != f->app)
             continue;
         a->come = true;
-        find_differences(a, f, pull->want_ended);
+        find_differences(a, p->node, f, pull->want_ended);
     }
     if (f->last) {
         pull->summed = pull->all_apps = true;
@@ -452,7 +455,8 @@ static void give_wanted(struct core *core, struct peer *p, struct replica *r,
     size_t count = 0;
 
     for (uint32_t i = 0; i < f->want_count; i++)
-        if (replica_take(r, f->wants + (size_t)i * ID_SIZE, &items[count]))
+        if (replica_take(r, p->node, f->wants + (size_t)i * ID_SIZE,
+                         &items[count]))
             count++;
     if (count) {
         core->pull.gave = true;

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What others may know of the members: their states in the channel, figures,
+ * whose part a session is. */
+#include "config.h"
+
+#include "managers/cluster/core_impl.h"
+#include "managers/cluster/rendezvous.h"
+
+#include <string.h>
+
+/* ---- states ---- */
+
+void view_init(struct channel *c)
+{
+    atomic_store(&c->member_slots, 0);
+    for (size_t i = 0; i < FRAME_MEMBERS_MAX; i++) {
+        atomic_store(&c->members[i].node, 0);
+        atomic_store(&c->members[i].state, MEMBER_UNKNOWN);
+    }
+}
+
+static enum member_state state_of(const struct core *core, const struct peer *p,
+                                  struct instant now)
+{
+    if (p->waited)
+        return MEMBER_HERE;
+    if (p->departed || (!peer_linked(p) && p->heard != NEVER &&
+                        now.mono - p->heard >= core->options.forget_ms))
+        return MEMBER_GONE;
+    return MEMBER_AWAY;
+}
+
+/* Its own from before; the next free one; that of one that is gone. There are
+ * fewer peers than slots (on_hello). */
+static unsigned slot_for(struct core *core, uint64_t node)
+{
+    struct channel *c = core->channel;
+    unsigned count = atomic_load(&c->member_slots);
+
+    for (unsigned i = 0; i < count; i++)
+        if (atomic_load(&c->members[i].node) == node)
+            return i;
+    if (count < FRAME_MEMBERS_MAX)
+        return count;
+    for (unsigned i = 0; i < count; i++)
+        if (!peer_of(core, atomic_load(&c->members[i].node)))
+            return i;
+    return 0;
+}
+
+static void slot_take(struct core *core, struct peer *p)
+{
+    struct channel *c = core->channel;
+    unsigned slot = slot_for(core, p->node);
+
+    atomic_store(&c->members[slot].state, MEMBER_UNKNOWN);
+    atomic_store(&c->members[slot].node, p->node);
+    if (slot == atomic_load(&c->member_slots))
+        atomic_store(&c->member_slots, slot + 1);
+    p->slot = slot;
+    p->has_slot = true;
+}
+
+void view_note(struct core *core, struct peer *p, struct instant now)
+{
+    enum member_state state = state_of(core, p, now);
+
+    if (!p->has_slot)
+        slot_take(core, p);
+    struct channel_member *m = &core->channel->members[p->slot];
+    if (atomic_load(&m->state) == (unsigned)state)
+        return;
+    atomic_store(&m->state, state);
+    atomic_fetch_add(&core->channel->view, 1);
+    core->view_changed = true;
+}
+
+void view_tick(struct core *core, struct instant now)
+{
+    for (size_t i = 0; i < core->peer_count; i++)
+        view_note(core, core->peers[i], now);
+}
+
+/* ---- figures ---- */
+
+/* Those in the log of which no other complete member is known to have them. */
+static uint64_t count_unprotected(struct core *core, int64_t *since)
+{
+    uint64_t count = 0;
+
+    for (uint64_t s = core->log_first; s <= core->seq; s++) {
+        bool safe = false;
+        for (size_t i = 0; !safe && i < core->peer_count; i++) {
+            const struct peer *p = core->peers[i];
+            safe = peer_linked(p) && p->answering &&
+                   stream_concerns(core, p, s) && p->acked >= s;
+        }
+        if (safe)
+            continue;
+        if (count++ == 0)
+            *since = stream_sent_at(core, s);
+    }
+    return count;
+}
+
+static void figures_unprotected(struct core *core, struct channel_figures *out,
+                                struct instant now)
+{
+    uint64_t best = 0;
+    int64_t since = core->alone_since;
+
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        if (peer_linked(p) && p->answering && p->acked > best)
+            best = p->acked;
+    }
+    if (out->complete && core->log_targeted) {
+        out->unacknowledged = count_unprotected(core, &since);
+    } else if (out->complete) {
+        out->unacknowledged = core->seq - best;
+        since = best + 1 >= core->log_first && best < core->seq
+                    ? stream_sent_at(core, best + 1)
+                    : now.mono;
+    } else { /* nothing that is here stands anywhere else */
+        for (size_t i = 0; i < core->replica_count; i++) {
+            struct table_counts counts;
+            table_counts(replica_manager(core->replicas[i])->table, &counts);
+            out->unacknowledged += counts.live;
+        }
+    }
+    if (out->unacknowledged)
+        out->oldest = (double)(now.mono - since) / 1000;
+}
+
+void core_figures(struct core *core, struct channel_figures *out,
+                  struct instant now)
+{
+    unsigned members = 1;
+
+    for (size_t i = 0; i < core->peer_count; i++)
+        members += core->peers[i]->waited && !core->peers[i]->departed;
+    *out = (struct channel_figures){
+        .members = members,
+        .complete = atomic_load(&core->channel->complete),
+        .bytes_sent = core->bytes_sent,
+        .frames_sent = core->frames_sent,
+        .bytes_received = core->bytes_received,
+        .frames_received = core->frames_received,
+        .garbage = core->garbage,
+        .compared = core->compared,
+        .repaired = core->repaired,
+        .resent = core->resent,
+        .given_up = core->given_up,
+    };
+    figures_unprotected(core, out, now);
+}
+
+bool core_member(const struct core *core, size_t index, struct core_member *out)
+{
+    if (index >= core->peer_count)
+        return false;
+    const struct peer *p = core->peers[index];
+    *out = (struct core_member){
+        .node = p->node,
+        .linked = peer_linked(p),
+        .given_up = p->given_up,
+        .complete = p->answering && !peer_has_hole(p),
+        .answering = p->answering,
+        .departed = p->departed,
+        .heard = p->heard,
+        .behind = stream_behind(core, p),
+    };
+    memcpy(out->name, p->name, sizeof out->name);
+    memcpy(out->address, p->address, sizeof out->address);
+    return true;
+}
+
+/* ---- whose part ---- */
+
+bool core_is_mine(const struct core *core, const uint8_t id[ID_SIZE],
+                  uint64_t owner)
+{
+    uint64_t mine = rendezvous_weight(core->options.node, id);
+    bool first = true;
+
+    if (owner == core->options.node || owner == 0)
+        return true;
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        if (!p->waited || p->departed)
+            continue;
+        if (p->node == owner)
+            return false;
+        if (rendezvous_weight(p->node, id) > mine)
+            first = false;
+    }
+    return first;
+}
