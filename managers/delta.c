@@ -394,7 +394,7 @@ static void hear_new_id(struct delta *d, const uint8_t old_id[ID_SIZE],
 {
     struct replica_item item;
 
-    if (!replica_take(d->replica, end->new_id, &item))
+    if (!replica_take(d->replica, 0, end->new_id, &item))
         return;
     manager_hear_new_id(&d->base, item.record, old_id, now);
     record_unref(&item.record);

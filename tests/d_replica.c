@@ -76,7 +76,7 @@ static bool sums_are_right(struct world *w, unsigned i)
 
     memset(&scan, 0, sizeof scan);
     table_each(w->m[i]->table, add_to_sum, &scan);
-    replica_sums(mesh_replica(w->mesh, i), sums, ended);
+    replica_sums(mesh_replica(w->mesh, i), 0, sums, ended);
     for (unsigned leaf = 0; leaf < FRAME_LEAVES; leaf++)
         right = right && sums[leaf] == scan.sums[leaf] &&
                 (ended[leaf / 8] >> leaf % 8 & 1) == (scan.over[leaf] > 0);
@@ -353,7 +353,7 @@ static void what_is_no_record_changes_nothing(void)
     secret = record_new(RECORD_SECRET, zero, w->now.wall, &none, 9);
     changes_release(&none);
     CHECK_INT(apply(w, 0, secret), REPLICA_BAD);
-    CHECK_INT(replica_root(r), 0);
+    CHECK_INT(replica_root(r, 0), 0);
     CHECK_INT(apply(w, 0, whole), REPLICA_DONE);
     CHECK_INT(apply(w, 0, user), REPLICA_BAD); /* of another kind */
     CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
@@ -587,12 +587,12 @@ static void users_records_are_forgotten_without_a_trace(void)
     CHECK_INT(world_create(w, 0, id), RC_OK);
     CHECK_INT(world_login(w, 0, id, "kim", id), RC_OK);
     CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
-    CU_ASSERT(replica_root(mesh_replica(w->mesh, 1)) != 0);
+    CU_ASSERT(replica_root(mesh_replica(w->mesh, 1), 0) != 0);
     pass(w, (int64_t)30 * 24 * 60 * MINUTE + 2 * SECOND);
     manager_tick(w->m[0], w->now);
-    CHECK_INT((int64_t)replica_root(mesh_replica(w->mesh, 0)), 0);
+    CHECK_INT((int64_t)replica_root(mesh_replica(w->mesh, 0), 0), 0);
     compare_all(w, true); /* the others' are too old to be taken again */
-    CHECK_INT((int64_t)replica_root(mesh_replica(w->mesh, 0)), 0);
+    CHECK_INT((int64_t)replica_root(mesh_replica(w->mesh, 0), 0), 0);
     tick(w);
     CU_ASSERT(mesh_is_equal(w->mesh));
     world_free(&w);
@@ -615,7 +615,7 @@ static void who_was_away_for_too_long_brings_nothing(void)
     CHECK_INT(count_of(w->events, "destroyed:lost"), 2);
     CHECK_INT(world_reason(w, 0, own), REASON_LOST);
     CU_ASSERT(sums_are_right(w, 0) ||
-              replica_root(mesh_replica(w->mesh, 0)) == 0);
+              replica_root(mesh_replica(w->mesh, 0), 0) == 0);
     mesh_cut(w->mesh, 0, false);
     compare_all(w, true);
     CU_ASSERT(mesh_is_equal(w->mesh));

@@ -87,7 +87,7 @@ static bool give_one(struct mesh *mesh, unsigned from, unsigned to,
 {
     struct replica_item item;
 
-    if (!replica_take(mesh->members[from].replica, id, &item))
+    if (!replica_take(mesh->members[from].replica, 0, id, &item))
         return false;
     give(mesh, from, to, &item);
     record_unref(&item.record);
@@ -417,9 +417,9 @@ static void compare_leaf(struct mesh *mesh, unsigned to, unsigned from,
     struct replica *theirs = mesh->members[from].replica;
     struct replica_diff diff;
     uint8_t *entries;
-    size_t count = replica_list(mine, leaf, &entries);
+    size_t count = replica_list(mine, 0, leaf, &entries);
 
-    replica_diff(theirs, leaf, entries, (uint32_t)count, ended, &diff);
+    replica_diff(theirs, 0, leaf, entries, (uint32_t)count, ended, &diff);
     for (size_t i = 0; i < diff.want_count; i++)
         give_one(mesh, to, from, diff.wants + i * ID_SIZE);
     for (size_t i = 0; i < diff.count; i++)
@@ -435,8 +435,8 @@ size_t mesh_compare(struct mesh *mesh, unsigned to, unsigned from, bool ended)
     size_t differed = 0;
 
     pthread_mutex_lock(&mesh->lock);
-    replica_sums(mesh->members[to].replica, mine, my_ended);
-    replica_sums(mesh->members[from].replica, theirs, their_ended);
+    replica_sums(mesh->members[to].replica, 0, mine, my_ended);
+    replica_sums(mesh->members[from].replica, 0, theirs, their_ended);
     for (unsigned leaf = 0; leaf < FRAME_LEAVES; leaf++) {
         bool over = ended && (their_ended[leaf / 8] >> leaf % 8 & 1);
         if (mine[leaf] == theirs[leaf] && !over)
@@ -455,12 +455,12 @@ bool mesh_is_equal(struct mesh *mesh)
     bool equal = true;
 
     pthread_mutex_lock(&mesh->lock);
-    replica_sums(mesh->members[0].replica, sums, ended);
+    replica_sums(mesh->members[0].replica, 0, sums, ended);
     for (unsigned i = 1; i < mesh->count; i++) {
-        replica_sums(mesh->members[i].replica, others, ended);
+        replica_sums(mesh->members[i].replica, 0, others, ended);
         equal = equal && memcmp(sums, others, sizeof sums) == 0 &&
-                replica_root(mesh->members[i].replica) ==
-                    replica_root(mesh->members[0].replica);
+                replica_root(mesh->members[i].replica, 0) ==
+                    replica_root(mesh->members[0].replica, 0);
     }
     pthread_mutex_unlock(&mesh->lock);
     return equal;

@@ -78,6 +78,7 @@ void replica_free(struct replica **replica)
     *replica = NULL;
     if (!r)
         return;
+    partial_release(r);
     table_free(&r->strays);
     free(r->touches);
     free(r);
@@ -116,19 +117,22 @@ void replica_note_time(struct replica *r, struct instant now)
         continue;
 }
 
-/* A comparison that began after this moment began after the change. */
-static int64_t moment_learnt(const struct replica *r, struct instant now)
+int64_t replica_moment_learnt(const struct replica *r, struct instant now)
 {
     int64_t latest = atomic_load_explicit(&r->latest, memory_order_relaxed);
 
     return (latest > now.mono ? latest : now.mono) + NOW_LATE_MS;
 }
 
-static void set_hash(struct replica *r, unsigned leaf,
-                     struct replica_entry *own, uint64_t hash)
+static void set_hash(struct replica *r, const uint8_t id[ID_SIZE],
+                     unsigned leaf, struct replica_entry *own, uint64_t hash)
 {
     uint64_t sum = atomic_load_explicit(&r->sums[leaf], memory_order_relaxed);
 
+    if (r->places) {
+        partial_set_hash(r, id, own, hash);
+        return;
+    }
     atomic_store_explicit(&r->sums[leaf], sum + hash - own->hash,
                           memory_order_relaxed);
     atomic_fetch_add_explicit(&r->root, hash - own->hash, memory_order_relaxed);
@@ -153,12 +157,13 @@ void replica_recount(struct replica *r, struct entry *e, struct instant now)
     const struct record *record = e->record;
     unsigned leaf = table_leaf(record_id(record));
     bool ended = record_ended(record, NULL);
-    bool over = (ended || e->idle) && !entry_is_dropped(e);
-    bool live = !ended && !e->idle && !entry_is_dropped(e);
+    bool over = (ended || e->idle) && entry_is_copy(e);
+    bool live = !ended && !e->idle && entry_is_copy(e);
 
-    set_hash(r, leaf, own, live ? replica_hash(record->bytes, record->len) : 0);
+    set_hash(r, record_id(record), leaf, own,
+             live ? replica_hash(record->bytes, record->len) : 0);
     if (over && (!own->over || ended != own->ended))
-        own->learnt = moment_learnt(r, now);
+        own->learnt = replica_moment_learnt(r, now);
     set_over(r, leaf, own, over);
     own->ended = ended;
 }
@@ -167,14 +172,14 @@ void replica_uncount(struct replica *r, struct entry *e)
 {
     unsigned leaf = table_leaf(record_id(e->record));
 
-    set_hash(r, leaf, replica_entry(e), 0);
+    set_hash(r, record_id(e->record), leaf, replica_entry(e), 0);
     set_over(r, leaf, replica_entry(e), false);
 }
 
 bool replica_may_forget(struct replica *r, struct entry *e, struct instant now)
 {
     replica_note_time(r, now);
-    if (entry_is_dropped(e) || !entry_is_over(e)) /* a user's record */
+    if (!entry_is_copy(e) || !entry_is_over(e)) /* a user's record */
         return true;
     return replica_entry(e)->learnt <= atomic_load(&r->settled);
 }
@@ -183,6 +188,11 @@ void replica_settled(struct replica *r, int64_t mono)
 {
     if (mono > atomic_load(&r->settled))
         atomic_store(&r->settled, mono);
+}
+
+int64_t replica_settled_at(const struct replica *r)
+{
+    return atomic_load(&r->settled);
 }
 
 void replica_set_keep(struct replica *r, int64_t ended_keep_ms)
@@ -254,6 +264,13 @@ void replica_send_touch(struct replica *r, const uint8_t id[ID_SIZE],
         .kind = UPDATE_TOUCH, .app = r->app, .access = access};
 
     memcpy(u.id, id, ID_SIZE);
+    if (r->places) {
+        struct place place;
+        if (!places_get(r->places, id, &place))
+            return;
+        u.target_count = place.count;
+        memcpy(u.targets, place.holders, sizeof place.holders);
+    }
     channel_send(r->channel, &u, NULL, COPIES_NONE);
 }
 
@@ -289,6 +306,8 @@ void replica_tick(struct replica *r, struct instant now)
 {
     replica_note_time(r, now);
     strays_drop(r, now);
+    if (r->places)
+        partial_forget(r, now);
     if (r->tell_since != INT64_MAX)
         table_each(r->m->table, tell_again, r);
     r->tell_since = INT64_MAX;

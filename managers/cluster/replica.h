@@ -35,8 +35,15 @@
  *         members. What two members have in common is compared: the places of
  *         all sessions, and the records of those that the one holds and in
  *         whose place the other stands; so sums, lists and differences are
- *         between this member and a certain other one (`peer`). An entry with
- *         ENTRY_CACHED is nobody's copy: it takes no part.
+ *         between this member and a certain other one (`peer`). A copy whose
+ *         place does not name its holder so shows in its sums with those that
+ *         are named, and gets to them. An entry with ENTRY_CACHED is nobody's
+ *         copy: it takes no part.
+ *         Ends of places are forgotten with replica_tick when keep_ended_ms
+ *         has passed and all have compared (Settled), as tombstones are.
+ *         A record of a session whose place is FINAL does not come in where
+ *         nothing is: the sender gets the place. Where a copy stands live while
+ *         its place becomes FINAL, it stays until the manager deals with it.
  *         Without a place table `peer` means nothing.
  * Entry   The manager's ops say entry_extra = sizeof(struct replica_entry);
  *         it begins the extra bytes of each entry.
@@ -104,7 +111,8 @@ bool replica_place_put(struct replica *r, struct entry *entry,
                        const uint8_t id[ID_SIZE], const struct place *place,
                        struct instant now, struct place *out);
 /* Others made a place; no lock is held, the channel's thread. Also after a
- * record came for an id whose place does not name this member. */
+ * record became a copy here whose place does not name this member (stamp 0: no
+ * place is known). */
 typedef void replica_placed_fn(void *user, const uint8_t id[ID_SIZE],
                                const struct place *place, struct instant now);
 /* A call that came (channel.h). The channel's thread, no lock is held but the
@@ -190,8 +198,10 @@ struct replica_item {
     bool placed;
     uint8_t id[ID_SIZE];
     struct place place;
+    int64_t learnt; /* of an end: mono here; else INT64_MAX */
 };
-/* Its updates (1 or 2, the place first), which borrow from it and from bytes. */
+/* Its updates (1 or 2, the place first), which borrow from it and from bytes.
+ */
 unsigned replica_item_updates(const struct replica_item *item, uint32_t app,
                               uint8_t bytes[PLACE_MAX],
                               struct frame_update out[2]);
@@ -209,7 +219,7 @@ void replica_diff(struct replica *r, uint64_t peer, unsigned leaf,
                   struct replica_diff *out);
 void replica_diff_release(struct replica_diff *diff);
 /* What that member may have of the id; false: nothing is here. Takes a
- * reference. peer 0: the record, whosesoever. */
+ * reference. peer 0: the record of a copy, whosesoever. */
 bool replica_take(struct replica *r, uint64_t peer, const uint8_t id[ID_SIZE],
                   struct replica_item *out);
 

@@ -21,6 +21,7 @@ struct arrival {
     struct instant now;
     int64_t *newer;
     bool moved;          /* was said of an old id: nothing is created */
+    bool stood;          /* partial: it is a copy from now on */
     struct record *left; /* what is to go on under end.new_id; a reference */
     /* for listeners, once the lock is released; references */
     struct record *created, *before;
@@ -107,6 +108,7 @@ static void insert_whole(struct arrival *a, struct table_stripe *stripe)
     if (is_forgotten(a, &life, idle))
         return;
     struct entry *e = table_insert(stripe, record_ref(a->record), a->access);
+    a->stood = true;
     replica_entry(e)->owner = a->owner;
     replica_entry(e)->told = told_by(a);
     if (life.ended)
@@ -220,6 +222,30 @@ static void take_stray(struct arrival *a)
     record_unref(&stray);
 }
 
+/* Partial: the session is known to have ended for good, and nothing is here to
+ * which the record could be joined: who sent it is to hear of the end. */
+static bool is_final(const struct arrival *a, const struct entry *e)
+{
+    struct place place;
+
+    return a->r->places && !e && !record_ended(a->record, NULL) &&
+           places_get(a->r->places, a->id, &place) && place.kind == PLACE_FINAL;
+}
+
+/* The copy of somebody else's session is a holder's from now on. */
+static enum replica_rc join_cached(struct arrival *a,
+                                   struct table_stripe *stripe, struct entry *e)
+{
+    enum replica_rc rc = join(a, stripe, e);
+
+    if (rc == REPLICA_BAD)
+        return rc;
+    e->flags &= ~(uint32_t)ENTRY_CACHED;
+    replica_recount(a->r, e, a->now);
+    a->stood = true;
+    return rc;
+}
+
 static enum replica_rc apply_record(struct arrival *a)
 {
     struct replica *r = a->r;
@@ -230,12 +256,17 @@ static enum replica_rc apply_record(struct arrival *a)
         take_stray(a);
     struct table_stripe *stripe = table_lock(r->m->table, a->id);
     struct entry *e = table_find(stripe, a->id);
+    bool cached = e && e->flags & ENTRY_CACHED;
     if (e && entry_is_dropped(e)) {
         if (whole && !a->moved)
             table_remove(stripe, e);
         e = NULL;
     }
-    if (e)
+    if (whole && !a->moved && is_final(a, cached ? NULL : e))
+        rc = REPLICA_NEWER;
+    else if (cached && whole && !a->moved)
+        rc = join_cached(a, stripe, e);
+    else if (e && !cached)
         rc = join(a, stripe, e);
     else if (whole && !a->moved)
         insert_whole(a, stripe);
@@ -281,7 +312,7 @@ static enum replica_rc apply_touch(struct arrival *a)
     enum replica_rc rc = REPLICA_DONE;
     struct record_life life;
 
-    if (!e || entry_is_dropped(e)) {
+    if (!e || !entry_is_copy(e)) {
         rc = REPLICA_STRAY;
     } else if (!record_ended(e->record, NULL) && move_access(a, e) && e->idle) {
         record_life(e->record, &life);
@@ -319,6 +350,8 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
 
     replica_note_time(r, now);
     *newer_access = 0;
+    if (u->kind == UPDATE_PLACE)
+        return r->places ? partial_apply(r, u, access, now, id) : REPLICA_BAD;
     if (u->kind == UPDATE_TOUCH) {
         if (u->len != ID_SIZE)
             return REPLICA_BAD;
@@ -335,6 +368,8 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
     if (rc == REPLICA_NEWER && *newer_access)
         replica_note_touch(r, a.id, *newer_access);
     tell_heard(&a);
+    if (r->places && a.stood)
+        partial_tell_odd(r, a.id, now);
     record_unref(&a.record);
     memcpy(id, a.id, ID_SIZE);
     return rc;

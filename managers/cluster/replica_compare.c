@@ -10,15 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t replica_root(const struct replica *r)
+uint64_t replica_root(const struct replica *r, uint64_t peer)
 {
+    if (r->places)
+        return partial_root(r, peer);
     return atomic_load_explicit(&r->root, memory_order_relaxed);
 }
 
-void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],
-                  uint8_t ended[FRAME_BITS])
+void replica_sums(const struct replica *r, uint64_t peer,
+                  uint64_t sums[FRAME_LEAVES], uint8_t ended[FRAME_BITS])
 {
     memset(ended, 0, FRAME_BITS);
+    if (r->places) {
+        partial_sums(r, peer, sums, ended);
+        return;
+    }
     for (unsigned i = 0; i < FRAME_LEAVES; i++) {
         sums[i] = atomic_load_explicit(&r->sums[i], memory_order_relaxed);
         if (atomic_load_explicit(&r->ended[i], memory_order_relaxed))
@@ -30,46 +36,45 @@ void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],
 
 struct leaf_item {
     struct replica_item item; /* a reference */
-    uint64_t hash;            /* 0: it is over */
-    bool tombstone;
+    uint64_t hash;            /* while it lives */
+    bool live, final;         /* final: nothing of the other's changes that */
 };
 
 struct leaf {
-    struct leaf_item *items;
+    struct leaf_item *items; /* in the order of their ids */
     size_t count, cap;
 };
 
-static bool leaf_add(void *user, struct entry *e)
+static struct leaf_item *leaf_more(struct leaf *leaf, const uint8_t *id)
 {
-    struct leaf *leaf = user;
-
-    if (entry_is_dropped(e))
-        return true;
     if (leaf->count == leaf->cap) {
         leaf->cap = leaf->cap ? 2 * leaf->cap : 64;
         leaf->items = mem_resize(leaf->items, leaf->cap * sizeof *leaf->items);
     }
-    leaf->items[leaf->count++] = (struct leaf_item){
-        .item = {record_ref(e->record), e->access, replica_entry(e)->owner},
-        .hash = replica_entry(e)->hash,
-        .tombstone = record_ended(e->record, NULL),
-    };
+    struct leaf_item *item = &leaf->items[leaf->count++];
+    *item = (struct leaf_item){.item.learnt = INT64_MAX};
+    memcpy(item->item.id, id, ID_SIZE);
+    return item;
+}
+
+static bool leaf_add(void *user, struct entry *e)
+{
+    if (!entry_is_copy(e))
+        return true;
+    struct leaf_item *item = leaf_more(user, record_id(e->record));
+    item->item.record = record_ref(e->record);
+    item->item.access = e->access;
+    item->item.owner = replica_entry(e)->owner;
+    item->hash = replica_entry(e)->hash;
+    item->live = item->hash != 0;
+    item->final = record_ended(e->record, NULL);
     return true;
 }
 
 static int by_id(const void *x, const void *y)
 {
     const struct leaf_item *a = x, *b = y;
-    return memcmp(record_id(a->item.record), record_id(b->item.record),
-                  ID_SIZE);
-}
-
-static void leaf_read(struct leaf *leaf, struct replica *r, unsigned number)
-{
-    *leaf = (struct leaf){0};
-    table_each_in(r->m->table, number, leaf_add, leaf);
-    if (leaf->count)
-        qsort(leaf->items, leaf->count, sizeof *leaf->items, by_id);
+    return memcmp(a->item.id, b->item.id, ID_SIZE);
 }
 
 static void leaf_release(struct leaf *leaf)
@@ -79,19 +84,79 @@ static void leaf_release(struct leaf *leaf)
     free(leaf->items);
 }
 
-size_t replica_list(struct replica *r, unsigned number, uint8_t **entries)
+static bool leaf_add_place(void *user, const uint8_t id[ID_SIZE],
+                           const struct place *place)
+{
+    struct leaf_item *item = leaf_more(user, id);
+
+    item->item.placed = true;
+    item->item.place = *place;
+    item->hash = place_hash(place, id);
+    item->live = place->kind == PLACE_LIST;
+    item->final = place->kind == PLACE_FINAL;
+    return true;
+}
+
+/* What is here of a session, and who is to have it: what of that concerns a
+ * member that stands in its place. */
+static void leaf_join(struct leaf_item *at, struct leaf_item *copy)
+{
+    at->item.record = copy->item.record;
+    at->item.access = copy->item.access;
+    at->item.owner = copy->item.owner;
+    at->hash += copy->hash;
+    at->live |= copy->live;
+    copy->item.record = NULL;
+}
+
+/* Partial: the places of a leaf, and with them the copies in it, of which those
+ * remain that concern that member. */
+static void leaf_places(struct leaf *copies, struct replica *r, uint64_t peer,
+                        unsigned number)
+{
+    struct leaf all = {0};
+    size_t i = 0;
+
+    places_each_in(r->places, number, leaf_add_place, &all);
+    for (size_t n = 0; n < all.count; n++) {
+        struct replica_item *item = &all.items[n].item;
+        while (i < copies->count && by_id(&copies->items[i], &all.items[n]) < 0)
+            i++;
+        if (i < copies->count && by_id(&copies->items[i], &all.items[n]) == 0 &&
+            place_has(&item->place, peer))
+            leaf_join(&all.items[n], &copies->items[i]);
+        if (item->place.kind != PLACE_LIST)
+            item->learnt = places_learnt(r->places, item->id);
+    }
+    leaf_release(copies);
+    *copies = all;
+}
+
+static void leaf_read(struct leaf *leaf, struct replica *r, uint64_t peer,
+                      unsigned number)
+{
+    *leaf = (struct leaf){0};
+    table_each_in(r->m->table, number, leaf_add, leaf);
+    if (leaf->count)
+        qsort(leaf->items, leaf->count, sizeof *leaf->items, by_id);
+    if (r->places)
+        leaf_places(leaf, r, peer, number);
+}
+
+size_t replica_list(struct replica *r, uint64_t peer, unsigned number,
+                    uint8_t **entries)
 {
     struct leaf leaf;
     size_t count = 0;
 
-    leaf_read(&leaf, r, number);
+    leaf_read(&leaf, r, peer, number);
     *entries = mem_alloc(leaf.count * FRAME_ENTRY + 1);
     for (size_t i = 0; i < leaf.count; i++) {
         uint8_t *to = *entries + count * FRAME_ENTRY;
         uint64_t hash = htole64(leaf.items[i].hash);
-        if (!hash)
+        if (!leaf.items[i].live)
             continue;
-        memcpy(to, record_id(leaf.items[i].item.record), ID_SIZE);
+        memcpy(to, leaf.items[i].item.id, ID_SIZE);
         memcpy(to + ID_SIZE, &hash, sizeof hash);
         count++;
     }
@@ -118,20 +183,21 @@ static void diff_both(struct replica_diff *diff, struct leaf_item *ours,
     uint64_t hash;
 
     memcpy(&hash, theirs + ID_SIZE, sizeof hash);
-    if (ours->hash && le64toh(hash) == ours->hash)
+    if (ours->live && le64toh(hash) == ours->hash)
         return;
-    if (!ours->tombstone) /* nothing of theirs changes a decided end */
+    if (!ours->final)
         diff_want(diff, theirs);
     diff_item(diff, ours);
 }
 
-void replica_diff(struct replica *r, unsigned number, const uint8_t *entries,
-                  uint32_t count, bool ended, struct replica_diff *out)
+void replica_diff(struct replica *r, uint64_t peer, unsigned number,
+                  const uint8_t *entries, uint32_t count, bool ended,
+                  struct replica_diff *out)
 {
     struct leaf leaf;
     size_t i = 0, j = 0;
 
-    leaf_read(&leaf, r, number);
+    leaf_read(&leaf, r, peer, number);
     *out = (struct replica_diff){
         .items = mem_alloc((leaf.count + 1) * sizeof *out->items),
         .wants = mem_alloc((size_t)count * ID_SIZE + 1),
@@ -140,14 +206,13 @@ void replica_diff(struct replica *r, unsigned number, const uint8_t *entries,
         struct leaf_item *ours = &leaf.items[i];
         const uint8_t *theirs = entries + j * FRAME_ENTRY;
         int order = i == leaf.count ? 1
-                    : j == count
-                        ? -1
-                        : memcmp(record_id(ours->item.record), theirs, ID_SIZE);
+                    : j == count    ? -1
+                                    : memcmp(ours->item.id, theirs, ID_SIZE);
         if (order > 0)
             diff_want(out, theirs);
         else if (order == 0)
             diff_both(out, ours, theirs);
-        else if (ours->hash || ended)
+        else if (ours->live || ended)
             diff_item(out, ours);
         i += order <= 0;
         j += order >= 0;
@@ -163,18 +228,54 @@ void replica_diff_release(struct replica_diff *diff)
     free(diff->wants);
 }
 
-bool replica_take(struct replica *r, const uint8_t id[ID_SIZE],
+bool replica_take(struct replica *r, uint64_t peer, const uint8_t id[ID_SIZE],
                   struct replica_item *out)
 {
     struct table_stripe *stripe = table_lock(r->m->table, id);
     struct entry *e = table_find(stripe, id);
-    bool found = e && !entry_is_dropped(e);
+    bool copy = e && entry_is_copy(e);
 
-    if (found)
-        *out = (struct replica_item){record_ref(e->record), e->access,
-                                     replica_entry(e)->owner};
+    *out = (struct replica_item){.learnt = INT64_MAX};
+    memcpy(out->id, id, ID_SIZE);
+    if (r->places && peer) {
+        out->placed = places_get(r->places, id, &out->place);
+        out->learnt = places_learnt(r->places, id);
+        copy = copy && place_has(&out->place, peer);
+    }
+    if (copy) {
+        out->record = record_ref(e->record);
+        out->access = e->access;
+        out->owner = replica_entry(e)->owner;
+    }
     table_unlock(stripe);
-    return found;
+    return out->placed || out->record;
+}
+
+unsigned replica_item_updates(const struct replica_item *item, uint32_t app,
+                              uint8_t bytes[PLACE_MAX],
+                              struct frame_update out[2])
+{
+    unsigned count = 0;
+
+    if (item->placed)
+        out[count++] = (struct frame_update){
+            .kind = UPDATE_PLACE,
+            .app = app,
+            .owner = item->place.holders[0], /* not our news */
+            .access = item->learnt,
+            .bytes = bytes,
+            .len = (uint32_t)place_encode(&item->place, item->id, bytes),
+        };
+    if (item->record)
+        out[count++] = (struct frame_update){
+            .kind = UPDATE_RECORD,
+            .app = app,
+            .owner = item->owner,
+            .access = item->access,
+            .bytes = item->record->bytes,
+            .len = item->record->len,
+        };
+    return count;
 }
 
 /* ---- away for too long ---- */
@@ -203,7 +304,7 @@ static struct record *drop(struct replica *r, struct table_stripe *stripe,
 {
     struct record *before = NULL;
 
-    if (entry_is_dropped(e))
+    if (!entry_is_copy(e))
         return NULL;
     if (record_kind(e->record) != RECORD_SESSION || entry_is_over(e)) {
         replica_uncount(r, e);
@@ -241,5 +342,7 @@ size_t replica_drop_all(struct replica *r, enum reason reason,
         dropped++;
     }
     free(all.ids);
+    if (r->places)
+        partial_drop(r);
     return dropped;
 }

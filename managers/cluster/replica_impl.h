@@ -5,18 +5,37 @@
  *
  * Threads sums, ended: each is written under the lock of its leaf's stripe and
  *         read by anybody; root by anybody. strays, touches: the channel's
- *         thread. */
+ *         thread.
+ * Pairs   What an entry adds to the sums between this member and another, it
+ *         adds for all that stand in the place of its id; so the entry and the
+ *         place change under one hold of the stripe's lock. pair_lock guards
+ *         the pairs; it is taken under that, for a few additions. */
 #ifndef MARGAY_MANAGERS_CLUSTER_REPLICA_IMPL_H
 #define MARGAY_MANAGERS_CLUSTER_REPLICA_IMPL_H
 
+#include "managers/cluster/places.h"
 #include "managers/cluster/replica.h"
 
+#include <pthread.h>
+
 #define STRAYS_MAX 65536
+#define PAIR_HEADS 64
+#define PAIR_CHUNKS 64
+#define PAIR_LEAVES (FRAME_LEAVES / PAIR_CHUNKS)
 
 /* An access that the others are to hear of. */
 struct touch {
     uint8_t id[ID_SIZE];
     int64_t access;
+};
+
+/* What is here, and counts, of the sessions in whose place one other member
+ * stands. It exists as long as there is something. */
+struct pair {
+    struct pair *next;
+    uint64_t node, root;
+    size_t entries;
+    uint64_t *sums[PAIR_CHUNKS]; /* of PAIR_LEAVES leaves; NULL: all are 0 */
 };
 
 struct replica {
@@ -35,7 +54,17 @@ struct replica {
     size_t touch_count, touch_cap;
     int64_t tell_since; /* mono; INT64_MAX: nothing */
     _Atomic uint64_t stray_count, conflicts;
+    /* partial */
+    struct places *places; /* NULL: it is not */
+    pthread_mutex_t pair_lock;
+    struct pair *pairs[PAIR_HEADS];
+    replica_placed_fn *placed;
+    replica_called_fn *called;
+    void *serve_user;
 };
+
+/* A comparison that began after this moment (mono) began after now. */
+int64_t replica_moment_learnt(const struct replica *r, struct instant now);
 
 /* Told so that a moment at which something is learnt is never too early. */
 void replica_note_time(struct replica *r, struct instant now);
@@ -52,10 +81,35 @@ static inline bool entry_is_dropped(const struct entry *e)
 {
     return e->flags & ENTRY_DROPPED;
 }
+static inline bool entry_is_copy(const struct entry *e)
+{
+    return !(e->flags & (ENTRY_DROPPED | ENTRY_CACHED));
+}
 /* Is it over: a tombstone, or an idle end that holds? */
 static inline bool entry_is_over(const struct entry *e)
 {
     return e->idle || record_ended(e->record, NULL);
 }
+
+/* ---- replica_partial.c; r->places is there, stripes as it says ---- */
+
+/* The hash that the entry adds from here on; its stripe is locked. */
+void partial_set_hash(struct replica *r, const uint8_t id[ID_SIZE],
+                      struct replica_entry *own, uint64_t hash);
+uint64_t partial_root(const struct replica *r, uint64_t peer);
+void partial_sums(const struct replica *r, uint64_t peer,
+                  uint64_t sums[FRAME_LEAVES], uint8_t ended[FRAME_BITS]);
+enum replica_rc partial_apply(struct replica *r, const struct frame_update *u,
+                              int64_t since, struct instant now,
+                              uint8_t id[ID_SIZE]);
+/* Tells of a copy that came where the place does not name this member; no lock
+ * is held. */
+void partial_tell_odd(struct replica *r, const uint8_t id[ID_SIZE],
+                      struct instant now);
+/* Forgets ends whose time is over. */
+void partial_forget(struct replica *r, struct instant now);
+/* Forgets all places of which nothing here counts. */
+void partial_drop(struct replica *r);
+void partial_release(struct replica *r);
 
 #endif

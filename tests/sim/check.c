@@ -5,7 +5,9 @@
 
 #include "managers/cluster/core_impl.h"
 #include "session/manager_impl.h"
+#include "tests/sim/holders.h"
 #include "tests/sim/member.h"
+#include "tests/sim/places.h"
 #include "tests/sim/waits.h"
 #include "tests/sim/work.h"
 
@@ -30,6 +32,25 @@ void check_ask(struct sim *sim, const struct story *s,
             asked->born = s->ids[i].born == OUT_DONE;
             asked->over = s->ids[i].over == OUT_DONE;
         }
+}
+
+/* Does each read of it show what was acknowledged? */
+static bool is_fresh(const struct sim *sim, const struct story *s)
+{
+    return sim->plan.fresh && !s->bereft;
+}
+
+static bool keeps(const struct sim *sim, const struct story *s)
+{
+    return sim->plan.keeps && !s->bereft;
+}
+
+/* With BackupManager a member shows what others hold, of which the newest may
+ * be gone or out of reach the next time. */
+static bool is_steady(const struct sim *sim)
+{
+    return sim->plan.backup ? sim->plan.weather == WEATHER_CALM
+                            : sim->plan.weather != WEATHER_FORGET;
 }
 
 /* ---- requests ---- */
@@ -63,7 +84,7 @@ static void check_values(struct sim *sim, int slot, const struct story *s,
             sim_fail(sim,
                      "%s shows put %d as %s of session %u: nobody did that",
                      sim->members[slot].name, put, key_text(key), s->number);
-        else if (sim->plan.fresh && !s->forked)
+        else if (is_fresh(sim, s) && !s->forked)
             check_fresh_put(sim, slot, s, key, put, asked->at);
     }
 }
@@ -77,7 +98,7 @@ void check_found(struct sim *sim, int slot, struct story *s,
     struct value v = session_get(session, "hits");
     char text[ID_TEXT_SIZE];
 
-    if (asked->over && sim->plan.fresh)
+    if (asked->over && is_fresh(sim, s))
         sim_fail(sim, "%s answers for %s of session %u, which was over",
                  m->name, short_id(id, text), s->number);
     if (v.number > s->added + s->maybe_added)
@@ -86,15 +107,14 @@ void check_found(struct sim *sim, int slot, struct story *s,
                  (long long)(s->added + s->maybe_added));
     if (s->forked)
         return;
-    if (v.number < asked->added && sim->plan.fresh)
+    if (v.number < asked->added && is_fresh(sim, s))
         sim_fail(sim,
                  "stale read: %s counts %lld in session %u, %lld were "
                  "acknowledged",
                  m->name, (long long)v.number, s->number,
                  (long long)asked->added);
     const struct known_id *of = story_find_id(s, id);
-    if (told->counted_as == of && v.number < told->count &&
-        sim->plan.weather != WEATHER_FORGET)
+    if (told->counted_as == of && v.number < told->count && is_steady(sim))
         sim_fail(sim, "%s counts %lld in session %u, and before %lld", m->name,
                  (long long)v.number, s->number, (long long)told->count);
     told->counted_as = of;
@@ -111,8 +131,7 @@ void check_absent(struct sim *sim, int slot, struct story *s,
     const struct told *told = story_told(s, slot, m->life);
     char text[ID_TEXT_SIZE];
 
-    if (reason == REASON_IDLE && told->used_as == known &&
-        sim->plan.weather != WEATHER_FORGET &&
+    if (reason == REASON_IDLE && told->used_as == known && is_steady(sim) &&
         !story_may_idle(s, told->used, asked->there)) {
         sim_fail(sim,
                  "%s says that session %u idled out, %.3f s after it was "
@@ -121,7 +140,11 @@ void check_absent(struct sim *sim, int slot, struct story *s,
                  (double)(asked->there - told->used) / SECOND);
         return;
     }
-    if (!sim->plan.fresh || !asked->born || s->may_end ||
+    if (reason == REASON_LOST && sim->plan.backup && !s->orphaned &&
+        sim->plan.weather < WEATHER_WILD)
+        sim_fail(sim, "%s says that session %u is lost, and it is not", m->name,
+                 s->number);
+    if (!is_fresh(sim, s) || !asked->born || s->may_end ||
         known->over != OUT_NONE || (s->forked && s->max_inactive) ||
         story_may_idle(s, s->used, asked->there))
         return;
@@ -195,10 +218,13 @@ void check_bounded(struct sim *sim, bool all)
 
 bool check_equal(const struct sim *sim)
 {
+    if (sim->plan.backup)
+        return places_equal(sim);
     for (unsigned i = 0; i < sim->count; i++) {
         const struct member *m = &sim->members[i];
         if (!member_answers(m) || !m->replica ||
-            replica_root(m->replica) != replica_root(sim->members[0].replica))
+            replica_root(m->replica, 0) !=
+                replica_root(sim->members[0].replica, 0))
             return false;
     }
     return true;
@@ -209,6 +235,10 @@ void check_explain(const struct sim *sim, char *out, size_t size)
     size_t used = 0;
 
     out[0] = 0;
+    if (sim->plan.backup) {
+        places_explain(sim, out, size);
+        return;
+    }
     for (unsigned i = 0; i < sim->count && used < size; i++) {
         const struct member *m = &sim->members[i];
         int n;
@@ -217,7 +247,7 @@ void check_explain(const struct sim *sim, char *out, size_t size)
         else
             n = snprintf(out + used, size - used, "%s%s %08llx; ", m->name,
                          member_answers(m) ? "" : " does not answer",
-                         (unsigned long long)replica_root(m->replica) >> 32);
+                         (unsigned long long)replica_root(m->replica, 0) >> 32);
         used += (size_t)n;
     }
     if (used < size && waits_open(sim))
@@ -297,12 +327,12 @@ static void check_member(struct sim *sim, struct member *m, size_t *live)
     uint8_t ended[FRAME_BITS];
     char text[ID_TEXT_SIZE];
 
-    replica_sums(m->replica, sums, ended);
+    replica_sums(m->replica, 0, sums, ended);
     table_each(m->manager->table, look_at, &c);
     for (unsigned i = 0; i < FRAME_LEAVES; i++)
         root += sums[i];
     if (memcmp(sums, c.sums, sizeof sums) != 0 ||
-        root != replica_root(m->replica))
+        root != replica_root(m->replica, 0))
         sim_fail(sim, "%s: the sums are not those of its copies", m->name);
     table_each(m->manager->table, collect, &all);
     for (size_t i = 0; i < all.count; i++)
@@ -321,7 +351,8 @@ void check_copies(struct sim *sim)
 {
     size_t live = 0;
 
-    for (unsigned i = 0; i < sim->count && !sim->failure[0]; i++)
+    for (unsigned i = 0;
+         i < sim->count && !sim->failure[0] && !sim->plan.backup; i++)
         check_member(sim, &sim->members[i], &live);
 }
 
@@ -333,6 +364,8 @@ static struct record *look_up(struct sim *sim, const uint8_t id[ID_SIZE])
     struct member *m = &sim->members[0];
     struct find_op op = {.peek = true, .now = member_now(m)};
 
+    if (sim->plan.backup)
+        return holders_copy(sim, id);
     memcpy(op.id, id, ID_SIZE);
     enum rc rc = manager_find(m->manager, &op);
     if (rc == RC_OK)
@@ -347,7 +380,6 @@ static void check_final_put(struct sim *sim, const struct story *s,
 {
     struct value v = record_attribute(record, key_text(key), 1);
     int put = put_of(s, key, &v);
-    bool removed = false;
 
     if (put == PUT_FOREIGN ||
         (put >= 0 && s->puts[key][put].outcome == OUT_NOT)) {
@@ -355,18 +387,10 @@ static void check_final_put(struct sim *sim, const struct story *s,
                  s->number, put, key_text(key));
         return;
     }
-    for (int i = 0; i < s->put_count[key]; i++)
-        removed |=
-            s->puts[key][i].removal && s->puts[key][i].outcome != OUT_NOT;
-    for (int i = 0; i < s->put_count[key] && sim->plan.keeps; i++) {
-        const struct put *p = &s->puts[key][i];
-        if (p->outcome != OUT_DONE || s->forked || s->may_end)
-            continue;
-        if (put == PUT_NONE ? !removed && !p->removal
-                            : i > put && story_saw(s, key, p->saw, put))
-            sim_fail(sim, "put %d to %s of session %u is lost: %d is there", i,
-                     key_text(key), s->number, put);
-    }
+    int misses = story_misses(s, key, put);
+    if (keeps(sim, s) && !s->forked && !s->may_end && misses >= 0)
+        sim_fail(sim, "put %d to %s of session %u is lost: %d is there", misses,
+                 key_text(key), s->number, put);
 }
 
 static void check_record(struct sim *sim, const struct story *s,
@@ -378,7 +402,7 @@ static void check_record(struct sim *sim, const struct story *s,
         sim_fail(sim, "session %u counts %lld in the end, %lld were sent",
                  s->number, (long long)v.number,
                  (long long)(s->added + s->maybe_added));
-    if (v.number < s->added && sim->plan.keeps && !s->forked && !s->may_end)
+    if (v.number < s->added && keeps(sim, s) && !s->forked && !s->may_end)
         sim_fail(sim,
                  "session %u counts %lld in the end, %lld were "
                  "acknowledged",
@@ -393,7 +417,7 @@ static void check_one_id(struct sim *sim, struct story *s,
     char text[ID_TEXT_SIZE];
 
     short_id(id->id, text);
-    if (alive && id->over == OUT_DONE && sim->plan.keeps)
+    if (alive && id->over == OUT_DONE && keeps(sim, s))
         sim_fail(sim, "%s of session %u is alive, its end was acknowledged",
                  text, s->number);
     if (alive && id->born == OUT_NOT && !id->orphan)
@@ -402,7 +426,7 @@ static void check_one_id(struct sim *sim, struct story *s,
     if (alive && story_must_idle(sim, s))
         sim_fail(sim, "%s of session %u is alive, nobody used it for %lld s",
                  text, s->number, (long long)(sim->now - s->tried) / SECOND);
-    if (!alive && id->born == OUT_DONE && sim->plan.keeps && !s->may_end &&
+    if (!alive && id->born == OUT_DONE && keeps(sim, s) && !s->may_end &&
         (id->over == OUT_NONE || id->over == OUT_NOT) &&
         !story_may_idle(s, s->used, sim->now) &&
         !(s->forked && s->max_inactive))
@@ -424,7 +448,7 @@ static void check_story(struct sim *sim, struct story *s)
         check_record(sim, s, record);
         record_unref(&record);
     }
-    if (alive > 1 && !s->forked && sim->plan.keeps)
+    if (alive > 1 && !s->forked && keeps(sim, s))
         sim_fail(sim, "session %u is alive under %u ids", s->number, alive);
 }
 
