@@ -282,6 +282,10 @@ static void print_replication(const struct manager_config *m)
     for (int i = *(const int *)((const char *)m->options + o->offset); i; i--)
         word += strcspn(word, "|") + 1;
     printf("; replication %.*s", (int)strcspn(word, "|"), word);
+    o = option_find(m->kind->options, "backups");
+    if (o)
+        printf(", backups %" PRId64,
+               *(const int64_t *)((const char *)m->options + o->offset));
 }
 
 static void print_manager(const struct manager_config *m,

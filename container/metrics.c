@@ -226,6 +226,16 @@ static void write_reasons(struct page *p, const char *name, const char *help,
 static void write_sessions(struct page *p)
 {
     write_active(p);
+    write_number(p, "margay_sessions_exposed", "gauge",
+                 "Sessions of this primary with fewer copies than they should "
+                 "have.",
+                 SUM(p, exposed));
+    write_number(p, "margay_sessions_moved_total", "counter",
+                 "Sessions that got another primary because their requests "
+                 "came there.",
+                 SUM(p, moved));
+    write_number(p, "margay_sessions_handed_over_total", "counter",
+                 "Copies made in the place of others.", SUM(p, handed_over));
     write_number(p, "margay_sessions_created_total", "counter",
                  "Sessions begun.", SUM(p, created));
     write_reasons(p, "margay_sessions_ended_total", "Sessions ended.", false);

@@ -4,6 +4,7 @@
 #include "container/serverxml_reader.h"
 
 #include "session/buf.h"
+#include "session/cluster.h"
 
 #include <string.h>
 
@@ -13,16 +14,15 @@
     }
 #define IN_JAVA "it makes sense in Java only"
 
+#define IN_CLUSTER(manager)                                                    \
+    "use <Manager className=\"" manager "\"> in a <Cluster>"
+
 static const struct {
     const char *name, *meanwhile;
-} managers_later[] =
-    {
-        {"BackupManager", READER_CLUSTER_LATER},
-},
-  stores_later[] = {
-      {"FileStore", "use SQLiteStore"},
-      {"RedisStore", "use SQLiteStore"},
-      {"MemcachedStore", "use SQLiteStore"},
+} stores_later[] = {
+    {"FileStore", "use SQLiteStore"},
+    {"RedisStore", "use SQLiteStore"},
+    {"MemcachedStore", "use SQLiteStore"},
 };
 
 static const struct manager_kind *manager_kind_find(const struct kinds *kinds,
@@ -50,10 +50,6 @@ static enum rc manager_unknown(struct reader *r, const struct xml_element *e,
     struct buf names;
     enum rc rc;
 
-    for (size_t i = 0; i < sizeof managers_later / sizeof managers_later[0];
-         i++)
-        if (strcmp(managers_later[i].name, name) == 0)
-            return reader_later(r, e, name, managers_later[i].meanwhile);
     buf_init(&names, 256);
     for (size_t i = 0; i < kinds->manager_count; i++)
         buf_addf(&names, "%s%s", i ? ", " : "", kinds->managers[i].name);
@@ -162,16 +158,23 @@ static enum rc read_id_generator(struct reader *r, const struct xml_element *e,
 
 /* Of every Manager, after what its own tables know. */
 static const struct option manager_rest[] = {
-    {.name = "backups", .kind = OPTION_LATER, .help = READER_CLUSTER_LATER},
+    {.name = "backups",
+     .kind = OPTION_LATER,
+     .help = IN_CLUSTER("BackupManager")},
+    {.name = "mapSendOptions",
+     .kind = OPTION_LATER,
+     .help = IN_CLUSTER("BackupManager")},
     {.name = "minCopies",
      .kind = OPTION_LATER,
      .preset = "0",
-     .help = READER_CLUSTER_LATER},
+     .help = IN_CLUSTER("DeltaManager")},
     {.name = "minReplicas",
      .kind = OPTION_LATER,
      .preset = "0",
-     .help = READER_CLUSTER_LATER},
-    {.name = "replication", .kind = OPTION_LATER, .help = READER_CLUSTER_LATER},
+     .help = IN_CLUSTER("DeltaManager")},
+    {.name = "replication",
+     .kind = OPTION_LATER,
+     .help = IN_CLUSTER("DeltaManager")},
     {.name = "persistAuthentication",
      .kind = OPTION_LATER,
      .preset = "false",
@@ -198,15 +201,27 @@ static const struct element_rule manager_rules[] = {
     {.name = NULL},
 };
 
-/* A cluster's channelSendOptions speak for managers that say nothing. */
+#define OWN_OPTIONS "mapSendOptions"
+
+/* What a manager waits for unless its replication says: a cluster's
+ * channelSendOptions speak for those that have none of their own. */
 static enum rc inherit_replication(struct reader *r, struct manager_config *m)
 {
     const struct cluster_config *c = r->config->cluster;
+    const char *text = c ? c->replication : NULL;
+    struct err why = {""};
+    enum rc rc = RC_OK;
 
-    if (!c || !c->replication || !option_find(m->kind->options, "replication"))
+    if (!c || !option_find(m->kind->options, "replication"))
         return RC_OK;
-    return option_set(m->kind->options, m->options, "replication",
-                      c->replication, r->err);
+    if (option_find(m->kind->options, OWN_OPTIONS))
+        rc = c->ops->send_options(OWN_OPTIONS, reader_get(m->at, OWN_OPTIONS),
+                                  &text, &why);
+    if (rc != RC_OK)
+        return reader_error(r, m->at, rc, "<Manager> %s", why.text);
+    return text ? option_set(m->kind->options, m->options, "replication", text,
+                             r->err)
+                : RC_OK;
 }
 
 static bool is_in_cluster(const struct xml_element *e)

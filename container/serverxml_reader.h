@@ -107,8 +107,4 @@ enum rc reader_valve(struct reader *r, const struct xml_element *e,
 enum rc reader_deploy(struct reader *r);
 /* "" for ROOT, "/name", "/a/b" for a#b. */
 char *reader_context_path(struct reader *r, const char *folder_name);
-
-#define READER_CLUSTER_LATER                                                   \
-    "use <Manager className=\"DeltaManager\"> in a <Cluster>"
-
 #endif

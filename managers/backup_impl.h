@@ -76,6 +76,8 @@ struct backup_options {
     int replication; /* enum copies */
     int64_t backups, min_copies;
     bool expire_on_shutdown, notify_sessions;
+    char *map_send_options; /* who reads server.xml has put it into replication
+                             */
 };
 
 struct backup {

@@ -5,3 +5,4 @@
 MANAGER(standard)
 MANAGER(persistent)
 MANAGER(delta)
+MANAGER(backup)

@@ -60,6 +60,10 @@ struct cluster_ops {
     /* What <Manager replication> is where it does not say. */
     enum rc (*replication)(const void *options, const char **out,
                            struct err *err);
+    /* The same by an attribute of the <Manager>'s own; text: NULL, it is not
+     * there. */
+    enum rc (*send_options)(const char *attribute, const char *text,
+                            const char **out, struct err *err);
 
     /* Opens nothing: can it ever work? Appends what was understood, a few
      * lines. ports: so many from the configured one on have to be free now. */

@@ -10,10 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLUSTER                                                                \
-    "comes with a later version: use <Manager "                                \
-    "className=\"DeltaManager\"> in a <Cluster>"
-
 /* Lines: 1 Server, 2 Connector, 3 Engine, 4 Host, 5 the first of `host`. */
 #define SERVER(service, engine, host)                                          \
     "<Server><Service>\n"                                                      \
@@ -358,7 +354,8 @@ static void what_is_wrong(void)
          "remove it; an application's own stand in its web.xml"},
         {SERVER("", "", "<Manager className='Foo'/>"),
          "server.xml:5: unknown <Manager className=\"Foo\">: there are "
-         "StandardManager, PersistentManager, DeltaManager"},
+         "StandardManager, PersistentManager, DeltaManager, "
+         "BackupManager"},
         {SERVER("", "", "<Manager/>\n<Manager/>"),
          "server.xml:6: a second <Manager> in <Host>: keep one of them"},
         {SERVER("", "", "<CookieProcessor/>\n<CookieProcessor/>"),
@@ -448,8 +445,6 @@ static void everything_has_its_place(void)
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
-        {SERVER("", "", "<Manager className='BackupManager'/>"),
-         "server.xml:5: BackupManager " CLUSTER},
         {SERVER("", "",
                 "<Manager className='PersistentManager'>\n"
                 "<Store className='RedisStore' url='x'/></Manager>"),

@@ -192,6 +192,10 @@ static void our_own_attributes(void)
 
 #define SENDS(options) CLUSTER("channelSendOptions='" options "'", "")
 #define DELTA(attributes) "<Manager className='DeltaManager' " attributes "/>"
+#define BACKUP(attributes)                                                     \
+    "<Manager "                                                                \
+    "className='org.apache.catalina.ha.session.BackupManager' " attributes     \
+    "/>"
 
 static void send_options_become_replication(void)
 {
@@ -220,12 +224,77 @@ static void send_options_become_replication(void)
                     "replication='all'") "</Cluster>",
                 ""),
          "none"},
+        /* the cluster's are DeltaManager's, as in Tomcat */
+        {CLUSTER("", BACKUP("")), "all"},
+        {CLUSTER("channelSendOptions='8'", BACKUP("")), "all"},
+        {CLUSTER("", BACKUP("mapSendOptions='8'")), "none"},
+        {CLUSTER("", BACKUP("mapSendOptions='1'")), "none"},
+        {CLUSTER("", BACKUP("mapSendOptions='2'")), "all"},
+        {CLUSTER("", BACKUP("mapSendOptions='4'")), "all"},
+        {CLUSTER("", BACKUP("mapSendOptions='6'")), "all"},
+        {CLUSTER("", BACKUP("mapSendOptions='async'")), "none"},
+        {CLUSTER("", BACKUP("mapSendOptions=''")), "all"},
+        {CLUSTER("", BACKUP("mapSendOptions='8' replication='one'")), "one"},
+        {CLUSTER("channelSendOptions='8'", BACKUP("replication='none'")),
+         "none"},
     };
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         read_well(all[i].text);
         CHECK_STR(replication(), all[i].replication);
     }
+}
+
+/* ---- BackupManager ---- */
+
+static int64_t backup_number(const char *name)
+{
+    const struct manager_config *m = site.config->level.manager;
+    const struct option *o = option_find(m->kind->options, name);
+
+    CU_ASSERT_PTR_NOT_NULL_FATAL(o);
+    return *(const int64_t *)((const char *)m->options + o->offset);
+}
+
+static void a_backup_manager(void)
+{
+    read_well(CLUSTER("", BACKUP("")));
+    CHECK_STR(site.config->level.manager->kind->name, "BackupManager");
+    CHECK_INT(site.warning_count, 0);
+    CHECK_INT(backup_number("backups"), 1);
+    CHECK_INT(backup_number("minCopies"), 0);
+    read_well(CLUSTER("", BACKUP("backups='3' minCopies='2' "
+                                 "mapSendOptions='6'")));
+    CHECK_INT(site.warning_count, 0);
+    CHECK_INT(backup_number("backups"), 3);
+    CHECK_INT(backup_number("minCopies"), 2);
+}
+
+/* Its attributes in Tomcat that mean nothing here: one warning each. */
+static void tomcats_backup_manager(void)
+{
+    read_well(CLUSTER("channelSendOptions='8'",
+                      BACKUP("expireSessionsOnShutdown='false' "
+                             "notifyListenersOnReplication='true' "
+                             "mapSendOptions='6' rpcTimeout='15000' "
+                             "terminateOnStartFailure='false' "
+                             "accessTimeout='5000'")));
+    CHECK_STR(replication(), "all");
+    CHECK_INT(site.warning_count, 4);
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:5: <Manager rpcTimeout> is ignored: a holder is "
+               "waited for as long as it is a member; see dropTime of "
+               "<Cluster>"));
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:5: <Manager terminateOnStartFailure> is ignored: an "
+               "instance that cannot open its cluster port never starts"));
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:5: <Manager accessTimeout> is ignored: who is there "
+               "is known from the links; see dropTime of <Cluster>"));
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:5: <Manager notifyListenersOnReplication> is "
+               "ignored: listeners of attributes hear what requests here "
+               "changed"));
 }
 
 static void managers_beside_and_inside(void)
@@ -295,6 +364,17 @@ static void what_is_wrong(void)
          "the <Host>; all applications share it"},
         {ENGINE(DELTA(""), ""), "server.xml:4: DeltaManager" NO_CLUSTER},
         {ENGINE("", DELTA("")), "server.xml:5: DeltaManager" NO_CLUSTER},
+        {ENGINE(BACKUP(""), ""), "server.xml:4: BackupManager" NO_CLUSTER},
+        {CLUSTER("", BACKUP("backups='0'")),
+         "server.xml:5: <Manager> backups=\"0\" is out of range: 1 to 3 is "
+         "possible"},
+        {CLUSTER("", BACKUP("mapSendOptions='often'")),
+         "server.xml:5: <Manager> mapSendOptions=\"often\": say 8 (wait for "
+         "no copy) or 6 (for all), or replication=\"all\""},
+        {CLUSTER("", BACKUP("mapSendOptions='16'")), NULL},
+        {CLUSTER("", DELTA("backups='2'")),
+         "server.xml:5: <Manager> backups=\"2\" is not offered in this "
+         "version: use <Manager className=\"BackupManager\"> in a <Cluster>"},
         {CLUSTER("", "<Manager className='StandardManager'/>"),
          "server.xml:5: StandardManager keeps no copies at other members: put "
          "it beside the <Cluster>, or use DeltaManager"},
@@ -398,8 +478,9 @@ static void what_is_not_known_warns(void)
 UNIT_MAIN_AROUND("config_cluster", before, after, CASE(the_least),
                  CASE(tomcats_example), CASE(listed_members),
                  CASE(our_own_attributes),
-                 CASE(send_options_become_replication),
-                 CASE(managers_beside_and_inside), CASE(a_route_is_missed),
-                 CASE(what_is_wrong), CASE(a_filter_of_paths),
+                 CASE(send_options_become_replication), CASE(a_backup_manager),
+                 CASE(tomcats_backup_manager), CASE(managers_beside_and_inside),
+                 CASE(a_route_is_missed), CASE(what_is_wrong),
+                 CASE(a_filter_of_paths),
                  CASE(an_application_without_a_cluster),
                  CASE(what_is_not_known_warns))

@@ -22,7 +22,8 @@ static enum copies copies_of(const char *text)
     struct err err = {""};
     enum copies copies = COPIES_ONE;
 
-    CHECK_INT(cluster_send_options(text, &copies, &err), RC_OK);
+    CHECK_INT(cluster_send_options("channelSendOptions", text, &copies, &err),
+              RC_OK);
     return copies;
 }
 
@@ -40,11 +41,17 @@ static void numbers_of_tomcat_are_understood(void)
     CHECK_INT(copies_of("6"), COPIES_ALL);
     CHECK_INT(copies_of("async"), COPIES_NONE);
     CHECK_INT(copies_of("synchronized_ack, use_ack"), COPIES_ALL);
-    CHECK_INT(cluster_send_options("16", &copies, NULL), RC_UNSUPPORTED);
-    CHECK_INT(cluster_send_options("udp", &copies, NULL), RC_UNSUPPORTED);
-    CHECK_INT(cluster_send_options("128", &copies, NULL), RC_INVALID);
-    CHECK_INT(cluster_send_options("-1", &copies, NULL), RC_INVALID);
-    CHECK_INT(cluster_send_options("often", &copies, NULL), RC_INVALID);
+    CHECK_INT(cluster_send_options("channelSendOptions", "16", &copies, NULL),
+              RC_UNSUPPORTED);
+    CHECK_INT(cluster_send_options("channelSendOptions", "udp", &copies, NULL),
+              RC_UNSUPPORTED);
+    CHECK_INT(cluster_send_options("channelSendOptions", "128", &copies, NULL),
+              RC_INVALID);
+    CHECK_INT(cluster_send_options("channelSendOptions", "-1", &copies, NULL),
+              RC_INVALID);
+    CHECK_INT(
+        cluster_send_options("channelSendOptions", "often", &copies, NULL),
+        RC_INVALID);
 }
 
 static void elements_are_found(void)

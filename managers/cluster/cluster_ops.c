@@ -42,16 +42,23 @@ static enum rc ops_add_member(void *options, void *member, bool is_local,
     return cluster_options_member(options, member, is_local, err);
 }
 
-static enum rc ops_replication(const void *options, const char **out,
-                               struct err *err)
+static enum rc ops_send_options(const char *attribute, const char *text,
+                                const char **out, struct err *err)
 {
-    const struct cluster_options *o = options;
     enum copies copies;
-    enum rc rc = cluster_send_options(o->send_options, &copies, err);
+    enum rc rc = cluster_send_options(attribute, text, &copies, err);
 
     if (rc == RC_OK)
         *out = copies == COPIES_NONE ? "none" : "all";
     return rc;
+}
+
+static enum rc ops_replication(const void *options, const char **out,
+                               struct err *err)
+{
+    const struct cluster_options *o = options;
+
+    return ops_send_options("channelSendOptions", o->send_options, out, err);
 }
 
 static enum rc ops_check(const void *options, unsigned ports, struct buf *out,
@@ -106,6 +113,7 @@ const struct cluster_ops cluster_tcp = {
     .member_size = sizeof(struct cluster_member),
     .add_member = ops_add_member,
     .replication = ops_replication,
+    .send_options = ops_send_options,
     .check = ops_check,
     .open = ops_open,
     .channel = cluster_channel,

@@ -512,8 +512,8 @@ static bool send_words(const char *text, unsigned *bits)
     return true;
 }
 
-enum rc cluster_send_options(const char *text, enum copies *out,
-                             struct err *err)
+enum rc cluster_send_options(const char *attribute, const char *text,
+                             enum copies *out, struct err *err)
 {
     unsigned bits = 0;
     char *end;
@@ -526,17 +526,16 @@ enum rc cluster_send_options(const char *text, enum copies *out,
         bits = 0;
         if (!send_words(text, &bits))
             return err_set(err, RC_INVALID,
-                           "channelSendOptions=\"%.64s\": say 8 (wait for no "
-                           "copy) or 6 (for all), or replication=\"all\"",
-                           text);
+                           "%s=\"%.64s\": say 8 (wait for no copy) or 6 (for "
+                           "all), or replication=\"all\"",
+                           attribute, text);
     }
     if (bits & ~(unsigned)SEND_ALL)
         return err_set(
             err, RC_UNSUPPORTED,
-            "channelSendOptions=\"%.64s\": secure (16), udp (32) and "
-            "multicast (64) are not offered: leave them out; a key "
-            "makes every link secure",
-            text);
+            "%s=\"%.64s\": secure (16), udp (32) and multicast (64) are not "
+            "offered: leave them out; a key makes every link secure",
+            attribute, text);
     if ((bits & SEND_ASYNC) || !(bits & (SEND_ACK | SEND_SYNC)))
         *out = COPIES_NONE;
     return RC_OK;

@@ -88,10 +88,10 @@ enum rc cluster_options_member(struct cluster_options *options,
                                struct cluster_member *member, bool is_local,
                                struct err *err);
 
-/* Tomcat's numbers and names on our `replication`: without any of them, or
- * with 2 (use_ack) or 4 (sync) COPIES_ALL; with 8 (async), or 1 alone,
- * COPIES_NONE. What is sent by other means than links is refused. */
-enum rc cluster_send_options(const char *text, enum copies *out,
-                             struct err *err);
+/* Tomcat's numbers and names in that attribute on our `replication`: without
+ * any of them, or with 2 (use_ack) or 4 (sync) COPIES_ALL; with 8 (async), or 1
+ * alone, COPIES_NONE. What is sent by other means than links is refused. */
+enum rc cluster_send_options(const char *attribute, const char *text,
+                             enum copies *out, struct err *err);
 
 #endif
