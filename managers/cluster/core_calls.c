@@ -266,7 +266,7 @@ void calls_tick(struct core *core)
     pauses_end(core);
 }
 
-void calls_flush(struct core *core)
+void calls_look(struct core *core)
 {
     if (core->view_changed)
         pauses_end(core);
