@@ -35,6 +35,9 @@ void place_end(struct place *p, const struct place *before,
 {
     struct place end = *before;
 
+    /* a newer version's, or of a new id that came to nothing */
+    if (reason < REASON_IDLE || reason >= REASON_COUNT)
+        reason = REASON_UNKNOWN;
     end.kind = kind;
     end.reason = reason;
     end.stamp = stamp_after(before, now);
