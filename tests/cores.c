@@ -247,6 +247,7 @@ void net_free(struct net **n)
 {
     for (int i = 0; i < (*n)->count; i++) {
         core_free(&(*n)->hosts[i].core);
+        replica_free(&(*n)->hosts[i].partial);
         manager_free(&(*n)->hosts[i].manager);
     }
     for (size_t i = 0; i < (*n)->event_count; i++)
@@ -351,4 +352,16 @@ void net_manage(struct net *n, int i)
                                 NULL, NULL, &env, &h->manager, &err),
                     RC_OK);
     CHECK_INT(manager_start(h->manager, n->now, &err), RC_OK);
+}
+
+void net_manage_partial(struct net *n, int i, replica_called_fn *called,
+                        void *user)
+{
+    struct host *h = &n->hosts[i];
+
+    net_manage(n, i);
+    core_leave(h->core, h->core->replicas[0]);
+    h->partial = replica_new_partial(h->manager, &h->channel);
+    replica_serve(h->partial, NULL, called, user);
+    core_join(h->core, h->partial);
 }

@@ -31,6 +31,7 @@ struct host {
     unsigned frames, heard;  /* UPDATES with something in it, and what is in
                                 them, that came */
     struct manager *manager; /* NULL: none */
+    struct replica *partial; /* NULL: none */
 };
 
 /* Ends are (host, link number of that host). */
@@ -60,6 +61,9 @@ void net_free(struct net **n);
 void net_start(struct net *n, int i, uint64_t node);
 /* A DeltaManager at that host. */
 void net_manage(struct net *n, int i);
+/* Its table, and a partial replica. */
+void net_manage_partial(struct net *n, int i, replica_called_fn *called,
+                        void *user);
 void net_pass(struct net *n, int64_t ms);
 /* What has been said arrives, and what follows from it. */
 void net_deliver(struct net *n);
