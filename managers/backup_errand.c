@@ -97,7 +97,10 @@ static void errand_paused(struct channel_pause *pause)
     struct errand *r =
         (struct errand *)((char *)pause - offsetof(struct errand, pause));
 
-    errand_go_on(r, pause->now);
+    if (pause->stopped)
+        errand_fail(r);
+    else
+        errand_go_on(r, pause->now);
 }
 
 static void errand_pause(struct errand *r, struct instant now)

@@ -408,7 +408,8 @@ static void sweep_go_on(struct channel_pause *pause)
     struct backup *b =
         (struct backup *)((char *)pause - offsetof(struct backup, pause));
 
-    if (!atomic_load(&b->stopping) && sweep_step(b, pause->now)) {
+    if (!atomic_load(&b->stopping) && !pause->stopped &&
+        sweep_step(b, pause->now)) {
         channel_pause(b->channel, pause);
         return;
     }

@@ -61,6 +61,7 @@ void core_free(struct core **pointer)
     *pointer = NULL;
     if (!core)
         return;
+    core->stopping = true;
     sync_release(core);
     calls_stop(core);
     stream_release(core);

@@ -246,6 +246,7 @@ static void pauses_end(struct core *core)
     for (; pause; pause = next) {
         next = pause->next;
         pause->now = core->clock;
+        pause->stopped = core->stopping;
         pause->done(pause);
     }
 }
