@@ -150,7 +150,10 @@ static void node_join(struct node *n)
         manager_new(&bare_ops, &common, NULL, NULL, NULL, &env, &n->m, &err),
         RC_OK);
     CHECK_INT(manager_start(n->m, instant_read(), &err), RC_OK);
-    n->replica = replica_new(n->m, cluster_channel(n->cluster));
+    n->replica = n->called
+                     ? replica_new_partial(n->m, cluster_channel(n->cluster))
+                     : replica_new(n->m, cluster_channel(n->cluster));
+    replica_serve(n->replica, NULL, n->called, n);
     channel_join(cluster_channel(n->cluster), n->replica);
 }
 

@@ -35,6 +35,7 @@ struct node {
     struct cluster *cluster;
     struct manager *m;
     struct replica *replica;
+    replica_called_fn *called; /* not NULL: a partial replica */
     uv_loop_t loop;
     uv_async_t end;
     pthread_t thread;
