@@ -26,8 +26,7 @@ void place_list(struct backup *b, struct place *p, const struct place *before,
                 struct instant now)
 {
     (void)b;
-    *p = (struct place){.kind = PLACE_LIST,
-                        .stamp = stamp_after(before, now)};
+    *p = (struct place){.kind = PLACE_LIST, .stamp = stamp_after(before, now)};
 }
 
 void place_end(struct place *p, const struct place *before,
@@ -88,9 +87,8 @@ void note_role(struct backup *b, struct entry *e, const struct place *p)
 void tell_place(struct backup *b, const uint8_t id[ID_SIZE],
                 const struct place *p)
 {
-    struct channel_update u = {.kind = UPDATE_PLACE,
-                               .app = replica_app(b->replica),
-                               .place = *p};
+    struct channel_update u = {
+        .kind = UPDATE_PLACE, .app = replica_app(b->replica), .place = *p};
 
     memcpy(u.id, id, ID_SIZE);
     channel_send(b->channel, &u, NULL, COPIES_NONE);
@@ -220,7 +218,8 @@ bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
         out->whole.record = record_ref(e->record);
     if (!out->update.target_count)
         return false;
-    out->update.record = record_ref(count && !out->has_whole ? e->record : said);
+    out->update.record =
+        record_ref(count && !out->has_whole ? e->record : said);
     return true;
 }
 
@@ -333,8 +332,8 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
     struct channel_update again;
     struct place p, next;
     bool tell = false, rest = false;
-    bool short_of = wait->copies == COPIES_ALL ? count < f->target_count
-                                               : count == 0;
+    bool short_of =
+        f->copies == COPIES_ALL ? count < f->target_count : count == 0;
 
     struct table_stripe *stripe = table_lock(b->base.table, f->id);
     struct entry *e = table_find(stripe, f->id);
@@ -359,7 +358,7 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
         tell_place(b, f->id, &next);
     atomic_fetch_add(&b->handed_over, joined_count);
     if (rest) {
-        flight_send(f, &again, wait->copies);
+        flight_send(f, &again, f->copies);
         return;
     }
     f->landed(f, rc);
@@ -370,6 +369,7 @@ static void flight_send(struct flight *f, const struct channel_update *u,
                         enum copies copies)
 {
     f->wait = (struct channel_wait){.done = flight_arrived};
+    f->copies = copies;
     f->whole = record_is_whole(u->record);
     f->target_count = u->target_count;
     memcpy(f->targets, u->targets, sizeof f->targets);
@@ -453,8 +453,7 @@ void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
     if (tell)
         tell_place(b, id, &next);
     if (u.target_count)
-        flight_send(flight_new(b, id, landed_for_nobody, NULL), &u,
-                    COPIES_ALL);
+        flight_send(flight_new(b, id, landed_for_nobody, NULL), &u, COPIES_ALL);
 }
 
 /* ---- letting go ---- */

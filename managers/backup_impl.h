@@ -152,6 +152,7 @@ struct flight {
     uint8_t id[ID_SIZE];
     uint64_t targets[CHANNEL_TARGETS]; /* as sent */
     unsigned target_count, tries;
+    enum copies copies;
     bool whole; /* what it brings is the whole record */
     void (*landed)(struct flight *f, enum rc rc);
     void *user;
