@@ -89,9 +89,9 @@ static void check_values(struct sim *sim, int slot, const struct story *s,
     }
 }
 
-void check_found(struct sim *sim, int slot, struct story *s,
-                 const uint8_t id[ID_SIZE], const struct asked *asked,
-                 struct session *session)
+static void see_found(struct sim *sim, int slot, struct story *s,
+                      const uint8_t id[ID_SIZE], const struct asked *asked,
+                      struct session *session)
 {
     struct member *m = &sim->members[slot];
     struct told *told = story_told(s, slot, m->life);
@@ -122,9 +122,26 @@ void check_found(struct sim *sim, int slot, struct story *s,
     check_values(sim, slot, s, asked, session);
 }
 
-void check_absent(struct sim *sim, int slot, struct story *s,
-                  const uint8_t id[ID_SIZE], const struct asked *asked,
-                  enum reason reason)
+/* Of what failed here the trace tells who has it. */
+static void tell_if_failed(struct sim *sim, const struct story *s, bool before)
+{
+    if (sim->failure[0] && !before)
+        holders_say(sim, s);
+}
+
+void check_found(struct sim *sim, int slot, struct story *s,
+                 const uint8_t id[ID_SIZE], const struct asked *asked,
+                 struct session *session)
+{
+    bool before = sim->failure[0];
+
+    see_found(sim, slot, s, id, asked, session);
+    tell_if_failed(sim, s, before);
+}
+
+static void see_absent(struct sim *sim, int slot, struct story *s,
+                       const uint8_t id[ID_SIZE], const struct asked *asked,
+                       enum reason reason)
 {
     struct member *m = &sim->members[slot];
     const struct known_id *known = story_find_id(s, id);
@@ -150,6 +167,16 @@ void check_absent(struct sim *sim, int slot, struct story *s,
         return;
     sim_fail(sim, "%s says %s of %s of session %u, which is alive", m->name,
              reason_text(reason), short_id(id, text), s->number);
+}
+
+void check_absent(struct sim *sim, int slot, struct story *s,
+                  const uint8_t id[ID_SIZE], const struct asked *asked,
+                  enum reason reason)
+{
+    bool before = sim->failure[0];
+
+    see_absent(sim, slot, s, id, asked, reason);
+    tell_if_failed(sim, s, before);
 }
 
 /* ---- copies ---- */
@@ -446,6 +473,7 @@ static void check_one_id(struct sim *sim, struct story *s,
 
 static void check_story(struct sim *sim, struct story *s)
 {
+    bool before = sim->failure[0];
     unsigned alive = 0;
 
     for (unsigned i = 0; i < s->id_count && !sim->failure[0]; i++) {
@@ -461,6 +489,7 @@ static void check_story(struct sim *sim, struct story *s)
     }
     if (alive > 1 && !s->forked && keeps(sim, s))
         sim_fail(sim, "session %u is alive under %u ids", s->number, alive);
+    tell_if_failed(sim, s, before);
 }
 
 void check_stories(struct sim *sim)

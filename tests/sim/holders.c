@@ -3,7 +3,7 @@
 
 #include "tests/sim/holders.h"
 
-#include "managers/cluster/places.h"
+#include "managers/backup_impl.h"
 #include "tests/sim/member.h"
 #include "tests/sim/work.h"
 
@@ -33,9 +33,9 @@ static bool knows_end(const struct member *m, const uint8_t id[ID_SIZE])
     bool ended = record && record_ended(record, NULL);
 
     record_unref(&record);
-    return ended || (m->replica && places_get(replica_places(m->replica), id,
-                                              &p) &&
-                     p.kind != PLACE_LIST);
+    return ended ||
+           (m->replica && places_get(replica_places(m->replica), id, &p) &&
+            p.kind != PLACE_LIST);
 }
 
 static bool counts_all(const struct story *s, const struct record *record)
@@ -160,6 +160,71 @@ static bool is_vague(const struct story *s)
            s->ids[0].born != OUT_DONE || (s->may_end && !is_over(s));
 }
 
+/* ---- for the trace ---- */
+
+static const char *name_of(const struct sim *sim, uint64_t node)
+{
+    for (unsigned i = 0; i < sim->count; i++)
+        if (sim->members[i].channel.node == node)
+            return sim->members[i].name;
+    return "-";
+}
+
+static void say_place(const struct sim *sim, const struct member *m,
+                      const uint8_t id[ID_SIZE], char *out, size_t size)
+{
+    static const char *const kinds[] = {"at", "over", "final"};
+    struct place p;
+    size_t used;
+
+    if (!places_get(replica_places(m->replica), id, &p)) {
+        snprintf(out, size, "no place");
+        return;
+    }
+    used = (size_t)snprintf(out, size, "%s %llu", kinds[p.kind],
+                            (unsigned long long)p.stamp % 100000000);
+    for (unsigned i = 0; i < p.count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, " %s",
+                                 name_of(sim, p.holders[i]));
+}
+
+static void say_id(struct sim *sim, const struct story *s, unsigned i)
+{
+    char text[ID_TEXT_SIZE], place[100];
+
+    SAY(sim, -1, "session %u, %.6s:", s->number, id_format(s->ids[i].id, text));
+    for (unsigned k = 0; k < sim->count; k++) {
+        const struct member *m = &sim->members[k];
+        if (!m->up || !m->replica)
+            continue;
+        struct table_stripe *stripe =
+            table_lock(m->manager->table, s->ids[i].id);
+        struct entry *e = table_find(stripe, s->ids[i].id);
+        const struct handover *h = e ? backup_entry(e)->handover : NULL;
+        say_place(sim, m, s->ids[i].id, place, sizeof place);
+        SAY(sim, (int)k, "  %s; %s%s%s%s%s, view %llu%s", place,
+            !e                              ? "nothing"
+            : e->flags & ENTRY_CACHED       ? "cached"
+            : e->flags & ENTRY_DROPPED      ? "dropped"
+            : record_ended(e->record, NULL) ? "tombstone"
+            : e->idle                       ? "idle"
+                                            : "copy",
+            e && counts_all(s, e->record) ? ", all of it" : "",
+            h ? ", hands over" : "", h && h->count ? " to " : "",
+            h && h->count ? name_of(sim, h->nodes[0]) : "",
+            (unsigned long long)atomic_load(&m->channel.view),
+            member_answers(m) ? "" : ", does not answer");
+        table_unlock(stripe);
+    }
+}
+
+void holders_say(struct sim *sim, const struct story *s)
+{
+    if (sim->plan.backup && sim->trace)
+        for (unsigned i = 0; i < s->id_count; i++)
+            say_id(sim, s, i);
+}
+
 /* ---- what happened ---- */
 
 /* As few others as any member that answers may have seen. */
@@ -195,12 +260,14 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     if (promised > others)
         promised = others;
     s->missing = have < p->backups + 1 ? p->backups + 1 - have : 0;
-    if (p->weather <= WEATHER_HOSTS &&
-        have + sim->ends - ends < promised + 1 && !s->renaming)
+    if (p->weather <= WEATHER_HOSTS && have + sim->ends - ends < promised + 1 &&
+        !s->renaming && !is_over(s)) {
+        holders_say(sim, s);
         sim_fail(sim,
                  "a change to session %u was acknowledged, %u members have it "
                  "and %u should",
                  s->number, have, promised + 1);
+    }
 }
 
 static void lost_one(struct sim *sim, struct story *s, int slot, bool orderly)
@@ -215,6 +282,7 @@ static void lost_one(struct sim *sim, struct story *s, int slot, bool orderly)
         return;
     s->bereft = true;
     sim->bereft++;
+    holders_say(sim, s);
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
     /* an end may have been forgotten by all the others */

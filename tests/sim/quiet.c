@@ -81,7 +81,7 @@ static void see_roots(struct view *v)
             differs(v, "the places of %s are not those of %s", all[i].name,
                     all[0].name);
     for (unsigned i = 0; i < n && v->good; i++)
-        for (unsigned k = i + 1; k < n; k += n > 12 ? n / 4 : 1)
+        for (unsigned k = i + 1; k<n; k += n> 12 ? n / 4 : 1)
             see_pair(v, &all[i], &all[k]);
 }
 
@@ -115,8 +115,7 @@ static void see_holders(struct view *v, const uint8_t id[ID_SIZE],
         const struct member *m = member_of(sim, p->holders[i]);
         struct record *copy = m ? copy_at(m, id) : NULL;
         if (!m)
-            differs(v, "%s has a holder that is no more",
-                    short_id(id, text));
+            differs(v, "%s has a holder that is no more", short_id(id, text));
         else if (!copy)
             differs(v, "%s is not at %s, which is in the list",
                     short_id(id, text), m->name);
@@ -152,8 +151,8 @@ static bool see_copy(void *user, struct entry *e)
         differs(v, "%s has %s, which has no place", v->m->name,
                 short_id(id, text));
     else if (p.kind != PLACE_LIST)
-        differs(v, "%s has %s, whose place says that it is over",
-                v->m->name, short_id(id, text));
+        differs(v, "%s has %s, whose place says that it is over", v->m->name,
+                short_id(id, text));
     else if (!place_has(&p, v->m->channel.node))
         differs(v, "%s has %s and is not in the list", v->m->name,
                 short_id(id, text));
