@@ -142,7 +142,7 @@ static enum rc one_record(uint32_t leaf, uint64_t kind, uint64_t app,
     pack_uint(&w, 9);
     pack_uint(&w, 1);
     pack_uint(&w, leaf);
-    pack_bool(&w, false);
+    pack_bin(&w, bytes, 0);
     pack_uint(&w, 0);
     pack_bin(&w, bytes, 0);
     pack_array(&w, elements);

@@ -211,10 +211,14 @@ static void any_frame_leaf(struct pack_writer *w, struct dice *d)
     };
     uint8_t *entries = mem_alloc((size_t)(f.count + 1) * FRAME_ENTRY);
 
-    for (size_t i = 0; i < (size_t)f.count * FRAME_ENTRY; i++)
+    for (size_t i = 0; i < ((size_t)f.count + 1) * FRAME_ENTRY; i++)
         entries[i] = (uint8_t)dice_next(d);
-    qsort(entries, f.count, FRAME_ENTRY, by_id);
+    qsort(entries, (size_t)f.count + 1, FRAME_ENTRY, by_id);
     f.entries = entries;
+    if (any_bool(d)) { /* behind the first */
+        f.after = entries;
+        f.entries = entries + FRAME_ENTRY;
+    }
     frame_leaf(w, &f);
     free(entries);
 }
@@ -227,7 +231,7 @@ static void any_records(struct pack_writer *w, struct dice *d,
         .no = give ? 0 : any_number(d),
         .app = any_app(d),
         .leaf = any_leaf(d),
-        .more = any_bool(d),
+        .upto = !give && any_bool(d) ? bytes + dice_below(d, 1000) : NULL,
         .mono = any_time(d),
         .wants = bytes,
         .want_count = give                ? 0

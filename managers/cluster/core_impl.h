@@ -121,6 +121,8 @@ struct pull_leaf {
     bool busy;
     unsigned app; /* index */
     unsigned leaf, tries;
+    bool begun;             /* all up to this id is common: */
+    uint8_t after[ID_SIZE]; /* the next part is behind it */
     int64_t asked;
 };
 struct pull {

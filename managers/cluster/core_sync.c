@@ -9,9 +9,11 @@
  *               <-----------------  SUMS   a number for each leaf; before them:
  *                                          how far it is in everybody's stream
  *     LEAF      ----------------->         my live entries of a leaf that
- * differs
- *               <-----------------  RECORDS  what you lack, what I want
+ *                                          differs, from an id on
+ *               <-----------------  RECORDS  what you lack, what I want, up to
+ *                                          an id: no more than fills a frame
  *     GIVE      ----------------->         that
+ *     LEAF      ----------------->         the same leaf, from there on
  *
  * At the end the puller has all that the source had when it summed up, so it
  * is as far in everybody's stream as the source was then. */
@@ -23,8 +25,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-#define RECORDS_AT_ONCE 512
 
 /* ---- what came is merged ---- */
 
@@ -131,44 +131,26 @@ static void on_sums_ask(struct core *core, struct peer *p, uint64_t no,
     core_post(core, p);
 }
 
-static size_t gather_items(const struct replica_item *items, size_t count,
-                           uint32_t app, struct frame_update *updates)
-{
-    size_t n = 0, size = 0;
-
-    while (n < count && n < RECORDS_AT_ONCE) {
-        updates[n] = (struct frame_update){
-            .kind = UPDATE_RECORD,
-            .app = app,
-            .owner = items[n].owner,
-            .access = items[n].access,
-            .bytes = items[n].record->bytes,
-            .len = items[n].record->len,
-        };
-        size += frame_update_size(&updates[n]);
-        if (n && size > FRAME_FULL)
-            break;
-        n++;
-    }
-    return n;
-}
-
+/* As many as one frame takes. */
 static void post_items(struct core *core, struct peer *p, enum frame_type type,
                        struct frame_records *f,
                        const struct replica_item *items, size_t count)
 {
-    struct frame_update updates[RECORDS_AT_ONCE];
-    size_t at = 0;
+    struct frame_update *updates = mem_alloc((count + 1) * sizeof *updates);
 
-    do {
-        f->count =
-            (uint32_t)gather_items(items + at, count - at, f->app, updates);
-        at += f->count;
-        f->more = at < count;
-        frame_records(&core->w, type, f, updates);
-        core_post(core, p);
-        f->want_count = 0;
-    } while (at < count);
+    for (size_t i = 0; i < count; i++)
+        updates[i] = (struct frame_update){
+            .kind = UPDATE_RECORD,
+            .app = f->app,
+            .owner = items[i].owner,
+            .access = items[i].access,
+            .bytes = items[i].record->bytes,
+            .len = items[i].record->len,
+        };
+    f->count = (uint32_t)count;
+    frame_records(&core->w, type, f, updates);
+    core_post(core, p);
+    free(updates);
 }
 
 static void on_leaf(struct core *core, struct peer *p, struct frame_leaf *f,
@@ -180,7 +162,8 @@ static void on_leaf(struct core *core, struct peer *p, struct frame_leaf *f,
         .no = f->no, .app = f->app, .leaf = f->leaf, .mono = now.mono};
 
     if (r)
-        replica_diff(r, f->leaf, f->entries, f->count, f->ended, &diff);
+        replica_diff(r, f, &diff);
+    answer.upto = diff.more ? diff.upto : NULL;
     answer.wants = diff.wants;
     answer.want_count = (uint32_t)diff.want_count;
     post_items(core, p, FRAME_RECORDS, &answer, diff.items, diff.count);
@@ -270,10 +253,11 @@ static void ask_leaf(struct core *core, struct pull_leaf *leaf,
         .no = pull->no,
         .app = replica_app(r),
         .leaf = leaf->leaf,
+        .after = leaf->begun ? leaf->after : NULL,
         .ended = pull->want_ended,
     };
 
-    f.count = (uint32_t)replica_list(r, leaf->leaf, &entries);
+    f.count = (uint32_t)replica_list(r, leaf->leaf, f.after, &entries);
     f.entries = entries;
     frame_leaf(&core->w, &f);
     core_post(core, pull->from);
@@ -443,24 +427,38 @@ static void on_sums(struct core *core, struct peer *p, struct frame_sums *f,
     pull_go_on(core, now);
 }
 
-static void give_wanted(struct core *core, struct peer *p, struct replica *r,
-                        const struct frame_records *f, struct instant now)
+/* As much of what is wanted as a frame takes. Returns up to where this part of
+ * the leaf is common now; NULL: to the leaf's end. */
+static const uint8_t *give_wanted(struct core *core, struct peer *p,
+                                  struct replica *r,
+                                  const struct frame_records *f,
+                                  struct instant now)
 {
-    struct replica_item *items = mem_zero((f->want_count + 1) * sizeof *items);
+    struct replica_item items[FRAME_WANTS_MAX];
     struct frame_records give = {
         .app = f->app, .leaf = f->leaf, .mono = now.mono};
-    size_t count = 0;
+    const uint8_t *upto = f->upto;
+    size_t count = 0, bytes = 0;
 
-    for (uint32_t i = 0; i < f->want_count; i++)
-        if (replica_take(r, f->wants + (size_t)i * ID_SIZE, &items[count]))
-            count++;
+    for (uint32_t i = 0; i < f->want_count; i++) {
+        const uint8_t *id = f->wants + (size_t)i * ID_SIZE;
+        if (!replica_take(r, id, &items[count]))
+            continue;
+        struct frame_update u = {.len = items[count++].record->len};
+        bytes += frame_update_size(&u);
+        if (count > 1 && bytes > FRAME_FULL) {
+            record_unref(&items[--count].record);
+            upto = id - ID_SIZE;
+            break;
+        }
+    }
     if (count) {
         core->pull.gave = true;
         post_items(core, p, FRAME_GIVE, &give, items, count);
     }
     while (count)
         record_unref(&items[--count].record);
-    free(items);
+    return upto;
 }
 
 static void apply_all(struct core *core, struct peer *p,
@@ -484,24 +482,35 @@ static struct pull_leaf *slot_of(struct pull *pull,
     return NULL;
 }
 
+/* An answer may come twice: what is behind us is not asked for again. */
+static void leaf_go_on(struct core *core, struct pull_leaf *slot,
+                       const uint8_t *upto, struct instant now)
+{
+    if (!upto) {
+        slot->busy = false;
+    } else if (!slot->begun || memcmp(upto, slot->after, ID_SIZE) > 0) {
+        memcpy(slot->after, upto, ID_SIZE);
+        slot->begun = true;
+        slot->tries = 0;
+        ask_leaf(core, slot, now);
+    }
+}
+
 static void on_records(struct core *core, struct peer *p,
                        struct frame_records *f, struct instant now)
 {
     struct pull *pull = &core->pull;
     struct replica *r = core_replica(core, f->app);
-    bool more = f->more;
 
     if (pull->from != p || pull->no != f->no || !r)
         return;
     pull->progress = now.mono;
     note_size(pull, (size_t)(f->rest.end - f->rest.p));
-    give_wanted(core, p, r, f, now);
+    const uint8_t *upto = give_wanted(core, p, r, f, now);
     apply_all(core, p, f, now);
     struct pull_leaf *slot = slot_of(pull, f);
-    if (slot && more)
-        slot->asked = now.mono;
-    else if (slot)
-        slot->busy = false;
+    if (slot)
+        leaf_go_on(core, slot, upto, now);
     pull_go_on(core, now);
 }
 

@@ -109,6 +109,18 @@ static bool get_exactly(struct pack_reader *r, size_t size, const uint8_t **out)
     return get_bin(r, size, 1, out, &count) && count == 1;
 }
 
+/* NULL where it is empty. */
+static bool get_id_or_none(struct pack_reader *r, const uint8_t **out)
+{
+    uint32_t count;
+
+    if (!get_bin(r, ID_SIZE, 1, out, &count))
+        return false;
+    if (count == 0)
+        *out = NULL;
+    return true;
+}
+
 static bool get_text(struct pack_reader *r, struct frame_text *out)
 {
     struct pack_token t;
@@ -295,13 +307,16 @@ static bool read_leaf(struct pack_reader *r, struct frame *f)
     struct frame_leaf *l = &f->leaf;
 
     if (!get_any(r, &l->no) || !get_app(r, &l->app) || !get_leaf(r, &l->leaf) ||
-        !get_bool(r, &l->ended) ||
+        !get_id_or_none(r, &l->after) || !get_bool(r, &l->ended) ||
         !get_bin(r, FRAME_ENTRY, FRAME_LIST_MAX, &l->entries, &l->count))
         return false;
-    for (size_t i = 1; i < l->count; i++)
-        if (memcmp(l->entries + (i - 1) * FRAME_ENTRY,
-                   l->entries + i * FRAME_ENTRY, ID_SIZE) >= 0)
+    const uint8_t *before = l->after;
+    for (size_t i = 0; i < l->count; i++) {
+        const uint8_t *id = l->entries + i * FRAME_ENTRY;
+        if (before && memcmp(before, id, ID_SIZE) >= 0)
             return false;
+        before = id;
+    }
     return true;
 }
 
@@ -310,9 +325,9 @@ static bool read_records(struct pack_reader *r, struct frame *f)
     struct frame_records *s = &f->records;
 
     if (!get_any(r, &s->no) || !get_app(r, &s->app) || !get_leaf(r, &s->leaf) ||
-        !get_bool(r, &s->more) || !get_time(r, &s->mono) ||
+        !get_id_or_none(r, &s->upto) || !get_time(r, &s->mono) ||
         !get_bin(r, ID_SIZE, FRAME_WANTS_MAX, &s->wants, &s->want_count) ||
-        (f->type == FRAME_GIVE && (s->no || s->want_count)))
+        (f->type == FRAME_GIVE && (s->no || s->upto || s->want_count)))
         return false;
     return get_updates(r, FRAME_MAX, true, s->app, &s->rest, &s->count);
 }
@@ -363,7 +378,7 @@ static const struct shape {
     [FRAME_MISSED] = {"MISSED", 2, read_missed},
     [FRAME_SUMS_ASK] = {"SUMS_ASK", 2, read_sums_ask},
     [FRAME_SUMS] = {"SUMS", 10, read_sums},
-    [FRAME_LEAF] = {"LEAF", 6, read_leaf},
+    [FRAME_LEAF] = {"LEAF", 7, read_leaf},
     [FRAME_RECORDS] = {"RECORDS", 8, read_records},
     [FRAME_GIVE] = {"GIVE", 8, read_records},
     [FRAME_ASK] = {"ASK", 4, read_ask},

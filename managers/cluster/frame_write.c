@@ -58,6 +58,11 @@ static void put_leaf(struct pack_writer *w, uint32_t leaf)
     pack_uint(w, leaf);
 }
 
+static void put_id_or_none(struct pack_writer *w, const uint8_t *id)
+{
+    pack_bin(w, id, id ? ID_SIZE : 0);
+}
+
 static void put_text(struct pack_writer *w, struct frame_text text)
 {
     char clean[FRAME_NAME_MAX];
@@ -231,14 +236,15 @@ void frame_sums(struct pack_writer *w, const struct frame_sums *f,
 
 void frame_leaf(struct pack_writer *w, const struct frame_leaf *f)
 {
-    uint32_t count = f->count < FRAME_LIST_MAX ? f->count : FRAME_LIST_MAX;
-    size_t at = frame_begin(w, FRAME_LEAF, 6);
+    size_t at = frame_begin(w, FRAME_LEAF, 7);
 
+    assert(f->count <= FRAME_LIST_MAX);
     pack_uint(w, f->no);
     put_app(w, f->app);
     put_leaf(w, f->leaf);
+    put_id_or_none(w, f->after);
     pack_bool(w, f->ended);
-    pack_bin(w, f->entries, (size_t)count * FRAME_ENTRY);
+    pack_bin(w, f->entries, (size_t)f->count * FRAME_ENTRY);
     frame_end(w, at);
 }
 
@@ -246,18 +252,17 @@ void frame_records(struct pack_writer *w, enum frame_type type,
                    const struct frame_records *f,
                    const struct frame_update *updates)
 {
-    uint32_t wants =
-        f->want_count < FRAME_WANTS_MAX ? f->want_count : FRAME_WANTS_MAX;
     size_t at = frame_begin(w, type, 8);
 
-    assert(type == FRAME_RECORDS ||
-           (type == FRAME_GIVE && f->no == 0 && f->want_count == 0));
+    assert(type == FRAME_RECORDS || (type == FRAME_GIVE && f->no == 0 &&
+                                     !f->upto && f->want_count == 0));
+    assert(f->want_count <= FRAME_WANTS_MAX);
     pack_uint(w, f->no);
     put_app(w, f->app);
     put_leaf(w, f->leaf);
-    pack_bool(w, f->more);
+    put_id_or_none(w, f->upto);
     put_time(w, f->mono);
-    pack_bin(w, f->wants, (size_t)wants * ID_SIZE);
+    pack_bin(w, f->wants, (size_t)f->want_count * ID_SIZE);
     pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
     for (uint32_t i = 0; i < f->count; i++) {
         assert(updates[i].kind == UPDATE_RECORD);

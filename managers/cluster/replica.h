@@ -133,9 +133,10 @@ void replica_figures(const struct replica *r, struct replica_figures *out);
 uint64_t replica_root(const struct replica *r); /* the sum of all leaves */
 void replica_sums(const struct replica *r, uint64_t sums[FRAME_LEAVES],
                   uint8_t ended[FRAME_BITS]);
-/* The live entries of a leaf as frame_leaf wants them, sorted by id; malloc'ed.
- * Returns how many. */
-size_t replica_list(struct replica *r, unsigned leaf, uint8_t **entries);
+/* The live entries of a leaf behind `after` (NULL: all) as frame_leaf wants
+ * them, sorted by id, at most FRAME_LIST_MAX; malloc'ed. Returns how many. */
+size_t replica_list(struct replica *r, unsigned leaf, const uint8_t *after,
+                    uint8_t **entries);
 
 /* One record on its way to another member; a reference. */
 struct replica_item {
@@ -146,14 +147,19 @@ struct replica_item {
 struct replica_diff {
     struct replica_item *items; /* what the other lacks, or has otherwise */
     size_t count;
+    size_t bytes;   /* of the items in a frame; not above FRAME_FULL, unless
+                       there is one only */
     uint8_t *wants; /* ids that we lack, or have otherwise */
     size_t want_count;
+    bool more;             /* the leaf goes on */
+    uint8_t upto[ID_SIZE]; /* behind this id */
 };
-/* What the other, whose live entries of the leaf these are, and we do not have
- * in common. ended: it wants our tombstones as well (those of sessions that it
- * has alive it gets anyway). Release with replica_diff_release. */
-void replica_diff(struct replica *r, unsigned leaf, const uint8_t *entries,
-                  uint32_t count, bool ended, struct replica_diff *out);
+/* What the other, whose live entries these are, and we do not have in common:
+ * of the leaf behind theirs->after, as much as one RECORDS takes. ended: it
+ * wants our tombstones as well (those of sessions that it has alive it gets
+ * anyway). Release with replica_diff_release. */
+void replica_diff(struct replica *r, const struct frame_leaf *theirs,
+                  struct replica_diff *out);
 void replica_diff_release(struct replica_diff *diff);
 /* One record; false: not here. Takes a reference. */
 bool replica_take(struct replica *r, const uint8_t id[ID_SIZE],

@@ -37,13 +37,16 @@ struct leaf_item {
 struct leaf {
     struct leaf_item *items;
     size_t count, cap;
+    const uint8_t *after; /* only what is behind it; NULL: all */
 };
 
 static bool leaf_add(void *user, struct entry *e)
 {
     struct leaf *leaf = user;
 
-    if (entry_is_dropped(e))
+    if (entry_is_dropped(e) ||
+        (leaf->after &&
+         memcmp(record_id(e->record), leaf->after, ID_SIZE) <= 0))
         return true;
     if (leaf->count == leaf->cap) {
         leaf->cap = leaf->cap ? 2 * leaf->cap : 64;
@@ -64,9 +67,10 @@ static int by_id(const void *x, const void *y)
                   ID_SIZE);
 }
 
-static void leaf_read(struct leaf *leaf, struct replica *r, unsigned number)
+static void leaf_read(struct leaf *leaf, struct replica *r, unsigned number,
+                      const uint8_t *after)
 {
-    *leaf = (struct leaf){0};
+    *leaf = (struct leaf){.after = after};
     table_each_in(r->m->table, number, leaf_add, leaf);
     if (leaf->count)
         qsort(leaf->items, leaf->count, sizeof *leaf->items, by_id);
@@ -79,14 +83,15 @@ static void leaf_release(struct leaf *leaf)
     free(leaf->items);
 }
 
-size_t replica_list(struct replica *r, unsigned number, uint8_t **entries)
+size_t replica_list(struct replica *r, unsigned number, const uint8_t *after,
+                    uint8_t **entries)
 {
     struct leaf leaf;
     size_t count = 0;
 
-    leaf_read(&leaf, r, number);
+    leaf_read(&leaf, r, number, after);
     *entries = mem_alloc(leaf.count * FRAME_ENTRY + 1);
-    for (size_t i = 0; i < leaf.count; i++) {
+    for (size_t i = 0; i < leaf.count && count < FRAME_LIST_MAX; i++) {
         uint8_t *to = *entries + count * FRAME_ENTRY;
         uint64_t hash = htole64(leaf.items[i].hash);
         if (!hash)
@@ -101,57 +106,105 @@ size_t replica_list(struct replica *r, unsigned number, uint8_t **entries)
 
 /* ---- what is not common ---- */
 
-static void diff_item(struct replica_diff *diff, struct leaf_item *ours)
+#define ITEMS_MAX 512
+
+/* false: it is full. */
+static bool diff_add(struct replica_diff *diff, struct leaf_item *ours,
+                     const uint8_t *theirs)
 {
-    diff->items[diff->count++] = ours->item;
-    ours->item.record = NULL;
+    size_t size = 0;
+
+    if (ours) {
+        struct frame_update u = {.len = ours->item.record->len};
+        size = frame_update_size(&u);
+    }
+    if ((ours && diff->count &&
+         (diff->count == ITEMS_MAX || diff->bytes + size > FRAME_FULL)) ||
+        (theirs && diff->want_count == FRAME_WANTS_MAX))
+        return false;
+    if (ours) {
+        diff->items[diff->count++] = ours->item;
+        ours->item.record = NULL;
+    }
+    if (theirs)
+        memcpy(diff->wants + diff->want_count++ * ID_SIZE, theirs, ID_SIZE);
+    diff->bytes += size;
+    return true;
 }
 
-static void diff_want(struct replica_diff *diff, const uint8_t *id)
-{
-    memcpy(diff->wants + diff->want_count++ * ID_SIZE, id, ID_SIZE);
-}
-
-static void diff_both(struct replica_diff *diff, struct leaf_item *ours,
+/* Both have it. */
+static bool diff_both(struct replica_diff *diff, struct leaf_item *ours,
                       const uint8_t *theirs)
 {
     uint64_t hash;
 
     memcpy(&hash, theirs + ID_SIZE, sizeof hash);
     if (ours->hash && le64toh(hash) == ours->hash)
-        return;
-    if (!ours->tombstone) /* nothing of theirs changes a decided end */
-        diff_want(diff, theirs);
-    diff_item(diff, ours);
+        return true;
+    /* nothing of theirs changes a decided end */
+    return diff_add(diff, ours, ours->tombstone ? NULL : theirs);
 }
 
-void replica_diff(struct replica *r, unsigned number, const uint8_t *entries,
-                  uint32_t count, bool ended, struct replica_diff *out)
+static int diff_order(const struct leaf_item *ours, const uint8_t *theirs)
 {
-    struct leaf leaf;
+    if (!ours || !theirs)
+        return ours ? -1 : 1;
+    return memcmp(record_id(ours->item.record), theirs, ID_SIZE);
+}
+
+/* One id, of ours or of theirs or of both; false: it is full. */
+static bool diff_one(struct replica_diff *diff, struct leaf_item *ours,
+                     const uint8_t *theirs, bool ended)
+{
+    uint8_t id[ID_SIZE];
+    bool added = true;
+
+    memcpy(id, theirs ? theirs : record_id(ours->item.record), ID_SIZE);
+    if (ours && theirs)
+        added = diff_both(diff, ours, theirs);
+    else if (theirs || ours->hash || ended)
+        added = diff_add(diff, ours, theirs);
+    if (added)
+        memcpy(diff->upto, id, ID_SIZE);
+    return added;
+}
+
+static void diff_leaf(struct replica_diff *diff, struct leaf *leaf,
+                      const struct frame_leaf *f)
+{
+    bool theirs_go_on = f->count == FRAME_LIST_MAX;
     size_t i = 0, j = 0;
 
-    leaf_read(&leaf, r, number);
-    *out = (struct replica_diff){
-        .items = mem_alloc((leaf.count + 1) * sizeof *out->items),
-        .wants = mem_alloc((size_t)count * ID_SIZE + 1),
-    };
-    while (i < leaf.count || j < count) {
-        struct leaf_item *ours = &leaf.items[i];
-        const uint8_t *theirs = entries + j * FRAME_ENTRY;
-        int order = i == leaf.count ? 1
-                    : j == count
-                        ? -1
-                        : memcmp(record_id(ours->item.record), theirs, ID_SIZE);
-        if (order > 0)
-            diff_want(out, theirs);
-        else if (order == 0)
-            diff_both(out, ours, theirs);
-        else if (ours->hash || ended)
-            diff_item(out, ours);
+    while (i < leaf->count || j < f->count) {
+        struct leaf_item *ours = i < leaf->count ? &leaf->items[i] : NULL;
+        const uint8_t *theirs =
+            j < f->count ? f->entries + j * FRAME_ENTRY : NULL;
+        int order = diff_order(ours, theirs);
+
+        if (!theirs && theirs_go_on)
+            break;
+        if (!diff_one(diff, order <= 0 ? ours : NULL,
+                      order >= 0 ? theirs : NULL, f->ended)) {
+            diff->more = true;
+            return;
+        }
         i += order <= 0;
         j += order >= 0;
     }
+    diff->more = theirs_go_on;
+}
+
+void replica_diff(struct replica *r, const struct frame_leaf *theirs,
+                  struct replica_diff *out)
+{
+    struct leaf leaf;
+
+    leaf_read(&leaf, r, theirs->leaf, theirs->after);
+    *out = (struct replica_diff){
+        .items = mem_alloc(ITEMS_MAX * sizeof *out->items),
+        .wants = mem_alloc(FRAME_WANTS_MAX * ID_SIZE),
+    };
+    diff_leaf(out, &leaf, theirs);
     leaf_release(&leaf);
 }
 
