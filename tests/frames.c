@@ -118,7 +118,6 @@ static void any_hello(struct pack_writer *w, struct dice *d)
         .to = any_number(d),
         .started = any_time(d),
         .apart = any_time(d) - 1,
-        .applied = any_number(d),
         .members = 1 + dice_below(d, FRAME_MEMBERS_MAX),
         .cluster = any_text(d),
         .name = any_text(d),

@@ -206,7 +206,7 @@ static bool read_hello(struct pack_reader *r, struct frame *f)
 
     return get_any(r, &version) && get_node(r, &h->node) &&
            get_any(r, &h->to) && get_time(r, &h->started) &&
-           get_time_or_never(r, &h->apart) && get_any(r, &h->applied) &&
+           get_time_or_never(r, &h->apart) &&
            get_u32(r, FRAME_MEMBERS_MAX, &h->members) && h->members > 0 &&
            get_node(r, &h->lowest) && h->lowest <= h->node &&
            get_text(r, &h->cluster) && get_text(r, &h->name) &&
@@ -371,7 +371,7 @@ static const struct shape {
     uint8_t elements;
     read_fn *read;
 } shapes[] = {
-    [FRAME_HELLO] = {"HELLO", 12, read_hello},
+    [FRAME_HELLO] = {"HELLO", 11, read_hello},
     [FRAME_PULSE] = {"PULSE", 13, read_pulse},
     [FRAME_UPDATES] = {"UPDATES", 8, read_updates},
     [FRAME_ACK] = {"ACK", 4, read_ack},

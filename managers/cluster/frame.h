@@ -79,7 +79,6 @@ struct frame_hello {
                          name replaces */
     int64_t apart;    /* ms since the sender last heard from `to`;
                          negative (on the wire -1): never */
-    uint64_t applied; /* of the receiver's stream, when `to` is it */
     uint32_t members; /* in the sender's view, itself included */
     uint64_t lowest;  /* the lowest node among them */
     struct frame_text cluster, name, address; /* address: "host:port" */

@@ -112,7 +112,7 @@ size_t frame_update_size(const struct frame_update *u)
 
 void frame_hello(struct pack_writer *w, const struct frame_hello *f)
 {
-    size_t at = frame_begin(w, FRAME_HELLO, 12);
+    size_t at = frame_begin(w, FRAME_HELLO, 11);
 
     assert(f->node && f->lowest && f->lowest <= f->node);
     assert(f->members > 0 && f->members <= FRAME_MEMBERS_MAX);
@@ -121,7 +121,6 @@ void frame_hello(struct pack_writer *w, const struct frame_hello *f)
     pack_uint(w, f->to);
     put_time(w, f->started);
     put_time_or_never(w, f->apart);
-    pack_uint(w, f->applied);
     pack_uint(w, f->members);
     pack_uint(w, f->lowest);
     put_text(w, f->cluster);
