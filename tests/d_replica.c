@@ -332,6 +332,56 @@ static void a_stray_is_dropped_after_half_a_minute(void)
     world_free(&w);
 }
 
+/* Does a change of 64 KB that comes before its session survive until then? */
+static bool is_put_aside(struct world *w, const struct record *whole)
+{
+    return world_count(w, 0, record_id(whole), "hits") == 1;
+}
+
+static struct record *large_delta(const struct record *whole, int64_t now)
+{
+    static char text[64 << 10];
+    struct value value = {
+        .type = VALUE_BYTES, .data = text, .len = sizeof text};
+    struct changes c;
+
+    changes_init(&c);
+    changes_set(&c, key_text("large"), &value);
+    changes_add(&c, key_text("hits"), 1);
+    struct record *delta = record_delta(whole, &c, now, 7);
+    changes_release(&c);
+    return delta;
+}
+
+static void strays_are_bounded_in_bytes(void)
+{
+    enum { MANY = 600 }; /* 37 MB of them */
+    struct world *w = world_with(&fixture_delta, "replication", "all");
+    struct record *wholes[MANY + 1], *delta;
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i <= MANY; i++) {
+        wholes[i] = session_new(id, w->now);
+        delta = large_delta(wholes[i], w->now.wall);
+        if (i < MANY)
+            CHECK_INT(apply(w, 0, delta), REPLICA_STRAY);
+        record_unref(&delta);
+    }
+    for (int i = 0; i < MANY; i++)
+        CHECK_INT(apply(w, 0, wholes[i]), REPLICA_DONE);
+    CU_ASSERT(is_put_aside(w, wholes[0]));
+    CU_ASSERT(is_put_aside(w, wholes[MANY / 2]));
+    CU_ASSERT(!is_put_aside(w, wholes[MANY - 1]));
+    delta = large_delta(wholes[MANY], w->now.wall); /* there is room again */
+    CHECK_INT(apply(w, 0, delta), REPLICA_STRAY);
+    CHECK_INT(apply(w, 0, wholes[MANY]), REPLICA_DONE);
+    CU_ASSERT(is_put_aside(w, wholes[MANY]));
+    record_unref(&delta);
+    for (int i = 0; i <= MANY; i++)
+        record_unref(&wholes[i]);
+    world_free(&w);
+}
+
 static void what_is_no_record_changes_nothing(void)
 {
     struct world *w = world_with(&fixture_delta, "replication", "all");
@@ -636,6 +686,7 @@ UNIT_MAIN("replica", CASE(the_hash_is_what_the_header_says),
           CASE(changed_on_both_sides_is_counted),
           CASE(a_stray_is_merged_when_its_session_comes),
           CASE(a_stray_is_dropped_after_half_a_minute),
+          CASE(strays_are_bounded_in_bytes),
           CASE(what_is_no_record_changes_nothing),
           CASE(a_tombstone_stays_until_everybody_has_compared),
           CASE(what_all_have_forgotten_does_not_go_round),

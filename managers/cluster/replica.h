@@ -21,7 +21,7 @@
  *         and takes no part in the sums either.
  * Strays  A delta of a session that is not here is put aside for 30 s, merged
  *         when the session comes, and dropped when it does not: a commit never
- *         creates.
+ *         creates. They are bounded by number and by bytes.
  * Settled A tombstone is forgotten (replica_may_forget) when endedKeep has
  *         passed and every member that could still speak of the session alive
  *         has compared its copies with ours since we learnt of the end

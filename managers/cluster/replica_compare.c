@@ -280,7 +280,7 @@ size_t replica_drop_all(struct replica *r, enum reason reason,
     struct all_ids all = {0};
     size_t dropped = 0;
 
-    table_free(&r->strays);
+    replica_drop_strays(r);
     table_each(r->m->table, add_id, &all);
     for (size_t i = 0; i < all.count; i++) {
         struct table_stripe *stripe = table_lock(r->m->table, all.ids[i]);

@@ -11,7 +11,10 @@
 
 #include "managers/cluster/replica.h"
 
+/* Deltas put aside, and their bytes: beyond these a delta is dropped, and what
+ * is asked for brings its change, too, or a comparison does. */
 #define STRAYS_MAX 65536
+#define STRAYS_MAX_BYTES ((size_t)32 << 20)
 
 /* An access that the others are to hear of. */
 struct touch {
@@ -31,6 +34,7 @@ struct replica {
     _Atomic int64_t latest;  /* mono: no call brought a later one */
     _Atomic int64_t settled; /* mono */
     struct table *strays;    /* NULL until there is one */
+    size_t stray_bytes;      /* in there */
     struct touch *touches;   /* with the next tick */
     size_t touch_count, touch_cap;
     int64_t tell_since; /* mono; INT64_MAX: nothing */
@@ -44,6 +48,7 @@ void replica_keep_stray(struct replica *r, struct record *delta,
                         struct instant now);
 /* What was put aside for that session, and is no longer: a reference; NULL. */
 struct record *replica_take_stray(struct replica *r, const uint8_t id[ID_SIZE]);
+void replica_drop_strays(struct replica *r);
 /* Tells all members with the next tick. */
 void replica_note_touch(struct replica *r, const uint8_t id[ID_SIZE],
                         int64_t access);
