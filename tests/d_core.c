@@ -496,6 +496,29 @@ static void who_was_away_acknowledges_nothing(void)
     net_free(&n);
 }
 
+/* A broken member says of another one's stream what cannot be. */
+static void a_wrong_vector_hides_nothing(void)
+{
+    struct net *n = net_new(3);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    struct peer *lie = peer_at(n, 0, 2), *source = peer_at(n, 1, 0);
+    uint64_t right = lie->applied, compared = n->hosts[1].core->compared;
+    lie->applied = UINT64_C(1) << 60;
+    source->compared = source->next_compare = NEVER;
+    core_tick(n->hosts[1].core, n->now);
+    deliver(n);
+    CU_ASSERT(n->hosts[1].core->compared > compared);
+    lie->applied = right;
+    CHECK_INT(peer_at(n, 1, 2)->applied, n->hosts[2].core->seq);
+    commit(n, 2, &c);
+    pass(n, 200);
+    CU_ASSERT(c.done == 1 && c.rc == RC_OK);
+    CHECK_INT(peer_at(n, 1, 2)->applied, n->hosts[2].core->seq);
+    net_free(&n);
+}
+
 /* ---- with sessions ---- */
 
 static struct host *host_of(struct channel *c)
@@ -667,4 +690,5 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(a_third_keeps_two_together),
           CASE(a_change_on_its_way_waits_for_newcomers),
           CASE(who_was_away_acknowledges_nothing),
+          CASE(a_wrong_vector_hides_nothing),
           CASE(comparing_swallows_no_access), CASE(a_leaf_is_compared_in_parts))

@@ -291,6 +291,16 @@ static bool next_leaf(struct pull *pull, unsigned *app, unsigned *leaf)
     return false;
 }
 
+/* What somebody else says of its stream is believed only as far as it has told
+ * of itself: a jump ahead of that would hide for ever what it does next. What
+ * is behind that comes, or has come, by its stream. */
+static void cover_told(struct peer *p, uint64_t seq)
+{
+    uint64_t told = p->seq > p->ahead.to ? p->seq : p->ahead.to;
+
+    stream_cover(p, seq < told ? seq : told);
+}
+
 /* As far as the source was in everybody's stream, so far are we. */
 static void take_vector(struct core *core)
 {
@@ -301,7 +311,7 @@ static void take_vector(struct core *core)
         if (!p)
             continue;
         p->met = pull->begun;
-        stream_cover(p, pull->vector[i].seq);
+        cover_told(p, pull->vector[i].seq);
     }
     stream_cover(pull->from, pull->seq);
 }
