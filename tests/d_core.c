@@ -479,6 +479,51 @@ static void a_change_on_its_way_waits_for_newcomers(void)
     net_free(&n);
 }
 
+static void touch(struct net *n, int i)
+{
+    struct channel_update u = {
+        .kind = UPDATE_TOUCH, .app = 1, .access = n->now.mono};
+
+    core_send(n->hosts[i].core, &u, NULL, COPIES_NONE, n->now);
+}
+
+/* What is not waited for needs no frame for its ack; what is, is acknowledged
+ * at once, and so is much. */
+static void acks_are_sent_when_somebody_waits(void)
+{
+    struct net *n = net_new(2);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    struct core *other = n->hosts[1].core;
+    pass(n, (int64_t)(2000 - n->now.mono % 1000)); /* just behind a tick */
+    uint64_t frames = other->frames_sent;
+    touch(n, 0);
+    pass(n, 2 * STEP);
+    CHECK_INT(peer_at(n, 1, 0)->applied, 1);
+    CHECK_INT(other->frames_sent, frames);
+    CHECK_INT(peer_at(n, 0, 1)->acked, 0);
+    touch(n, 1); /* it goes with this one */
+    pass(n, STEP);
+    CHECK_INT(other->frames_sent, frames + 1);
+    CHECK_INT(peer_at(n, 0, 1)->acked, 1);
+    commit(n, 0, &c);
+    pass(n, 2 * STEP);
+    CHECK_INT(c.done, 1);
+    pass(n, 50);
+    frames = other->frames_sent;
+    touch(n, 0);
+    pass(n, 50 + STEP);
+    CHECK_INT(other->frames_sent, frames + 1);
+    CHECK_INT(peer_at(n, 0, 1)->acked, 3);
+    pass(n, (int64_t)(1000 - n->now.mono % 1000));
+    for (int i = 0; i < 2000; i++)
+        touch(n, 0);
+    pass(n, 2 * STEP);
+    CU_ASSERT(peer_at(n, 0, 1)->acked > 1000);
+    net_free(&n);
+}
+
 /* Somebody may have come meanwhile of whom it has not heard. */
 static void who_was_away_acknowledges_nothing(void)
 {
@@ -689,6 +734,7 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(the_smaller_side_drops_after_days),
           CASE(a_third_keeps_two_together),
           CASE(a_change_on_its_way_waits_for_newcomers),
+          CASE(acks_are_sent_when_somebody_waits),
           CASE(who_was_away_acknowledges_nothing),
           CASE(a_wrong_vector_hides_nothing),
           CASE(comparing_swallows_no_access), CASE(a_leaf_is_compared_in_parts))

@@ -139,6 +139,13 @@ static void small_ones_come_back(void)
     CU_ASSERT(f.type == FRAME_ACK && f.ack.applied == 1);
     CU_ASSERT(f.ack.ahead_from == UINT64_MAX - 1);
     CU_ASSERT(f.ack.ahead_to == UINT64_MAX);
+    CHECK_INT(w.data[6], 0x93);
+    w.len = 0;
+    frame_ack(&w, &(struct frame_ack){.applied = 9});
+    CU_ASSERT(w.len == 7 && memcmp(w.data + 4, "\x92\x05\x09", 3) == 0);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CU_ASSERT(f.ack.applied == 9 && f.ack.ahead_from == 0);
+    CHECK_INT(f.ack.ahead_to, 0);
     w.len = 0;
     frame_missed(&w, UINT64_MAX);
     CHECK_INT_FATAL(decode(&w, &f), RC_OK);
@@ -218,12 +225,16 @@ static void updates_come_back(void)
 static void the_example_is_right(void)
 {
     static const uint8_t page[] = {
-        0x25, 0,    0,    0,    0x98, 0x04, 0x29, 0x01, 0xcd, 0x04, 0xd2,
-        0x07, 0,    0,    0x95, 0x01, 0xce, 0x12, 0x34, 0x56, 0x78, 0,
-        0x22, 0xc4, 0x10, '0',  '1',  '2',  '3',  '4',  '5',  '6',  '7',
-        '8',  '9',  'a',  'b',  'c',  'd',  'e',  'f'};
-    struct frame_updates f = {
-        .from = 41, .to = 42, .mono = 1234, .ack = {7, 0, 0}, .count = 1};
+        0x24, 0,    0,    0,    0x97, 0x04, 0x29, 0x01, 0xcd, 0x04,
+        0xd2, 0xc2, 0x07, 0x95, 0x01, 0xce, 0x12, 0x34, 0x56, 0x78,
+        0,    0x22, 0xc4, 0x10, '0',  '1',  '2',  '3',  '4',  '5',
+        '6',  '7',  '8',  '9',  'a',  'b',  'c',  'd',  'e',  'f'};
+    struct frame_updates f = {.from = 41,
+                              .to = 42,
+                              .mono = 1234,
+                              .has_ack = true,
+                              .ack = {7, 0, 0},
+                              .count = 1};
     struct frame_update u = {UPDATE_TOUCH, 0x12345678, 0, 1200, id, ID_SIZE};
     struct pack_writer w;
 

@@ -156,6 +156,8 @@ static void any_frame_updates(struct pack_writer *w, struct dice *d)
     struct frame_updates f = {
         .to = any_number(d),
         .mono = any_time(d),
+        .waits = any_bool(d),
+        .has_ack = any_bool(d),
         .ack = any_ack(d),
     };
 

@@ -16,6 +16,7 @@
 #define PULL_RETRY_MS 500
 #define PULL_TRIES 6
 #define ASK_MS 450
+#define OWED_BYTES (64u << 10) /* applied and not acknowledged */
 #define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
 
 /* An address at which a member may be. */
@@ -52,7 +53,9 @@ struct peer {
     /* its stream to us */
     uint64_t applied;
     struct ahead ahead;
-    bool ack_due;
+    bool ack_due;    /* with the next flush: somebody waits for it */
+    size_t ack_owed; /* bytes of updates that were not acknowledged yet:
+                        with our next updates, pulse or tick */
 
     /* whether our commits wait for it: from an admission to a giving up */
     bool waited;
@@ -108,6 +111,7 @@ struct log_item {
     struct record *record; /* NULL: a touch */
     uint32_t app, size;
     uint8_t id[ID_SIZE];
+    bool awaited; /* when it was sent */
     int64_t access, at;
 };
 
@@ -234,6 +238,12 @@ void stream_forget(struct core *core);
 static inline bool peer_has_hole(const struct peer *p)
 {
     return p->ahead.to != 0;
+}
+/* A frame that takes stream_ack along was sent. */
+static inline void peer_ack_told(struct peer *p)
+{
+    p->ack_due = false;
+    p->ack_owed = 0;
 }
 
 /* core_lease.c */

@@ -91,6 +91,7 @@ void core_send(struct core *core, const struct channel_update *u,
         .app = u->app,
         .size = (uint32_t)sizeof(struct log_item) +
                 (u->record ? u->record->len : 0),
+        .awaited = wait != NULL,
         .access = u->access,
         .at = now.mono,
     };
@@ -191,6 +192,14 @@ static uint64_t flying(struct core *core, const struct peer *p)
     return bytes;
 }
 
+static bool is_awaited(struct core *core, uint64_t from, uint64_t to)
+{
+    while (from < to)
+        if (log_at(core, ++from)->awaited)
+            return true;
+    return false;
+}
+
 static void flush_peer(struct core *core, struct peer *p, struct instant now)
 {
     struct frame_update updates[UPDATES_AT_ONCE];
@@ -206,6 +215,8 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
             .from = p->sent,
             .to = p->sent + count,
             .mono = now.mono,
+            .waits = is_awaited(core, p->sent, p->sent + count),
+            .has_ack = p->ack_due || p->ack_owed,
             .ack = stream_ack(p),
             .count = (uint32_t)count,
         };
@@ -216,13 +227,13 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
         frame_updates(&core->w, &f, updates);
         core_post(core, p);
         p->sent += count;
-        p->ack_due = false;
+        peer_ack_told(p);
     }
-    if (p->ack_due) {
+    if (p->ack_due || p->ack_owed > OWED_BYTES) {
         struct frame_ack ack = stream_ack(p);
         frame_ack(&core->w, &ack);
         core_post(core, p);
-        p->ack_due = false;
+        peer_ack_told(p);
     }
 }
 
@@ -347,6 +358,7 @@ void stream_tick(struct core *core, struct instant now)
 {
     for (size_t i = 0; i < core->peer_count; i++) {
         struct peer *p = core->peers[i];
+        p->ack_due |= p->ack_owed > 0;
         bool heard = now.mono - p->heard < 2 * core->options.pulse_ms;
         if (!p->resumed || !heard || p->acked_ahead.to == p->sent ||
             p->acked == p->sent ||
@@ -362,7 +374,7 @@ void stream_tick(struct core *core, struct instant now)
 
 /* ---- receiving ---- */
 
-void stream_cover(struct peer *p, uint64_t seq)
+static void cover(struct peer *p, uint64_t seq)
 {
     if (seq > p->applied)
         p->applied = seq;
@@ -371,6 +383,11 @@ void stream_cover(struct peer *p, uint64_t seq)
             p->applied = p->ahead.to;
         p->ahead = (struct ahead){0, 0};
     }
+}
+
+void stream_cover(struct peer *p, uint64_t seq)
+{
+    cover(p, seq);
     p->ack_due = true;
 }
 
@@ -399,19 +416,23 @@ void stream_updates(struct core *core, struct peer *p, struct frame_updates *f,
     struct frame_update u;
     bool beyond;
 
-    stream_acked(core, p, &f->ack, now);
-    p->ack_due = true;
+    if (f->has_ack)
+        stream_acked(core, p, &f->ack, now);
+    p->ack_due |= f->waits;
+    p->ack_owed++;
     bool whole = f->to > p->applied && takes(p, f, &beyond);
     /* comparing, which may have brought what is in it, brings no accesses */
-    while (frame_next_update(&f->rest, &f->count, f->mono, &u))
+    while (frame_next_update(&f->rest, &f->count, f->mono, &u)) {
+        p->ack_owed += frame_update_size(&u);
         if (whole || u.kind == UPDATE_TOUCH)
             sync_apply(core, p, &u, f->mono, now);
+    }
     if (!whole)
         return;
     if (beyond) {
         if (f->to > p->ahead.to)
             p->ahead.to = f->to;
     } else {
-        stream_cover(p, f->to);
+        cover(p, f->to);
     }
 }

@@ -148,10 +148,38 @@ static bool get_groups(struct pack_reader *r, size_t each, size_t max,
     return true;
 }
 
+static bool get_hole(struct pack_reader *r, struct frame_ack *out)
+{
+    struct pack_token t;
+
+    return pack_read(r, &t) && t.type == PACK_ARRAY && t.len == 3 &&
+           get_any(r, &out->applied) && get_any(r, &out->ahead_from) &&
+           get_any(r, &out->ahead_to) && out->ahead_from <= out->ahead_to &&
+           out->ahead_to > 0;
+}
+
+/* A number, but for one with a hole. */
 static bool get_ack(struct pack_reader *r, struct frame_ack *out)
 {
-    return get_any(r, &out->applied) && get_any(r, &out->ahead_from) &&
-           get_any(r, &out->ahead_to) && out->ahead_from <= out->ahead_to;
+    struct pack_reader at = *r;
+
+    if (get_any(r, &out->applied))
+        return true;
+    *r = at;
+    return get_hole(r, out);
+}
+
+static bool get_ack_or_none(struct pack_reader *r, bool *any,
+                            struct frame_ack *out)
+{
+    struct pack_reader at = *r;
+    struct pack_token t;
+
+    *any = !(pack_read(r, &t) && t.type == PACK_NIL);
+    if (!*any)
+        return true;
+    *r = at;
+    return get_ack(r, out);
 }
 
 static bool get_root(struct pack_reader *r, struct frame_root *out)
@@ -238,7 +266,8 @@ static bool read_updates(struct pack_reader *r, struct frame *f)
     uint64_t many;
 
     if (!get_any(r, &u->from) || !get_uint(r, UINT64_MAX - u->from, &many) ||
-        !get_time(r, &u->mono) || !get_ack(r, &u->ack))
+        !get_time(r, &u->mono) || !get_bool(r, &u->waits) ||
+        !get_ack_or_none(r, &u->has_ack, &u->ack))
         return false;
     u->to = u->from + many;
     return get_updates(r, FRAME_MAX, false, 0, &u->rest, &u->count);
@@ -372,9 +401,9 @@ static const struct shape {
     read_fn *read;
 } shapes[] = {
     [FRAME_HELLO] = {"HELLO", 11, read_hello},
-    [FRAME_PULSE] = {"PULSE", 13, read_pulse},
-    [FRAME_UPDATES] = {"UPDATES", 8, read_updates},
-    [FRAME_ACK] = {"ACK", 4, read_ack},
+    [FRAME_PULSE] = {"PULSE", 11, read_pulse},
+    [FRAME_UPDATES] = {"UPDATES", 7, read_updates},
+    [FRAME_ACK] = {"ACK", 2, read_ack},
     [FRAME_MISSED] = {"MISSED", 2, read_missed},
     [FRAME_SUMS_ASK] = {"SUMS_ASK", 2, read_sums_ask},
     [FRAME_SUMS] = {"SUMS", 10, read_sums},

@@ -119,6 +119,8 @@ struct frame_updates {
     uint64_t from, to; /* the stream's (from, to]; what concerns the receiver
                           of these is inside */
     int64_t mono;
+    bool waits;   /* an answer waits for the receiver's ack of these */
+    bool has_ack; /* else there is none in it */
     struct frame_ack ack;
     struct pack_reader rest; /* frame_next_update */
     uint32_t count;

@@ -78,6 +78,11 @@ static void put_text(struct pack_writer *w, struct frame_text text)
 static void put_ack(struct pack_writer *w, const struct frame_ack *f)
 {
     assert(f->ahead_from <= f->ahead_to);
+    if (!f->ahead_to) {
+        pack_uint(w, f->applied);
+        return;
+    }
+    pack_array(w, 3);
     pack_uint(w, f->applied);
     pack_uint(w, f->ahead_from);
     pack_uint(w, f->ahead_to);
@@ -132,7 +137,7 @@ void frame_hello(struct pack_writer *w, const struct frame_hello *f)
 void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
                  const struct frame_root *roots)
 {
-    size_t at = frame_begin(w, FRAME_PULSE, 13);
+    size_t at = frame_begin(w, FRAME_PULSE, 11);
 
     assert(f->root_count <= FRAME_APPS_MAX);
     put_time(w, f->mono);
@@ -155,13 +160,17 @@ void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
 void frame_updates(struct pack_writer *w, const struct frame_updates *f,
                    const struct frame_update *updates)
 {
-    size_t at = frame_begin(w, FRAME_UPDATES, 8);
+    size_t at = frame_begin(w, FRAME_UPDATES, 7);
 
     assert(f->from <= f->to);
     pack_uint(w, f->from);
     pack_uint(w, f->to - f->from);
     put_time(w, f->mono);
-    put_ack(w, &f->ack);
+    pack_bool(w, f->waits);
+    if (f->has_ack)
+        put_ack(w, &f->ack);
+    else
+        pack_nil(w);
     pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
     for (uint32_t i = 0; i < f->count; i++)
         put_update(w, &updates[i], updates[i].app, f->mono);
@@ -170,7 +179,7 @@ void frame_updates(struct pack_writer *w, const struct frame_updates *f,
 
 void frame_ack(struct pack_writer *w, const struct frame_ack *f)
 {
-    size_t at = frame_begin(w, FRAME_ACK, 4);
+    size_t at = frame_begin(w, FRAME_ACK, 2);
 
     put_ack(w, f);
     frame_end(w, at);
