@@ -665,6 +665,43 @@ static void comparing_swallows_no_access(void)
     net_free(&n);
 }
 
+/* However few they are. */
+static void large_updates_fill_the_window(void)
+{
+    enum { MANY = 400, SIZE = 60000 };
+    struct net *n = net_new(2);
+    struct value value = {
+        .type = VALUE_BYTES, .data = mem_zero(SIZE), .len = SIZE};
+    struct changes c;
+
+    pass(n, DROP + 1000);
+    changes_init(&c);
+    changes_set(&c, key_text("k"), &value);
+    struct record *r =
+        record_new(RECORD_SESSION, (const uint8_t *)"0123456789abcdef",
+                   n->now.wall, &c, 9);
+    n->hosts[1].deaf = true;
+    for (int i = 0; i < MANY; i++) {
+        struct channel_update u = {.kind = UPDATE_RECORD,
+                                   .app = 1,
+                                   .access = n->now.mono,
+                                   .record = record_ref(r)};
+        core_send(n->hosts[0].core, &u, NULL, COPIES_NONE, n->now);
+    }
+    pass(n, 300);
+    struct peer *p = peer_at(n, 0, 1);
+    CHECK_INT(p->acked, 0);
+    CU_ASSERT(p->sent * SIZE > WINDOW_BYTES / 2);
+    CU_ASSERT(p->sent * SIZE <= WINDOW_BYTES + FRAME_FULL);
+    n->hosts[1].deaf = false;
+    pass(n, DROP);
+    CHECK_INT(peer_at(n, 0, 1)->acked, MANY);
+    record_unref(&r);
+    changes_release(&c);
+    free((void *)value.data);
+    net_free(&n);
+}
+
 /* A session of that size in leaf 7. */
 static void session_in_leaf(struct net *n, struct host *h, uint64_t *last,
                             size_t size)
@@ -737,4 +774,6 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(acks_are_sent_when_somebody_waits),
           CASE(who_was_away_acknowledges_nothing),
           CASE(a_wrong_vector_hides_nothing),
-          CASE(comparing_swallows_no_access), CASE(a_leaf_is_compared_in_parts))
+          CASE(comparing_swallows_no_access),
+          CASE(large_updates_fill_the_window),
+          CASE(a_leaf_is_compared_in_parts))

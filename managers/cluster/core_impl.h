@@ -110,6 +110,7 @@ struct core_link {
 struct log_item {
     struct record *record; /* NULL: a touch */
     uint32_t app, size;
+    uint64_t upto; /* core->log_ever, this one included */
     uint8_t id[ID_SIZE];
     bool awaited; /* when it was sent */
     int64_t access, at;
@@ -176,6 +177,7 @@ struct core {
     uint64_t seq;
     struct log_item *log; /* a ring; item of seq s: s & (log_cap - 1) */
     size_t log_cap, log_used;
+    uint64_t log_ever; /* bytes of all updates so far */
     uint64_t log_first; /* the seq of the oldest kept; seq + 1 when empty */
     struct wait_list wait_one, wait_all;
     bool waits_changed;

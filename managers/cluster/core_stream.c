@@ -99,6 +99,7 @@ void core_send(struct core *core, const struct channel_update *u,
     lease_time(core, now);
     memcpy(item.id, u->id, ID_SIZE);
     core->seq++;
+    item.upto = core->log_ever += item.size;
     if (core->seq - core->log_first >= core->log_cap)
         log_grow(core);
     *log_at(core, core->seq) = item;
@@ -178,18 +179,20 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto,
         tell_again(core, since);
 }
 
+/* The bytes of what was sent to it and not acknowledged; what the log has
+ * dropped of that is not counted. */
 static uint64_t flying(struct core *core, const struct peer *p)
 {
-    uint64_t bytes = 0;
-    uint64_t s = p->acked + 1;
+    uint64_t first = p->acked + 1;
 
-    if (s < core->log_first)
-        s = core->log_first;
-    if (p->sent >= s && p->sent - s > WINDOW_BYTES / sizeof(struct log_item))
-        return WINDOW_BYTES;
-    for (; s <= p->sent && bytes < WINDOW_BYTES; s++)
-        bytes += log_at(core, s)->size;
-    return bytes;
+    if (p->acked_ahead.to >= first) /* what is before that is not sent */
+        first = p->acked_ahead.to + 1;
+    if (first < core->log_first)
+        first = core->log_first;
+    if (p->sent < first)
+        return 0;
+    const struct log_item *item = log_at(core, first);
+    return log_at(core, p->sent)->upto - (item->upto - item->size);
 }
 
 static bool is_awaited(struct core *core, uint64_t from, uint64_t to)
@@ -207,8 +210,7 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
     while (p->resumed && p->sent < core->seq) {
         if (p->sent + 1 < core->log_first)
             send_missed(core, p, core->log_first - 1, p->progress);
-        /* a handful in flight is far below the window: not worth counting */
-        if (p->sent - p->acked > 4096 && flying(core, p) >= WINDOW_BYTES)
+        if (flying(core, p) >= WINDOW_BYTES)
             break;
         size_t count = gather(core, p->sent, updates);
         struct frame_updates f = {
