@@ -258,6 +258,8 @@ static bool write_places(struct backup *b, struct entry *e,
                                       p->holders + 1, b->backups);
         return place_change(b, e, w->id, p, w->now);
     }
+    if (w->kind == WRITE_CHANGE)
+        return place_again(b, e, p, w->now);
     if (w->kind != WRITE_END || !record_ended(e->record, &end))
         return false;
     place_end(p, &before, PLACE_FINAL, end.reason, w->now);
@@ -411,6 +413,7 @@ static bool backup_forget(struct manager *m, struct table_stripe *stripe,
         forget_place(b, e, &p, now);
     replica_uncount(b->replica, e);
     handover_free(e);
+    note_role(b, e, NULL);
     return true;
 }
 
@@ -526,6 +529,12 @@ static bool backup_ready(const struct manager *m, struct instant now)
     return channel_may_answer(((const struct backup *)m)->channel, now);
 }
 
+/* The two are read one after the other. */
+static uint64_t less(uint64_t all, uint64_t users)
+{
+    return users < all ? all - users : 0;
+}
+
 static void backup_stats(struct manager *m, struct manager_stats *out)
 {
     struct backup *b = backup_of(m);
@@ -538,8 +547,8 @@ static void backup_stats(struct manager *m, struct manager_stats *out)
     places_counts(replica_places(b->replica), &c);
     out->conflicts = f.conflicts;
     out->strays = f.strays;
-    out->active = c.primary;
-    out->backups = c.backup;
+    out->active = less(c.primary, atomic_load(&b->users[ROLE_PRIMARY]));
+    out->backups = less(c.backup, atomic_load(&b->users[ROLE_BACKUP]));
     out->proxies = c.lists - c.primary - c.backup;
     out->exposed = atomic_load(&b->exposed);
     out->moved = atomic_load(&b->moved);

@@ -35,18 +35,54 @@ void place_end(struct place *p, const struct place *before,
 {
     struct place end = *before;
 
+    /* a newer version's, or of a new id that came to nothing */
+    if (reason < REASON_IDLE || reason >= REASON_COUNT)
+        reason = REASON_UNKNOWN;
     end.kind = kind;
     end.reason = reason;
     end.stamp = stamp_after(before, now);
     *p = end;
 }
 
+bool place_again(struct backup *b, struct entry *e, struct place *p,
+                 struct instant now)
+{
+    struct place before = *p;
+
+    if (p->kind != PLACE_OVER || e->idle || record_ended(e->record, NULL))
+        return false;
+    place_list(b, p, &before, now);
+    for (unsigned i = 0; i < before.count; i++)
+        if (is_here(b, before.holders[i]))
+            p->holders[p->count++] = before.holders[i];
+    return p->count && place_change(b, e, record_id(e->record), p, now);
+}
+
 bool place_change(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
                   struct place *p, struct instant now)
 {
     struct place want = *p;
+    bool changed = replica_place_put(b->replica, e, id, &want, now, p);
 
-    return replica_place_put(b->replica, e, id, &want, now, p);
+    if (e)
+        note_role(b, e, p);
+    return changed;
+}
+
+void note_role(struct backup *b, struct entry *e, const struct place *p)
+{
+    struct backup_entry *own = backup_entry(e);
+    enum role role = ROLE_NONE;
+
+    if (record_kind(e->record) != RECORD_USER)
+        return;
+    if (p && p->kind == PLACE_LIST && place_has(p, self(b)))
+        role = p->holders[0] == self(b) ? ROLE_PRIMARY : ROLE_BACKUP;
+    if (role == own->role)
+        return;
+    atomic_fetch_sub(&b->users[own->role], 1);
+    atomic_fetch_add(&b->users[role], 1);
+    own->role = (uint8_t)role;
 }
 
 void tell_place(struct backup *b, const uint8_t id[ID_SIZE],
@@ -427,6 +463,7 @@ void entry_drop(struct backup *b, struct table_stripe *stripe, struct entry *e)
 {
     replica_uncount(b->replica, e);
     handover_free(e);
+    note_role(b, e, NULL);
     table_remove(stripe, e);
 }
 

@@ -97,7 +97,10 @@ static void errand_paused(struct channel_pause *pause)
     struct errand *r =
         (struct errand *)((char *)pause - offsetof(struct errand, pause));
 
-    errand_go_on(r, pause->now);
+    if (pause->stopped)
+        errand_fail(r);
+    else
+        errand_go_on(r, pause->now);
 }
 
 static void errand_pause(struct errand *r, struct instant now)
@@ -247,9 +250,8 @@ static void absent_came(struct errand *r, bool placed, struct instant now)
 {
     struct record_end end = {.reason = REASON_UNKNOWN};
 
-    if (r->call.record && record_ended(r->call.record, &end) && r->w &&
-        r->call.kind == CALL_COMMIT) {
-        ended_came(r, now);
+    if (r->call.record && record_ended(r->call.record, &end) && r->w) {
+        ended_came(r, now); /* a write learns how, and under which new id */
         return;
     }
     if (r->call.placed && r->call.place.kind != PLACE_LIST)
@@ -439,6 +441,8 @@ static void write_as_primary(struct errand *r, struct place *p,
         if (record_ended(e->record, &end)) {
             place_end(p, &before, PLACE_FINAL, end.reason, now);
             tell = place_change(b, e, w->id, p, now);
+        } else {
+            tell = place_again(b, e, p, now);
         }
         sends = outgoing_plan(b, e, p, w->delta, 0, 0, &out);
     }
@@ -457,6 +461,15 @@ static void write_as_primary(struct errand *r, struct place *p,
         errand_pause(r, now);
 }
 
+static bool has_copy(struct backup *b, const uint8_t id[ID_SIZE])
+{
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    bool copy = is_copy(table_find(stripe, id));
+
+    table_unlock(stripe);
+    return copy;
+}
+
 static void write_go_on(struct errand *r, struct place *p, struct instant now)
 {
     struct backup *b = r->b;
@@ -464,7 +477,8 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
     enum rc rc;
     bool copy;
 
-    if (p->kind == PLACE_FINAL && (!primary || primary == self(b))) {
+    if (p->kind != PLACE_LIST &&
+        (!primary || (primary == self(b) && !has_copy(b, r->w->id)))) {
         errand_absent(r, p->reason); /* forgotten where it was known */
         return;
     }
@@ -518,10 +532,8 @@ static void errand_go_on(struct errand *r, struct instant now)
         errand_absent(r, p.reason);
     else if (r->op)
         find_go_on(r, &p, now);
-    else if (p.kind == PLACE_OVER)
-        errand_absent(r, p.reason);
     else
-        write_go_on(r, &p, now); /* FINAL: a holder says what came of it */
+        write_go_on(r, &p, now); /* ended: a holder says what came of it */
 }
 
 static struct errand *errand_new(struct backup *b, struct instant now)

@@ -44,12 +44,15 @@ struct handover {
     uint64_t moving; /* one more, which is to be the primary; 0: none */
 };
 
+enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_BACKUP, ROLES };
+
 struct backup_entry {
     struct replica_entry base; /* first */
     struct handover *handover; /* NULL: none */
     uint64_t streak_node;
     uint16_t streak;
     uint16_t errands; /* CACHED: writes under way, it must not go */
+    uint8_t role;     /* of a user's record: enum role, as it is counted */
 };
 
 static inline struct backup_entry *backup_entry(struct entry *e)
@@ -102,6 +105,8 @@ struct backup {
 
     _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
     _Atomic uint64_t moved, handed_over, let_go, lost;
+    /* Users' records by role: places count them, too, and do not know. */
+    _Atomic uint64_t users[ROLES];
 };
 
 static inline struct backup *backup_of(struct manager *m)
@@ -180,6 +185,10 @@ void place_list(struct backup *b, struct place *p, const struct place *before,
                 struct instant now);
 void place_end(struct place *p, const struct place *before,
                enum place_kind kind, enum reason reason, struct instant now);
+/* A use beat the idle end that the place tells of: it lives at its last holders
+ * again. Stripe locked; true: tell_place. */
+bool place_again(struct backup *b, struct entry *e, struct place *p,
+                 struct instant now);
 /* The acting primary sees to it that the session has its copies. */
 void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now);
 /* A member that is not the primary has come often. */
@@ -193,6 +202,8 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
 void entry_drop(struct backup *b, struct table_stripe *stripe,
                 struct entry *e);
 void handover_free(struct entry *e);
+/* Its place is p now (NULL: none). Stripe locked. */
+void note_role(struct backup *b, struct entry *e, const struct place *p);
 
 /* ---- backup_sweep.c ---- */
 

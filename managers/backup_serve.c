@@ -222,7 +222,7 @@ static void commit_on(struct backup *b, const struct channel_called *call,
     struct table_stripe *stripe = table_lock(b->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
     if (is_copy(e) && place_of(b, call->id, &p)) {
-        tell = end_place(b, e, &p, now);
+        tell = end_place(b, e, &p, now) || place_again(b, e, &p, now);
         replica_entry(e)->told = e->access;
         sends = outgoing_plan(b, e, &p, s->delta, call->from, call->from, &out);
         move = !tell && note_streak(e, call->from);

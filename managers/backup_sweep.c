@@ -200,6 +200,8 @@ static void look_at(struct backup *b, const uint8_t id[ID_SIZE],
     struct table_stripe *stripe = table_lock(b->base.table, id);
     struct entry *e = table_find(stripe, id);
     enum remedy remedy = remedy_of(b, e, id, &p, now);
+    if (e)
+        note_role(b, e, &p);
     table_unlock(stripe);
     switch (remedy) {
     case NOTHING:
@@ -232,6 +234,8 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
     struct table_stripe *stripe = table_lock(b->base.table, id);
     struct entry *e = table_find(stripe, id);
     bool copy = is_copy(e);
+    if (e)
+        note_role(b, e, place);
     if (place->kind == PLACE_LIST && place_has(place, self(b))) {
         if (copy)
             e->flags |= ENTRY_LISTED;
@@ -408,7 +412,8 @@ static void sweep_go_on(struct channel_pause *pause)
     struct backup *b =
         (struct backup *)((char *)pause - offsetof(struct backup, pause));
 
-    if (!atomic_load(&b->stopping) && sweep_step(b, pause->now)) {
+    if (!atomic_load(&b->stopping) && !pause->stopped &&
+        sweep_step(b, pause->now)) {
         channel_pause(b->channel, pause);
         return;
     }

@@ -175,7 +175,8 @@ static void what_is_no_place_is_refused(void)
     for (unsigned reason = 0; reason < 256; reason++) {
         bytes[25] = (uint8_t)reason;
         CHECK_INT(place_decode(bytes, len, back, &out),
-                  reason >= REASON_IDLE && reason < REASON_COUNT);
+                  reason == REASON_UNKNOWN ||
+                      (reason >= REASON_IDLE && reason < REASON_COUNT));
     }
 }
 

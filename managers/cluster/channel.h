@@ -129,6 +129,7 @@ struct channel_reply {
 struct channel_pause {
     void (*done)(struct channel_pause *pause);
     struct instant now;         /* of the answer */
+    bool stopped;               /* no better time will come */
     struct channel_pause *next; /* the channel's own */
 };
 

@@ -23,6 +23,7 @@ static void errand_refuse(struct queued_errand *e)
         break;
     case ERRAND_PAUSE:
         e->pause->now = instant_read();
+        e->pause->stopped = true;
         e->pause->done(e->pause);
         break;
     }

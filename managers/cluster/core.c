@@ -61,6 +61,7 @@ void core_free(struct core **pointer)
     *pointer = NULL;
     if (!core)
         return;
+    core->stopping = true;
     sync_release(core);
     calls_stop(core);
     stream_release(core);
@@ -326,6 +327,7 @@ void core_link_down(struct core *core, int number, struct instant now)
     if (l->peer && l->peer->link == number)
         unlink_peer(core, l->peer, now);
     lease_update(core, now);
+    calls_look(core);
 }
 
 void core_dial_failed(struct core *core, int number, bool refused,
@@ -342,6 +344,7 @@ void core_dial_failed(struct core *core, int number, bool refused,
     if (refused && p && !peer_linked(p) && !p->departed)
         peer_depart(core, p, "nobody listens at its port any more", now);
     lease_update(core, now);
+    calls_look(core);
 }
 
 void peer_depart(struct core *core, struct peer *p, const char *why,
@@ -605,6 +608,7 @@ void core_received(struct core *core, int number, const uint8_t *body,
     }
     lease_check_complete(core, now);
     lease_update(core, now);
+    calls_look(core);
 }
 
 /* ---- time ---- */
@@ -667,13 +671,13 @@ void core_tick(struct core *core, struct instant now)
     forget_peers(core, now);
     lease_check_complete(core, now);
     lease_update(core, now);
+    calls_look(core);
 }
 
 void core_flush(struct core *core, struct instant now)
 {
     lease_time(core, now);
     stream_flush(core, now);
-    calls_flush(core);
 }
 
 bool core_idle(const struct core *core)

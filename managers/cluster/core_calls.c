@@ -246,6 +246,7 @@ static void pauses_end(struct core *core)
     for (; pause; pause = next) {
         next = pause->next;
         pause->now = core->clock;
+        pause->stopped = core->stopping;
         pause->done(pause);
     }
 }
@@ -266,7 +267,7 @@ void calls_tick(struct core *core)
     pauses_end(core);
 }
 
-void calls_flush(struct core *core)
+void calls_look(struct core *core)
 {
     if (core->view_changed)
         pauses_end(core);

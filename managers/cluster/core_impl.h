@@ -332,7 +332,7 @@ void calls_frame(struct core *core, struct peer *p, struct frame *f,
                  struct instant now);
 void calls_tick(struct core *core);
 /* Ends the pauses when the view has changed. */
-void calls_flush(struct core *core);
+void calls_look(struct core *core);
 
 /* core_view.c */
 void view_init(struct channel *c);

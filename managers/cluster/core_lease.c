@@ -295,6 +295,7 @@ bool lease_settled(const struct core *core, struct instant now)
 void lease_check_complete(struct core *core, struct instant now)
 {
     bool any = false, all = true, floors = true, away = false;
+    bool partial = core_is_partial(core);
 
     if (core->complete || core->stopping || !lease_settled(core, now))
         return;
@@ -303,14 +304,18 @@ void lease_check_complete(struct core *core, struct instant now)
         away |= p->waited && !peer_linked(p);
         if (!peer_linked(p) || !p->pulsed || lease_silent(p, now))
             continue;
+        if (partial && !p->waited)
+            continue; /* it does not hear us, and so cannot tell */
         bool pulled = p->pulled_for == core->stale_no;
         any |= pulled && p->pulled_answering;
         all &= pulled;
         floors &= p->applied >= p->their_floor;
     }
     /* where nobody has everything, each has something of its own */
-    if (core_is_partial(core))
-        any = false, all &= !away;
+    if (partial) {
+        any = false;
+        all &= !away;
+    }
     if (!(any || all) || !floors)
         return;
     core->complete = core->ever_complete = true;

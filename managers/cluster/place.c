@@ -35,14 +35,21 @@ bool place_has(const struct place *p, uint64_t node)
     return false;
 }
 
+/* A decided end may lack a reason: that of an id that came to nothing. */
+static bool is_reason(enum place_kind kind, enum reason reason)
+{
+    if (kind == PLACE_LIST)
+        return reason == 0;
+    return (reason >= REASON_IDLE && reason < REASON_COUNT) ||
+           (kind == PLACE_FINAL && reason == REASON_UNKNOWN);
+}
+
 bool place_is_valid(const struct place *p)
 {
-    bool end = p->kind != PLACE_LIST;
-
     if (p->kind > PLACE_FINAL || p->stamp == 0 || p->stamp > PLACE_STAMP_MAX ||
         p->count == 0 || p->count > PLACE_HOLDERS)
         return false;
-    if (end ? p->reason < REASON_IDLE || p->reason >= REASON_COUNT : p->reason)
+    if (!is_reason(p->kind, p->reason))
         return false;
     for (unsigned i = 0; i < p->count; i++) {
         const struct place before = {

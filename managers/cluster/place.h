@@ -40,7 +40,8 @@ enum place_kind { PLACE_LIST, PLACE_OVER, PLACE_FINAL };
 struct place {
     enum place_kind kind;
     uint64_t stamp;     /* 1..PLACE_STAMP_MAX */
-    enum reason reason; /* OVER, FINAL: IDLE or above; else 0 */
+    enum reason reason; /* OVER, FINAL: IDLE or above, FINAL: or
+                           UNKNOWN; else 0 */
     unsigned count;     /* 1..PLACE_HOLDERS; of an end the last holders */
     uint64_t holders[PLACE_HOLDERS]; /* nodes, none twice, none 0 */
 };

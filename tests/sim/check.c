@@ -7,7 +7,7 @@
 #include "session/manager_impl.h"
 #include "tests/sim/holders.h"
 #include "tests/sim/member.h"
-#include "tests/sim/places.h"
+#include "tests/sim/quiet.h"
 #include "tests/sim/waits.h"
 #include "tests/sim/work.h"
 
@@ -219,7 +219,7 @@ void check_bounded(struct sim *sim, bool all)
 bool check_equal(const struct sim *sim)
 {
     if (sim->plan.backup)
-        return places_equal(sim);
+        return quiet_equal(sim, NULL, 0);
     for (unsigned i = 0; i < sim->count; i++) {
         const struct member *m = &sim->members[i];
         if (!member_answers(m) || !m->replica ||
@@ -236,7 +236,7 @@ void check_explain(const struct sim *sim, char *out, size_t size)
 
     out[0] = 0;
     if (sim->plan.backup) {
-        places_explain(sim, out, size);
+        quiet_equal(sim, out, size);
         return;
     }
     for (unsigned i = 0; i < sim->count && used < size; i++) {
@@ -356,6 +356,17 @@ void check_copies(struct sim *sim)
         check_member(sim, &sim->members[i], &live);
 }
 
+/* Who hops at every request makes nobody the primary. */
+void check_moves(struct sim *sim)
+{
+    if (!sim->plan.backup)
+        return;
+    sim->moved = quiet_moved(sim);
+    if (sim->moved && !sim->plan.sticky)
+        sim_fail(sim, "%llu sessions were moved, and no request sticks",
+                 (unsigned long long)sim->moved);
+}
+
 /* ---- stories ---- */
 
 /* Looks without using. Returns a reference, or NULL. */
@@ -461,6 +472,10 @@ void check_stories(struct sim *sim)
 
 void check_forgotten(struct sim *sim)
 {
+    char why[400];
+
+    if (sim->plan.backup && !quiet_forgotten(sim, why, sizeof why))
+        sim_fail(sim, "%s", why);
     for (unsigned i = 0; i < sim->count; i++) {
         struct table_counts counts;
         table_counts(sim->members[i].manager->table, &counts);

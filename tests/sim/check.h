@@ -8,7 +8,8 @@
  *         In seeds without network faults at `all` (plan.fresh): what was
  *         acknowledged before a request began is seen by it, on every member
  *         that answers.
- *         In the end: copies and sums are equal, what was acknowledged is
+ *         In the end: copies and sums are equal (with BackupManager: see
+ *         quiet.h and holders.h), what was acknowledged is
  *         there (plan.keeps), what ended is not, what was refused is not, and
  *         tombstones go.
  * Threads One. */
@@ -49,6 +50,7 @@ void check_explain(const struct sim *sim, char *out, size_t size);
 /* After quiet: the copies, byte for byte, and the stories. */
 void check_copies(struct sim *sim);
 void check_stories(struct sim *sim);
+void check_moves(struct sim *sim);
 /* After endedKeep: no tombstone is left. */
 void check_forgotten(struct sim *sim);
 

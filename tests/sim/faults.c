@@ -107,7 +107,8 @@ static unsigned others_answer(const struct sim *sim, int slot)
     return n;
 }
 
-/* Another member that answers holds all that was acknowledged at `all`. With
+/* With BackupManager it is decided for each session what may be lost.
+ * Another member that answers holds all that was acknowledged at `all`. With
  * `one`, the second copy may be anywhere: all must have compared first. */
 static bool may_take(const struct sim *sim, int slot, bool memory)
 {
@@ -116,7 +117,9 @@ static bool may_take(const struct sim *sim, int slot, bool memory)
 
     if (p->weather != WEATHER_HOSTS || !p->keeps)
         return true;
-    if (memory && p->copies == COPIES_ONE)
+    if (p->backup && p->gentle)
+        return others_answer(sim, slot) + p->backups >= sim->count;
+    if (memory && p->copies == COPIES_ONE && !p->backup)
         return others_answer(sim, slot) == sim->count - 1 &&
                sim->now - sim->faults->last_loss > quiet;
     return others_answer(sim, slot) > 0;

@@ -19,10 +19,12 @@ struct request {
     unsigned members;
     bool trace_all, go_on;
     int weather; /* -1: the seed's */
+    enum which which;
 };
 
 struct totals {
-    uint64_t seeds, large, failed, events, requests, acknowledged, refused;
+    uint64_t seeds, large, backup, failed;
+    uint64_t events, requests, acknowledged, refused, bereft, moved;
     uint64_t faults, by_weather[WEATHERS];
     int64_t simulated, slowest;
     uint64_t slowest_seed;
@@ -67,12 +69,16 @@ static void describe(const struct plan *p)
 {
     static const char *const copies[] = {"none", "one", "all"};
 
-    printf("seed %llu: %u members, %s, %s%s, replication %s, dropTime %lld ms, "
-           "%u clients, %lld s\n",
-           (unsigned long long)p->seed, p->members, weather_name(p->weather),
-           p->listed ? "listed" : "discovered", p->lossy ? ", lossy" : "",
-           copies[p->copies], (long long)p->drop_ms, p->clients,
-           (long long)p->work_us / SECOND);
+    printf("seed %llu: %s, %u members, %s, %s%s, replication %s, dropTime %lld "
+           "ms, %u clients, %lld s",
+           (unsigned long long)p->seed, plan_manager(p), p->members,
+           weather_name(p->weather), p->listed ? "listed" : "discovered",
+           p->lossy ? ", lossy" : "", copies[p->copies], (long long)p->drop_ms,
+           p->clients, (long long)p->work_us / SECOND);
+    if (p->backup)
+        printf(", %u backups, %u %% sticky%s", p->backups, p->sticky,
+               p->gentle ? ", gentle" : "");
+    putchar('\n');
 }
 
 /* The same seed once more, now with a trace, of which the end is shown. */
@@ -98,7 +104,7 @@ static void show_again(const struct plan *plan, uint64_t print)
 
 static void plan_for(struct plan *plan, const struct request *r, uint64_t seed)
 {
-    plan_make(plan, seed, r->members);
+    plan_make(plan, seed, r->members, r->which);
 }
 
 static bool run_seed(const struct request *r, uint64_t seed, struct totals *t)
@@ -119,6 +125,9 @@ static bool run_seed(const struct request *r, uint64_t seed, struct totals *t)
     uint64_t print = sim->print;
     t->seeds++;
     t->large += plan.members > 7;
+    t->backup += plan.backup;
+    t->bereft += sim->bereft;
+    t->moved += sim->moved;
     t->by_weather[plan.weather]++;
     t->events += sim->events;
     t->requests += sim->requests;
@@ -144,8 +153,11 @@ static bool run_seed(const struct request *r, uint64_t seed, struct totals *t)
     sim_free(&sim);
     if (!ok && !traced && !r->go_on) {
         show_again(&plan, print);
-        printf("\nagain: ./dev sim --seed %llu --trace all%s\n",
-               (unsigned long long)seed, r->members ? " --members N" : "");
+        printf("\nagain: ./dev sim --seed %llu --trace all%s%s\n",
+               (unsigned long long)seed, r->members ? " --members N" : "",
+               r->which == WHICH_DELTA    ? " --manager delta"
+               : r->which == WHICH_BACKUP ? " --manager backup"
+                                        : "");
     }
     fflush(stdout);
     return ok;
@@ -153,15 +165,20 @@ static bool run_seed(const struct request *r, uint64_t seed, struct totals *t)
 
 static void say_totals(const struct totals *t, int64_t ms)
 {
-    printf("%llu seeds in %.1f s (%.0f a minute; %llu large), %llu failed\n",
+    printf("%llu seeds in %.1f s (%.0f a minute; %llu large, %llu backup), "
+           "%llu failed\n",
            (unsigned long long)t->seeds, (double)ms / 1000,
            ms ? (double)t->seeds * 60000 / (double)ms : 0,
-           (unsigned long long)t->large, (unsigned long long)t->failed);
+           (unsigned long long)t->large, (unsigned long long)t->backup,
+           (unsigned long long)t->failed);
     printf("simulated %.1f h, %llu events, %llu faults, %llu requests: %llu "
            "commits acknowledged, %llu refused\n",
            (double)t->simulated / 3600000, (unsigned long long)t->events,
            (unsigned long long)t->faults, (unsigned long long)t->requests,
            (unsigned long long)t->acknowledged, (unsigned long long)t->refused);
+    if (t->backup)
+        printf("%llu sessions lost something with all that had it, %llu moved\n",
+               (unsigned long long)t->bereft, (unsigned long long)t->moved);
     for (int w = 0; w < WEATHERS; w++)
         printf("%s%s %llu", w ? ", " : "", weather_name((enum weather)w),
                (unsigned long long)t->by_weather[w]);
@@ -174,7 +191,8 @@ static int usage(void)
     fputs("usage: margay-sim [SECONDS] [--seeds N] [--from SEED] [--step N]\n"
           "                  [--seed SEED [--trace all]] [--members N]\n"
           "                  [--weather calm|hosts|net|wild|forget] "
-          "[--go-on]\n",
+          "[--go-on]\n"
+          "                  [--manager delta|backup]\n",
           stderr);
     return 2;
 }
@@ -215,6 +233,8 @@ static bool read_argument(struct request *r, char **argv, int *i)
         r->trace_all = strcmp(v, "all") == 0;
     else if (takes(argv, i, "--weather", &v))
         r->weather = weather_of(v);
+    else if (takes(argv, i, "--manager", &v))
+        r->which = strcmp(v, "backup") == 0 ? WHICH_BACKUP : WHICH_DELTA;
     else if (strcmp(argv[*i], "--go-on") == 0)
         r->go_on = true;
     else if (argv[*i][0] >= '1' && argv[*i][0] <= '9')

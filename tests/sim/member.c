@@ -5,6 +5,7 @@
 
 #include "managers/managers.h"
 #include "session/buf.h"
+#include "tests/sim/holders.h"
 #include "tests/sim/net.h"
 #include "tests/sim/waits.h"
 #include "tests/sim/work.h"
@@ -162,8 +163,8 @@ static void member_manage(struct member *m)
                               .channel = &m->channel};
 
     enum rc rc =
-        manager_new(managers_find("DeltaManager"), &sim->common,
-                    sim->delta_options, NULL, NULL, &env, &m->manager, &err);
+        manager_new(managers_find(plan_manager(&sim->plan)), &sim->common,
+                    sim->own_options, NULL, NULL, &env, &m->manager, &err);
     if (rc == RC_OK)
         rc = manager_start(m->manager, member_now(m), &err);
     if (rc != RC_OK)
@@ -224,8 +225,10 @@ static void drop_inbox(struct member *m)
     m->inbox_at = m->inbox_count = 0;
 }
 
-static void member_end(struct member *m)
+static void member_end(struct member *m, bool orderly)
 {
+    if (!m->sim->failure[0] && m->sim->end_at >= 0 && m->manager)
+        holders_end(m->sim, m->slot, orderly);
     net_crash(m->sim, m->slot, m->silent);
     m->up = false;
     drop_inbox(m);
@@ -245,13 +248,13 @@ void member_crash(struct member *m, bool silent)
 {
     SAY(m->sim, m->slot, "crashes%s", silent ? " with its host" : "");
     m->silent = silent;
-    member_end(m);
+    member_end(m, false);
 }
 
 void member_release(struct member *m)
 {
     if (m->up)
-        member_end(m);
+        member_end(m, true);
     free(m->inbox);
     free(m->ends);
 }
@@ -283,7 +286,7 @@ void member_stopped(struct member *m)
         return;
     }
     SAY(m->sim, m->slot, "stops%s", idle ? "" : ", not all was taken over");
-    member_end(m);
+    member_end(m, idle);
 }
 
 void member_pause(struct member *m, int64_t us)

@@ -71,6 +71,23 @@ bool story_saw(const struct story *s, unsigned key, int later, int put)
     return later == put;
 }
 
+int story_misses(const struct story *s, unsigned key, int put)
+{
+    bool removed = false;
+
+    for (int i = 0; i < s->put_count[key]; i++)
+        removed |=
+            s->puts[key][i].removal && s->puts[key][i].outcome != OUT_NOT;
+    for (int i = 0; i < s->put_count[key]; i++) {
+        const struct put *p = &s->puts[key][i];
+        if (p->outcome == OUT_DONE &&
+            (put == PUT_NONE ? !removed && !p->removal
+                             : i > put && story_saw(s, key, p->saw, put)))
+            return i;
+    }
+    return -1;
+}
+
 /* A copy adds accessInterval (1 s) to the limit and looks once a second; no
  * clock is further off than a thousandth. */
 bool story_may_idle(const struct story *s, int64_t used, int64_t at)

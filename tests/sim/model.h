@@ -63,6 +63,11 @@ struct story {
     int put_count[STORY_KEYS];
     char route[16];
     struct told *told; /* by member */
+    /* BackupManager (holders.h) */
+    unsigned missing; /* so many went down since it had all its copies */
+    bool bereft;      /* something of it is gone with all that had it */
+    bool orphaned;    /* at some moment no member had a copy */
+    int home, home_left; /* where its requests go, and how many still */
 };
 
 struct story *story_new(struct sim *sim);
@@ -75,6 +80,9 @@ struct told *story_told(struct story *s, int slot, uint32_t life);
 int story_put(struct story *s, unsigned key, int saw, bool removal);
 /* Did `later` see `put`, or a put that saw it, and so on? */
 bool story_saw(const struct story *s, unsigned key, int later, int put);
+/* The number of an acknowledged put that is lost where `put` is the value of
+ * that key; -1: none. */
+int story_misses(const struct story *s, unsigned key, int put);
 /* May nobody have used it for so long, at that moment? */
 bool story_may_idle(const struct story *s, int64_t used, int64_t at);
 /* Must it have idled out by now? */

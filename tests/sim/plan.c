@@ -69,11 +69,34 @@ static void plan_cluster(struct plan *p, struct rng *r)
     p->short_idle = rng_chance(r, 50) ? 0 : 40;
 }
 
-void plan_make(struct plan *p, uint64_t seed, unsigned members)
+const char *plan_manager(const struct plan *p)
+{
+    return p->backup ? "BackupManager" : "DeltaManager";
+}
+
+/* Dice of its own, so that the rest means the same for both managers. */
+static void plan_backup(struct plan *p)
+{
+    struct rng r = {.state = ~p->seed};
+
+    p->backups = 1 + rng_below(&r, rng_below(&r, 3) + 1);
+    p->gentle = rng_chance(&r, 60);
+    if (rng_chance(&r, 40)) {
+        p->sticky = 80 + rng_below(&r, 21);
+        p->sessions = 1 + rng_below(&r, p->sessions);
+        p->think_ms = rng_between(&r, 5, 60);
+    }
+    p->keeps = p->weather != WEATHER_FORGET;
+}
+
+void plan_make(struct plan *p, uint64_t seed, unsigned members,
+               enum which which)
 {
     struct rng r = {.state = seed};
 
     *p = (struct plan){.seed = seed};
+    /* four of them, then four of the others */
+    p->backup = which == WHICH_BY_SEED ? seed & 4 : which == WHICH_BACKUP;
     p->weather = weather_of(&r);
     plan_members(p, &r, members);
     plan_network(p, &r);
@@ -85,4 +108,6 @@ void plan_make(struct plan *p, uint64_t seed, unsigned members)
     p->keeps =
         !forgets && (!crashes || p->fresh ||
                      (p->weather == WEATHER_HOSTS && p->copies == COPIES_ONE));
+    if (p->backup)
+        plan_backup(p);
 }

@@ -9,8 +9,10 @@
 #include "session/manager_impl.h"
 #include "tests/sim/check.h"
 #include "tests/sim/faults.h"
+#include "tests/sim/holders.h"
 #include "tests/sim/member.h"
 #include "tests/sim/net.h"
+#include "tests/sim/quiet.h"
 #include "tests/sim/waits.h"
 #include "tests/sim/work.h"
 
@@ -110,7 +112,10 @@ static int64_t equal_within(const struct sim *sim)
 {
     const struct plan *p = &sim->plan;
 
-    return (4 * p->drop_ms + 6 * p->compare_ms + 6000) * MS;
+    /* a copy that no list names is looked at every 10 s */
+    int64_t odd_ms = p->backup ? 35000 : 0;
+
+    return (4 * p->drop_ms + 6 * p->compare_ms + 6000 + odd_ms) * MS;
 }
 
 /* And from there until every tombstone is gone. */
@@ -145,6 +150,8 @@ static bool is_forgotten(const struct sim *sim)
 {
     struct table_counts counts;
 
+    if (sim->plan.backup)
+        return quiet_forgotten(sim, NULL, 0);
     for (unsigned i = 0; i < sim->count; i++) {
         table_counts(sim->members[i].manager->table, &counts);
         if (counts.tombstones)
@@ -159,6 +166,8 @@ static void look(struct sim *sim)
     check_acknowledged(sim);
     check_answering(sim);
     check_bounded(sim, false);
+    if (sim->plan.backup)
+        holders_look(sim);
     if (sim->working && sim->now >= sim->plan.work_us) {
         SAY(sim, -1, "healing");
         sim->working = false;
@@ -177,6 +186,7 @@ static void look(struct sim *sim)
         check_copies(sim);
         check_stories(sim);
         check_bounded(sim, true);
+        check_moves(sim);
         sim->end_at = -1;
     } else if (sim->end_at > 0 && sim->now - sim->end_at > equal_within(sim)) {
         sim_fail(sim, "equal once, and then not any more");
@@ -248,23 +258,31 @@ static void option(struct sim *sim, const struct option *own, const char *name,
     struct err err;
 
     if (option_set(manager_option_table, &sim->common, name, value, &err) &&
-        option_set(own, sim->delta_options, name, value, &err)) {
+        option_set(own, sim->own_options, name, value, &err)) {
         fprintf(stderr, "margay-sim: %s: %s\n", name, err.text);
         abort();
     }
 }
 
+static struct kind_facts sim_kind(const struct sim *sim)
+{
+    return managers_facts(managers_find(plan_manager(&sim->plan)));
+}
+
 static void sim_options(struct sim *sim)
 {
     static const char *const copies[] = {"none", "one", "all"};
-    struct kind_facts facts = managers_facts(managers_find("DeltaManager"));
+    static const char *const backups[] = {"", "1", "2", "3"};
+    struct kind_facts facts = sim_kind(sim);
 
-    sim->delta_options = mem_zero(facts.options_size + 1);
+    sim->own_options = mem_zero(facts.options_size + 1);
     option_defaults(manager_option_table, &sim->common);
-    option_defaults(facts.options, sim->delta_options);
+    option_defaults(facts.options, sim->own_options);
     option(sim, facts.options, "replication", copies[sim->plan.copies]);
     option(sim, facts.options, "maxInactive", "0");
     option(sim, facts.options, "accessInterval", "1");
+    if (sim->plan.backup)
+        option(sim, facts.options, "backups", backups[sim->plan.backups]);
 }
 
 struct sim *sim_run(const struct plan *plan, FILE *trace)
@@ -296,7 +314,7 @@ struct sim *sim_run(const struct plan *plan, FILE *trace)
 void sim_free(struct sim **sim_at_)
 {
     struct sim *sim = *sim_at_;
-    struct kind_facts facts = managers_facts(managers_find("DeltaManager"));
+    struct kind_facts facts = sim_kind(sim);
 
     *sim_at_ = NULL;
     for (unsigned i = 0; i < sim->count; i++)
@@ -309,8 +327,8 @@ void sim_free(struct sim **sim_at_)
     waits_free(&sim->waits);
     net_free(&sim->net);
     option_release(manager_option_table, &sim->common);
-    option_release(facts.options, sim->delta_options);
-    free(sim->delta_options);
+    option_release(facts.options, sim->own_options);
+    free(sim->own_options);
     free(sim->members);
     free(sim->queue);
     free(sim);

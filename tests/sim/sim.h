@@ -2,8 +2,9 @@
  *
  * sim.h: the cluster in a made-up world, one thread, one seed.
  *
- * What    N members, each the real core (core.h) and a real DeltaManager with
- *         its own table, on a made-up network (net.h), with made-up clocks
+ * What    N members, each the real core (core.h) and a real DeltaManager or
+ *         BackupManager with its own table, on a made-up network (net.h), with
+ *         made-up clocks
  *         (member.h), under made-up faults (faults.h), used by made-up clients
  *         (work.h) whose expectations are kept (model.h) and compared with
  *         what the members hold and answer (check.h). All that happens is an
@@ -44,9 +45,15 @@ struct plan {
     unsigned members;
     enum weather weather;
     enum copies copies;
+    bool backup; /* BackupManager; else DeltaManager */
+    unsigned backups;
+    /* percent of the requests that go to a session's own member; 0: all hop */
+    unsigned sticky;
+    bool gentle; /* at most `backups` members are down at a time */
     /* Reads see every commit that was acknowledged before they began. */
     bool fresh;
-    /* What was acknowledged is there in the end. */
+    /* What was acknowledged is there in the end; with BackupManager, unless all
+     * that had it are gone (holders.h). */
     bool keeps;
     bool listed; /* members are known from a list */
     bool lossy;  /* frames are lost, doubled and overtaken */
@@ -62,9 +69,13 @@ struct plan {
     int64_t skew_ms;     /* of wall clocks, either way */
     unsigned short_idle; /* percent of sessions that idle out */
 };
+enum which { WHICH_BY_SEED, WHICH_DELTA, WHICH_BACKUP };
 /* members: 0: by the seed. */
-void plan_make(struct plan *plan, uint64_t seed, unsigned members);
+void plan_make(struct plan *plan, uint64_t seed, unsigned members,
+               enum which which);
 const char *weather_name(enum weather weather);
+/* "DeltaManager" */
+const char *plan_manager(const struct plan *plan);
 
 enum event_kind {
     EVENT_FRAME,       /* p: struct message; number: link * 2 + end */
@@ -118,7 +129,7 @@ struct sim {
     struct work *work;
     struct waits *waits;
     struct manager_options common;
-    void *delta_options;
+    void *own_options; /* of its manager */
     bool working; /* clients make requests, faults come */
     int64_t healed_at, equal_at, end_at;
     /* how long members and links stood still, in all: ages that were on their
@@ -129,6 +140,9 @@ struct sim {
     FILE *trace; /* NULL: none */
     /* figures */
     uint64_t requests, acknowledged, refused, faults_made;
+    uint64_t ends; /* of members, of any kind */
+    uint64_t bereft; /* sessions of which something is gone with its holders */
+    uint64_t moved;  /* to another primary */
 };
 
 /* Returns whether all held; else sim->failure says what did not. */

@@ -129,6 +129,7 @@ static void pause_done(struct channel_pause *pause)
     if (!outer)
         return;
     outer->now = pause->now;
+    outer->stopped = pause->stopped;
     outer->done(outer);
 }
 
@@ -239,6 +240,7 @@ static void refuse(struct member *m, struct handoff *h)
         break;
     case PAUSE:
         w->pause.now = member_now(m);
+        w->pause.stopped = true;
         w->pause.done(&w->pause);
         break;
     }

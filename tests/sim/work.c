@@ -6,6 +6,7 @@
 #include "session/buf.h"
 #include "session/manager_impl.h"
 #include "tests/sim/check.h"
+#include "tests/sim/holders.h"
 #include "tests/sim/member.h"
 
 #include <assert.h>
@@ -50,6 +51,7 @@ struct client {
     struct commit_op commit;
     struct session session;
     bool attached;
+    uint64_t ends; /* sim->ends, when it came to its member */
 };
 
 struct work *work_new(struct sim *sim)
@@ -193,6 +195,9 @@ static void committed(struct client *c, enum rc rc)
     case RC_OK:
         sim->acknowledged++;
         settle(c, OUT_DONE);
+        if (c->amount || c->new_id || c->wish == WISH_PUT ||
+            c->wish == WISH_CREATE || c->wish == WISH_LOGOUT)
+            holders_acknowledged(sim, c->story, c->ends);
         /* what changed nothing is told to others as late as a read */
         used(c, c->amount || c->new_id || c->wish == WISH_PUT ||
                     c->wish == WISH_CREATE);
@@ -474,6 +479,7 @@ static void create(struct client *c)
 static void visit(struct client *c)
 {
     c->sim->requests++;
+    c->ends = c->sim->ends;
     if (c->wish == WISH_CREATE)
         create(c);
     else
@@ -565,6 +571,23 @@ static bool plan_visit(struct client *c)
     return true;
 }
 
+/* A sticky balancer sends a session to the same member for a while, and when
+ * that is down to another one. */
+static int stick(struct client *c, int slot)
+{
+    struct sim *sim = c->sim;
+    struct story *s = c->story;
+    const struct member *home = s ? &sim->members[s->home] : NULL;
+
+    if (!s || !rng_chance(&sim->work_rng, sim->plan.sticky))
+        return slot;
+    if (s->home_left-- <= 0 || !home->up || home->leaving) {
+        s->home = slot;
+        s->home_left = (int)rng_between(&sim->work_rng, 20, 200);
+    }
+    return s->home;
+}
+
 static void go(struct client *c, int slot)
 {
     struct sim *sim = c->sim;
@@ -574,6 +597,10 @@ static void go(struct client *c, int slot)
     if (!m->up || m->leaving || !plan_visit(c)) {
         think_again(c);
         return;
+    }
+    if (sim->plan.sticky) {
+        c->slot = slot = stick(c, slot);
+        m = &sim->members[slot];
     }
     c->at = AT_WAY;
     sim_at(sim, &(struct event){.at = sim->now +

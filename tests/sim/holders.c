@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "tests/sim/holders.h"
+
+#include "managers/cluster/places.h"
+#include "tests/sim/member.h"
+#include "tests/sim/work.h"
+
+#include <stdlib.h>
+
+/* ---- one member's copy ---- */
+
+/* A reference; NULL: it has none. */
+static struct record *copy_of(const struct member *m, const uint8_t id[ID_SIZE])
+{
+    struct record *record = NULL;
+
+    if (!m->manager)
+        return NULL;
+    struct table_stripe *stripe = table_lock(m->manager->table, id);
+    const struct entry *e = table_find(stripe, id);
+    if (e && !(e->flags & (ENTRY_CACHED | ENTRY_DROPPED)))
+        record = record_ref(e->record);
+    table_unlock(stripe);
+    return record;
+}
+
+static bool knows_end(const struct member *m, const uint8_t id[ID_SIZE])
+{
+    struct record *record = copy_of(m, id);
+    struct place p;
+    bool ended = record && record_ended(record, NULL);
+
+    record_unref(&record);
+    return ended || (m->replica && places_get(replica_places(m->replica), id,
+                                              &p) &&
+                     p.kind != PLACE_LIST);
+}
+
+static bool counts_all(const struct story *s, const struct record *record)
+{
+    struct value hits = record_attribute(record, "hits", 4);
+
+    if (hits.number < s->added)
+        return false;
+    for (unsigned key = 0; key < STORY_KEYS; key++) {
+        struct value v = record_attribute(record, key_text(key), 1);
+        if (story_misses(s, key, put_of(s, key, &v)) >= 0)
+            return false;
+    }
+    return true;
+}
+
+static bool is_over(const struct story *s)
+{
+    return s->ids[s->current].over == OUT_DONE;
+}
+
+/* ---- all of them ---- */
+
+static bool counts(const struct sim *sim, unsigned i, int without)
+{
+    return (int)i != without && sim->members[i].up;
+}
+
+/* All copies of that id, merged: a reference; NULL: there is none. */
+static struct record *merged(const struct sim *sim, const uint8_t id[ID_SIZE],
+                             int without)
+{
+    struct record *all = NULL;
+
+    for (unsigned i = 0; i < sim->count; i++) {
+        struct record *copy =
+            counts(sim, i, without) ? copy_of(&sim->members[i], id) : NULL;
+        if (!copy)
+            continue;
+        struct record *both = all ? record_merge(all, copy) : record_ref(copy);
+        record_unref(&copy);
+        record_unref(&all);
+        all = both;
+    }
+    return all;
+}
+
+struct record *holders_copy(const struct sim *sim, const uint8_t id[ID_SIZE])
+{
+    struct record *record = NULL;
+
+    for (unsigned i = 0; i < sim->count && !record; i++) {
+        struct table_stripe *stripe =
+            table_lock(sim->members[i].manager->table, id);
+        const struct entry *e = table_find(stripe, id);
+        if (e && !(e->flags & (ENTRY_CACHED | ENTRY_DROPPED)) && !e->idle &&
+            !record_ended(e->record, NULL))
+            record = record_ref(e->record);
+        table_unlock(stripe);
+    }
+    return record;
+}
+
+/* Is what was acknowledged still there? */
+static bool is_there(const struct sim *sim, const struct story *s, int without)
+{
+    bool there = false;
+
+    if (is_over(s)) {
+        for (unsigned i = 0; i < sim->count && !there; i++)
+            there = counts(sim, i, without) &&
+                    knows_end(&sim->members[i], s->ids[s->current].id);
+        return there;
+    }
+    for (unsigned i = s->id_count; i-- > 0 && !there;) {
+        struct record *all = merged(sim, s->ids[i].id, without);
+        there = all && !record_ended(all, NULL) && counts_all(s, all);
+        record_unref(&all);
+    }
+    return there;
+}
+
+static bool any_copy(const struct sim *sim, const struct story *s, int without)
+{
+    bool any = false;
+
+    for (unsigned i = s->id_count; i-- > 0 && !any;) {
+        struct record *all = merged(sim, s->ids[i].id, without);
+        any = all && !record_ended(all, NULL);
+        record_unref(&all);
+    }
+    return any;
+}
+
+static bool has_it(const struct member *m, const struct story *s)
+{
+    bool has = false;
+
+    if (is_over(s))
+        return knows_end(m, s->ids[s->current].id);
+    for (unsigned i = s->id_count; i-- > 0 && !has;) {
+        struct record *copy = copy_of(m, s->ids[i].id);
+        has = copy && !record_ended(copy, NULL) && counts_all(s, copy);
+        record_unref(&copy);
+    }
+    return has;
+}
+
+static unsigned copies(const struct sim *sim, const struct story *s)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sim->count && n <= sim->plan.backups; i++)
+        n += counts(sim, i, -1) && has_it(&sim->members[i], s);
+    return n;
+}
+
+/* Nothing can be said of it, or nothing was promised yet. */
+static bool is_vague(const struct story *s)
+{
+    return s->bereft || s->forked || !s->id_count ||
+           s->ids[0].born != OUT_DONE || (s->may_end && !is_over(s));
+}
+
+/* ---- what happened ---- */
+
+/* As few others as any member that answers may have seen. */
+static unsigned others_seen(const struct sim *sim)
+{
+    unsigned least = sim->count - 1;
+
+    for (unsigned i = 0; i < sim->count; i++) {
+        const struct channel *c = &sim->members[i].channel;
+        unsigned here = 0;
+        if (!member_answers(&sim->members[i]))
+            continue;
+        for (unsigned k = 0; k < atomic_load(&c->member_slots); k++)
+            here += atomic_load(&c->members[k].state) == MEMBER_HERE;
+        if (here < least)
+            least = here;
+    }
+    return least;
+}
+
+void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
+{
+    const struct plan *p = &sim->plan;
+    unsigned promised = p->copies == COPIES_ALL   ? p->backups
+                        : p->copies == COPIES_ONE ? 1
+                                                  : 0;
+    unsigned others, have;
+
+    if (!p->backup || is_vague(s) || p->weather == WEATHER_FORGET)
+        return;
+    have = copies(sim, s);
+    others = others_seen(sim);
+    if (promised > others)
+        promised = others;
+    s->missing = have < p->backups + 1 ? p->backups + 1 - have : 0;
+    if (p->weather <= WEATHER_HOSTS &&
+        have + sim->ends - ends < promised + 1 && !s->renaming)
+        sim_fail(sim,
+                 "a change to session %u was acknowledged, %u members have it "
+                 "and %u should",
+                 s->number, have, promised + 1);
+}
+
+static void lost_one(struct sim *sim, struct story *s, int slot, bool orderly)
+{
+    const struct member *m = &sim->members[slot];
+
+    if (!has_it(m, s))
+        return;
+    if (!orderly)
+        s->missing++;
+    if (is_there(sim, s, slot))
+        return;
+    s->bereft = true;
+    sim->bereft++;
+    SAY(sim, slot, "session %u is bereft of something, %u are missing",
+        s->number, s->missing);
+    /* an end may have been forgotten by all the others */
+    if (s->missing <= sim->plan.backups && !s->renaming && !is_over(s))
+        sim_fail(sim,
+                 "session %u: what was acknowledged was at %s alone, though "
+                 "no more than %u of those that had it went down",
+                 s->number, m->name, s->missing);
+}
+
+void holders_end(struct sim *sim, int slot, bool orderly)
+{
+    sim->ends++;
+    if (!sim->plan.backup || sim->plan.weather == WEATHER_FORGET)
+        return;
+    for (unsigned i = 0; i < sim->work->story_count; i++) {
+        struct story *s = sim->work->stories[i];
+        if (!s->orphaned && s->id_count)
+            s->orphaned = !any_copy(sim, s, slot);
+        if (!is_vague(s))
+            lost_one(sim, s, slot, orderly);
+    }
+}
+
+void holders_look(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->work->story_count; i++) {
+        struct story *s = sim->work->stories[i];
+        if (!s->missing || is_vague(s))
+            continue;
+        unsigned have = copies(sim, s);
+        unsigned missing =
+            have < sim->plan.backups + 1 ? sim->plan.backups + 1 - have : 0;
+        if (missing < s->missing)
+            s->missing = missing;
+    }
+}

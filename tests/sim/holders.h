@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * holders.h: which members have what was acknowledged of a session.
+ *
+ * What    BackupManager keeps a session at some members. What was acknowledged
+ *         may be missing later only when all members that had it are gone
+ *         (story->bereft), and that may only come about when more of them went
+ *         down than there are backups, without the session having all its
+ *         copies again in between. Both are decided here for each session, by
+ *         looking into the members' tables: when a change is acknowledged,
+ *         when a member's memory goes, and now and then.
+ * Threads One. */
+#ifndef MARGAY_TESTS_SIM_HOLDERS_H
+#define MARGAY_TESTS_SIM_HOLDERS_H
+
+#include "tests/sim/model.h"
+#include "tests/sim/sim.h"
+
+/* A change to it was acknowledged, at the moment when its request came `ends`
+ * members had gone down. */
+void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends);
+/* Its memory is about to go. orderly: it handed everything over. */
+void holders_end(struct sim *sim, int slot, bool orderly);
+/* Which of them have all their copies again? */
+void holders_look(struct sim *sim);
+
+/* Of any living member's copy of it: a reference; NULL: there is none. */
+struct record *holders_copy(const struct sim *sim, const uint8_t id[ID_SIZE]);
+
+#endif
