@@ -271,7 +271,7 @@ static enum rc write_send(struct delta *d, struct manager_write *w,
     /* an end in the background costs nobody time */
     enum copies copies = w->kind == WRITE_IDLE_END ? COPIES_ALL : d->copies;
 
-    if (copies == COPIES_NONE) {
+    if (copies == COPIES_NONE && !channel_is_crowded(d->channel)) {
         channel_send(d->channel, u, NULL, COPIES_NONE);
         return RC_OK;
     }

@@ -113,6 +113,10 @@ void core_send(struct core *core, const struct channel_update *u,
         wait->done(wait, RC_UNCERTAIN);
         return;
     }
+    if (copies == COPIES_NONE) {
+        wait->done(wait, RC_OK);
+        return;
+    }
     struct wait_list *list =
         copies == COPIES_ALL ? &core->wait_all : &core->wait_one;
     wait->seq = core->seq;
