@@ -226,6 +226,9 @@ static void write_reasons(struct page *p, const char *name, const char *help,
 static void write_sessions(struct page *p)
 {
     write_active(p);
+    write_number(p, "margay_sessions_aside", "gauge",
+                 "Sessions with attributes that stay in this process.",
+                 SUM(p, asides));
     write_number(p, "margay_sessions_created_total", "counter",
                  "Sessions begun.", SUM(p, created));
     write_reasons(p, "margay_sessions_ended_total", "Sessions ended.", false);

@@ -62,8 +62,6 @@ static const struct option delta_options[] = {
     {"notifySessionListenersOnReplication", OPTION_BOOL, AT(notify_sessions),
      "false", "session listeners hear here what other members did, too", 0, 0,
      NULL},
-    {"sessionAttributeNameFilter", OPTION_LATER, 0, NULL,
-     "every attribute is copied; leave it out", 0, 0, NULL},
     IGNORED("enableStatistics", "figures are always kept (/metrics)"),
     IGNORED("name", "the path of the application names it"),
     IGNORED("notifyContainerListenersOnReplication",
