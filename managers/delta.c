@@ -62,8 +62,6 @@ static const struct option delta_options[] = {
     {"notifySessionListenersOnReplication", OPTION_BOOL, AT(notify_sessions),
      "false", "session listeners hear here what other members did, too", 0, 0,
      NULL},
-    {"sessionAttributeNameFilter", OPTION_LATER, 0, NULL,
-     "every attribute is copied; leave it out", 0, 0, NULL},
     IGNORED("enableStatistics", "figures are always kept (/metrics)"),
     IGNORED("name", "the path of the application names it"),
     IGNORED("notifyContainerListenersOnReplication",
@@ -271,7 +269,7 @@ static enum rc write_send(struct delta *d, struct manager_write *w,
     /* an end in the background costs nobody time */
     enum copies copies = w->kind == WRITE_IDLE_END ? COPIES_ALL : d->copies;
 
-    if (copies == COPIES_NONE) {
+    if (copies == COPIES_NONE && !channel_is_crowded(d->channel)) {
         channel_send(d->channel, u, NULL, COPIES_NONE);
         return RC_OK;
     }

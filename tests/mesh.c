@@ -162,7 +162,9 @@ static void mesh_send(struct channel *c, const struct channel_update *u,
     for (unsigned i = 0; i < mesh->count; i++)
         others += i != from->number && !from->cut && !mesh->members[i].cut;
     struct pending *p = NULL;
-    if (wait && others) {
+    if (wait && copies == COPIES_NONE) {
+        told = (struct told){wait, RC_OK};
+    } else if (wait && others) {
         p = mem_zero(sizeof *p);
         p->wait = wait;
         p->left = others;

@@ -174,12 +174,12 @@ void core_send(struct core *core, const struct channel_update *u,
     if (!wait)
         return;
     wait->applied = 0;
-    if (!core->stopping) {
+    if (!core->stopping && copies != COPIES_NONE) {
         wait_begin(core, u, wait, copies);
         return;
     }
     wait->now = now;
-    wait->done(wait, RC_UNCERTAIN);
+    wait->done(wait, core->stopping ? RC_UNCERTAIN : RC_OK);
 }
 
 static void update_of(struct core *core, uint64_t seq, struct frame_update *u)
