@@ -236,6 +236,9 @@ static void write_sessions(struct page *p)
                  SUM(p, moved));
     write_number(p, "margay_sessions_handed_over_total", "counter",
                  "Copies made in the place of others.", SUM(p, handed_over));
+    write_number(p, "margay_sessions_aside", "gauge",
+                 "Sessions with attributes that stay in this process.",
+                 SUM(p, asides));
     write_number(p, "margay_sessions_created_total", "counter",
                  "Sessions begun.", SUM(p, created));
     write_reasons(p, "margay_sessions_ended_total", "Sessions ended.", false);

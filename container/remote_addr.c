@@ -4,9 +4,9 @@
  * Source: Tomcat, java/org/apache/catalina/valves/RequestFilterValve.java. */
 #include "config.h"
 
-#include "container/expression.h"
 #include "container/request.h"
 #include "container/valve.h"
+#include "session/expression.h"
 
 struct remote_addr_options {
     char *allow, *deny;

@@ -6,9 +6,9 @@
  * an answer promises what the session has, so such a request can only read. */
 #include "config.h"
 
-#include "container/expression.h"
 #include "container/request.h"
 #include "container/valve.h"
+#include "session/expression.h"
 
 struct replication_options {
     char *filter;

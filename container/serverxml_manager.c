@@ -5,6 +5,7 @@
 
 #include "session/buf.h"
 #include "session/cluster.h"
+#include "session/expression.h"
 
 #include <string.h>
 
@@ -179,11 +180,8 @@ static const struct option manager_rest[] = {
      .kind = OPTION_LATER,
      .preset = "false",
      .help = "who is logged in is part of the session; leave it out"},
-    {.name = "sessionAttributeNameFilter",
-     .kind = OPTION_LATER,
-     .help = "every attribute is kept; leave it out"},
     IGNORED("sessionAttributeValueClassNameFilter",
-            "values have no class; every attribute is kept"),
+            "values have no class; sessionAttributeNameFilter goes by names"),
     IGNORED("notifyBindingListenerOnUnchangedValue", IN_JAVA),
     IGNORED("processExpiresFrequency", "sessions end to the second"),
     IGNORED("secureRandomAlgorithm", IN_JAVA),
@@ -191,7 +189,6 @@ static const struct option manager_rest[] = {
     IGNORED("secureRandomProvider", IN_JAVA),
     IGNORED("sessionActivityCheck", "a request keeps what it began with"),
     IGNORED("sessionLastAccessAtStart", "a request counts when it begins"),
-    IGNORED("warnOnSessionAttributeFilterFailure", "there is no filter"),
     {.name = NULL},
 };
 
@@ -224,6 +221,23 @@ static enum rc inherit_replication(struct reader *r, struct manager_config *m)
                 : RC_OK;
 }
 
+static enum rc check_name_filter(struct reader *r,
+                                 const struct manager_config *m)
+{
+    const char *filter = m->common.session_attribute_name_filter;
+    struct expression names;
+    struct err err = {""};
+
+    if (!filter)
+        return RC_OK;
+    enum rc rc =
+        expression_compile(&names, "sessionAttributeNameFilter", filter, &err);
+    if (rc != RC_OK)
+        return reader_error(r, m->at, rc, "<Manager> %s", err.text);
+    expression_release(&names);
+    return RC_OK;
+}
+
 static bool is_in_cluster(const struct xml_element *e)
 {
     return e->parent && strcmp(e->parent->name, "Cluster") == 0;
@@ -248,7 +262,7 @@ static enum rc check_manager(struct reader *r, const struct manager_config *m)
                             "%s keeps no copies at other members: put it "
                             "beside the <Cluster>, or use DeltaManager",
                             m->kind->name);
-    return RC_OK;
+    return check_name_filter(r, m);
 }
 
 enum rc reader_manager(struct reader *r, const struct xml_element *e,

@@ -62,8 +62,6 @@ static const struct option delta_options[] = {
     {"notifySessionListenersOnReplication", OPTION_BOOL, AT(notify_sessions),
      "false", "session listeners hear here what other members did, too", 0, 0,
      NULL},
-    {"sessionAttributeNameFilter", OPTION_LATER, 0, NULL,
-     "every attribute is copied; leave it out", 0, 0, NULL},
     IGNORED("enableStatistics", "figures are always kept (/metrics)"),
     IGNORED("name", "the path of the application names it"),
     IGNORED("notifyContainerListenersOnReplication",
@@ -219,6 +217,26 @@ static enum rc settle_entry(struct manager_write *w, struct entry *e)
     }
 }
 
+/* The id has a successor: did the end go along (replica_apply)? */
+static bool went_along(struct delta *d, const struct manager_write *w)
+{
+    struct record_end end = w->ended;
+    bool same = false;
+
+    for (int hops = 0; !same && hops < 8 && end.reason == REASON_RENAMED;
+         hops++) {
+        struct record *moved = record_rekey(w->delta, end.new_id);
+        struct table_stripe *stripe = table_lock(d->base.table, end.new_id);
+        struct entry *e = table_find(stripe, end.new_id);
+        same = e && record_equal(e->record, moved);
+        if (!e || !record_ended(e->record, &end))
+            end.reason = REASON_NONE;
+        table_unlock(stripe);
+        record_unref(&moved);
+    }
+    return same;
+}
+
 static enum rc settle(struct delta *d, struct manager_write *w)
 {
     struct table_stripe *stripe = table_lock(d->base.table, w->id);
@@ -226,7 +244,7 @@ static enum rc settle(struct delta *d, struct manager_write *w)
     enum rc rc = e ? settle_entry(w, e) : RC_OK;
 
     table_unlock(stripe);
-    return rc;
+    return rc == RC_ENDED && went_along(d, w) ? RC_OK : rc;
 }
 
 static void write_arrived(struct channel_wait *wait, enum rc rc)
@@ -251,7 +269,7 @@ static enum rc write_send(struct delta *d, struct manager_write *w,
     /* an end in the background costs nobody time */
     enum copies copies = w->kind == WRITE_IDLE_END ? COPIES_ALL : d->copies;
 
-    if (copies == COPIES_NONE) {
+    if (copies == COPIES_NONE && !channel_is_crowded(d->channel)) {
         channel_send(d->channel, u, NULL, COPIES_NONE);
         return RC_OK;
     }

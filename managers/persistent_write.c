@@ -343,7 +343,6 @@ static void undo(struct flight *f, struct table_stripe *stripe, struct entry *e)
     if (f->base)
         table_replace(stripe, e, record_ref(f->base));
     table_set_idle(stripe, e, false);
-    e->flags &= ~(uint32_t)ENTRY_ENDING;
     manager_arm(&f->p->base, stripe, e, f->now);
 }
 
@@ -428,7 +427,6 @@ static void keep_uncertain(struct flight *f, struct table_stripe *stripe,
     } else {
         set_unsaved(f->p, e);
     }
-    e->flags &= ~(uint32_t)ENTRY_ENDING;
     manager_arm(&f->p->base, stripe, e, f->now);
 }
 

@@ -3,6 +3,7 @@
 
 #include "session/commit.h"
 
+#include "session/aside.h"
 #include "session/buf.h"
 
 #include <assert.h>
@@ -331,7 +332,8 @@ enum commit_step commit_first_step(const struct session *s)
         return STEP_CREATE;
     if (s->renaming)
         return STEP_RENAME_CREATE;
-    if (!changes_empty(&s->changes))
+    /* what stays here: only whether the session still lives */
+    if (!changes_empty(&s->changes) || aside_is_changed(s->aside))
         return STEP_CHANGE;
     return STEP_DONE;
 }
@@ -403,6 +405,8 @@ static enum rc flow_finish(struct commit_flow *flow)
 
     if (s && s->claimed && !s->created && rc != RC_OK && rc != RC_ENDED)
         unclaim(flow);
+    if (s && rc == RC_OK)
+        aside_commit(flow->m, s, flow->id, flow->now);
     if (op) {
         op->rc = rc;
         op->reason = flow->reason;

@@ -3,6 +3,7 @@
 
 #include "session/manager.h"
 
+#include "session/aside.h"
 #include "session/buf.h"
 #include "session/manager_counters.h"
 #include "session/manager_impl.h"
@@ -40,6 +41,14 @@ const struct option manager_option_table[] = {
     {"notifyAttributeListenerOnUnchangedValue", OPTION_BOOL,
      AT(notify_attribute_listener_on_unchanged_value), "true",
      "tell listeners of a set of the value that was there", 0, 0, NULL},
+    {"sessionAttributeNameFilter", OPTION_STRING,
+     AT(session_attribute_name_filter), NULL,
+     "regular expression for the whole names of attributes that are copied and "
+     "stored; others stay in the process that set them",
+     0, 0, NULL},
+    {"warnOnSessionAttributeFilterFailure", OPTION_BOOL,
+     AT(warn_on_session_attribute_filter_failure), "false",
+     "a line in the log for each attribute that stays here", 0, 0, NULL},
     {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -69,8 +78,13 @@ enum rc manager_new(const struct manager_ops *ops,
                        "%s needs a <Store className=\"...\"> in it", ops->name);
     if ((ops->flags & MANAGER_NEEDS_CLUSTER) && !env->channel)
         return err_set(err, RC_INVALID, "%s needs a <Cluster>", ops->name);
+    struct asides *asides;
+    enum rc rc = asides_new(common, &asides, err);
+    if (rc != RC_OK)
+        return rc;
     struct manager *m = mem_zero(ops->size);
     m->ops = ops;
+    m->asides = asides;
     m->common = *common;
     m->options = options;
     m->store_ops = store_ops;
@@ -81,8 +95,10 @@ enum rc manager_new(const struct manager_ops *ops,
     if (!(ops->flags & MANAGER_LOCAL))
         m->grace_ms = grace_of(common);
     id_mint(m->secret);
-    enum rc rc = ops->open ? ops->open(m, err) : RC_OK;
+    if (ops->open)
+        rc = ops->open(m, err);
     if (rc != RC_OK) {
+        asides_free(&m->asides);
         free(m->counters);
         free(m);
         return rc;
@@ -94,6 +110,7 @@ enum rc manager_new(const struct manager_ops *ops,
 enum rc manager_start(struct manager *m, struct instant now, struct err *err)
 {
     m->table = table_new(m->ops->entry_extra, now);
+    asides_start(m->asides, now);
     if (m->ops->start)
         return m->ops->start(m, now, err);
     atomic_store(&m->ready, 1);
@@ -117,6 +134,7 @@ void manager_free(struct manager **manager)
     if (m->ops->close)
         m->ops->close(m);
     table_free(&m->table);
+    asides_free(&m->asides);
     free(m->counters);
     free(m);
 }
@@ -213,6 +231,7 @@ void manager_attach(struct manager *m, struct find_op *op, struct session *s)
     s->birth = record_birth(op->record);
     s->last_access = op->last_access;
     s->record = op->record;
+    s->aside = aside_find(m, s->id);
     op->record = NULL;
 }
 
@@ -268,6 +287,7 @@ static void session_borrow(struct session *s, struct manager *m,
     s->birth = record_birth(record);
     s->last_access = now.wall;
     s->record = record_ref(record);
+    s->aside = aside_find(m, s->id);
 }
 
 void manager_tell_end(struct manager *m, struct record *record,
@@ -434,6 +454,7 @@ void manager_tick(struct manager *m, struct instant now)
         for (size_t i = 0; i < count; i++)
             due_one(m, ids[i], now);
     } while (count == DUE_AT_ONCE);
+    asides_tick(m, now);
     if (m->ops->tick)
         m->ops->tick(m, now);
 }
@@ -463,6 +484,7 @@ void manager_stats(struct manager *m, struct manager_stats *out)
     *out = (struct manager_stats){
         .active = counts.live,
         .tombstones = counts.tombstones,
+        .asides = asides_count(m->asides),
         .max_active = c->max_active,
         .created = c->created,
         .renamed = c->renamed,

@@ -59,6 +59,8 @@ struct manager_options {
     int on_exceeded;               /* enum manager_exceeded */
     int64_t access_interval;       /* seconds; 0: max_inactive / 20 in 1..60 */
     bool notify_attribute_listener_on_unchanged_value;
+    char *session_attribute_name_filter; /* NULL, "": every name is shared */
+    bool warn_on_session_attribute_filter_failure;
 };
 enum manager_exceeded { EXCEEDED_END_OLDEST, EXCEEDED_REJECT };
 extern const struct option manager_option_table[];
@@ -107,6 +109,7 @@ struct manager_stats {
                               failed/uncertain */
     uint64_t unreadable;   /* stored rows that could not be read */
     bool has_store, store_available;
+    uint64_t asides; /* sessions, some ended, of which something stays here */
     uint64_t strays; /* changes of others that came before their session */
     /* BackupManager: sessions with fewer copies than they should have; those
      * that got another primary because their requests went there; copies that

@@ -91,6 +91,7 @@ struct manager {
     int64_t keep_ended_ms; /* how long a reason is told; 60 s */
     _Atomic int ready;
     struct manager_counters *counters; /* manager.c */
+    struct asides *asides; /* aside.h; NULL: every attribute is shared */
 };
 
 /* manager_apply's entry flags; managers may use bits from ENTRY_FIRST_OWN. */

@@ -3,6 +3,7 @@
 
 #include "session/session.h"
 
+#include "session/aside.h"
 #include "session/buf.h"
 #include "session/manager_impl.h"
 
@@ -25,22 +26,56 @@ bool session_is_live(const struct session *s)
 
 /* ---- reading: the snapshot under the request's own changes ---- */
 
-static struct value stored(const struct session *s, struct key key)
+/* An attribute is either of the record, or stays here. */
+struct side {
+    const struct record *record;   /* NULL: nothing */
+    const struct changes *changes; /* NULL: none */
+};
+
+static bool stays_here(const struct session *s, struct key key)
 {
-    if (!s->record)
+    const struct asides *asides = s->manager->asides;
+
+    return asides && key.name && aside_is(asides, key.name, key.len);
+}
+
+static struct side side_of(const struct session *s, struct key key)
+{
+    if (!stays_here(s, key))
+        return (struct side){s->record, &s->changes};
+    if (!s->aside)
+        return (struct side){NULL, NULL};
+    return (struct side){s->aside->record, &s->aside->changes};
+}
+
+/* The changes that the attribute's change belongs to. */
+static struct changes *changes_of(struct session *s, struct key key)
+{
+    if (!stays_here(s, key))
+        return &s->changes;
+    if (!s->aside)
+        s->aside = aside_new();
+    return &s->aside->changes;
+}
+
+static struct value stored(struct side side, struct key key)
+{
+    if (!side.record)
         return (struct value){.type = VALUE_NONE};
-    return record_get(s->record, key);
+    return record_get(side.record, key);
 }
 
 static struct value view(const struct session *s, struct key key)
 {
-    const struct change *c = changes_find(&s->changes, key);
+    struct side side = side_of(s, key);
+    const struct change *c =
+        side.changes ? changes_find(side.changes, key) : NULL;
 
     if (!c)
-        return stored(s, key);
+        return stored(side, key);
     if (c->kind != CHANGE_ADD)
         return c->value;
-    struct value v = stored(s, key);
+    struct value v = stored(side, key);
     v.type = VALUE_COUNTER;
     v.number = (int64_t)((uint64_t)v.number + c->plus - c->minus);
     return v;
@@ -89,6 +124,7 @@ struct row {
     struct value value;
 };
 struct rows {
+    const struct asides *hide; /* what would stay here is not seen */
     struct row *items;
     size_t count, cap;
 };
@@ -105,9 +141,20 @@ static void rows_add(struct rows *r, struct key key, struct value value)
 static void add_stored(void *user, struct key key, const struct value *value,
                        int64_t stamp)
 {
+    struct rows *rows = user;
+
     (void)stamp;
-    if (key.name)
-        rows_add(user, key, *value);
+    if (key.name && !aside_is(rows->hide, key.name, key.len))
+        rows_add(rows, key, *value);
+}
+
+static void add_side(struct rows *rows, struct side side)
+{
+    if (side.record)
+        record_each(side.record, add_stored, rows);
+    for (const struct change *c = side.changes->first; c; c = c->next)
+        if (c->key.name && stored(side, c->key).type == VALUE_NONE)
+            rows_add(rows, c->key, c->value);
 }
 
 static int by_key(const void *a, const void *b)
@@ -118,12 +165,11 @@ static int by_key(const void *a, const void *b)
 
 static void rows_collect(const struct session *s, struct rows *rows)
 {
-    *rows = (struct rows){0};
-    if (s->record)
-        record_each(s->record, add_stored, rows);
-    for (const struct change *c = s->changes.first; c; c = c->next)
-        if (c->key.name && stored(s, c->key).type == VALUE_NONE)
-            rows_add(rows, c->key, c->value);
+    *rows = (struct rows){.hide = s->manager->asides};
+    add_side(rows, (struct side){s->record, &s->changes});
+    rows->hide = NULL;
+    if (s->aside)
+        add_side(rows, (struct side){s->aside->record, &s->aside->changes});
     if (rows->count)
         qsort(rows->items, rows->count, sizeof *rows->items, by_key);
 }
@@ -166,12 +212,19 @@ static size_t room_of(const struct value *v)
     return v->type == VALUE_STRING || v->type == VALUE_BYTES ? v->len : 8;
 }
 
+static size_t aside_bytes(const struct aside *aside)
+{
+    if (!aside)
+        return 0;
+    return (aside->record ? aside->record->len : 0) + aside->changes.bytes;
+}
+
 static enum rc may_grow(const struct session *s, const char *name, size_t len,
                         struct err *err)
 {
     size_t limit = (size_t)s->manager->common.max_session_bytes;
     size_t size = (s->record ? s->record->len : 64) + s->changes.bytes +
-                  strlen(name) + len + 16;
+                  aside_bytes(s->aside) + strlen(name) + len + 16;
     if (size > limit)
         return err_set(err, RC_TOOBIG,
                        "the session would have %zu bytes; maxSessionBytes is "
@@ -252,7 +305,8 @@ enum rc session_set(struct session *s, const char *name,
     enum rc rc = may_put(s, name, room_of(value), false, &old, err);
     if (rc != RC_OK)
         return rc;
-    changes_set(&s->changes, key_name(name, strlen(name)), value);
+    struct key key = key_name(name, strlen(name));
+    changes_set(changes_of(s, key), key, value);
     tell_put(s, name, old, value);
     return RC_OK;
 }
@@ -268,7 +322,7 @@ enum rc session_remove(struct session *s, const char *name, struct err *err)
     struct value old = view(s, key);
     if (old.type == VALUE_NONE)
         return RC_OK;
-    changes_remove(&s->changes, key);
+    changes_remove(changes_of(s, key), key);
     tell(s, s->manager->env.listeners.attribute_removed, name, old);
     return RC_OK;
 }
@@ -285,7 +339,8 @@ enum rc session_add(struct session *s, const char *name, int64_t amount,
     if (old.type != VALUE_NONE && old.type != VALUE_COUNTER)
         return err_set(err, RC_INVALID,
                        "the attribute is no counter: set it as one first");
-    changes_add(&s->changes, key_name(name, strlen(name)), amount);
+    struct key key = key_name(name, strlen(name));
+    changes_add(changes_of(s, key), key, amount);
     struct value now = {
         .type = VALUE_COUNTER,
         .number = (int64_t)((uint64_t)old.number + (uint64_t)amount),
@@ -445,6 +500,7 @@ void session_detach(struct session *s)
         record_unref(&s->pinned[i]);
     free(s->pinned);
     record_unref(&s->record);
+    aside_free(&s->aside);
     changes_release(&s->changes);
     s->pinned = NULL;
     s->pinned_count = 0;

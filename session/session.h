@@ -28,8 +28,9 @@
 #include "session/rc.h"
 #include "session/record.h"
 
-struct manager;
+struct aside;
 struct commit_flow;
+struct manager;
 
 enum session_state {
     SESSION_NONE, /* not attached */
@@ -57,6 +58,7 @@ struct session {
     enum rc flush_rc;            /* of one that was not OK */
     enum reason flush_reason;    /* ENDED */
     bool flushed;                /* one was OK */
+    struct aside *aside; /* attributes that stay here; NULL: there are none */
     struct changes changes;
     int64_t birth;          /* wall ms */
     int64_t last_access;    /* wall ms, of the request before this one */

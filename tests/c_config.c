@@ -300,6 +300,31 @@ static void what_needs_java_warns_once(void)
     CU_ASSERT(scratch_warned(&site,
                              "server.xml:6: <Manager secureRandomAlgorithm> is "
                              "ignored: it makes sense in Java only"));
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:6: <Manager sessionAttributeValueClassNameFilter> "
+               "is ignored: values have no class; sessionAttributeNameFilter "
+               "goes by names"));
+}
+
+static void attributes_are_filtered_by_name(void)
+{
+    CHECK_INT_FATAL(
+        scratch_read_text(
+            &site, SERVER("", "",
+                          "<Manager sessionAttributeNameFilter='a\\.\\d+|b' "
+                          "warnOnSessionAttributeFilterFailure='true'/>")),
+        RC_OK);
+    CHECK_INT(site.warning_count, 0);
+    const struct manager_options *o = &site.config->level.manager->common;
+    CHECK_STR(o->session_attribute_name_filter, "a\\.\\d+|b");
+    CU_ASSERT(o->warn_on_session_attribute_filter_failure);
+    CHECK_INT_FATAL(
+        scratch_read_text(
+            &site, SERVER("", "", "<Manager sessionAttributeNameFilter=''/>")),
+        RC_OK);
+    o = &site.config->level.manager->common;
+    CU_ASSERT_PTR_NULL(o->session_attribute_name_filter);
+    CU_ASSERT_FALSE(o->warn_on_session_attribute_filter_failure);
 }
 
 /* ---- errors ---- */
@@ -371,6 +396,17 @@ static void what_is_wrong(void)
                 "<Manager notifyAttributeListenerOnUnchangedValue='1'/>"),
          "server.xml:5: <Manager> notifyAttributeListenerOnUnchangedValue="
          "\"1\": say true or false"},
+        {SERVER("", "", "<Manager\n sessionAttributeNameFilter='a(b'/>"),
+         "server.xml:5: <Manager> sessionAttributeNameFilter=\"a(b\" is no "
+         "regular expression (POSIX extended): Unmatched ( or \\("},
+        {SERVER("", "", "<Manager sessionAttributeNameFilter='(?!x).*'/>"),
+         "server.xml:5: <Manager> sessionAttributeNameFilter=\"(?!x).*\" is "
+         "no regular expression (POSIX extended): Invalid preceding regular "
+         "expression"},
+        {SERVER("", "", "<Manager sessionAttributeNameFilter='\\w+'/>"),
+         "server.xml:5: <Manager> sessionAttributeNameFilter=\"\\w+\": of "
+         "Java's escapes there are \\d and those of signs, like \\. (no "
+         "others, and no sets within sets)"},
         {SERVER("", "", "<Manager className='PersistentManager'/>"),
          "server.xml:5: PersistentManager without a store: put <Store "
          "className=\"SQLiteStore\" .../> into it"},
@@ -509,7 +545,8 @@ UNIT_MAIN_AROUND("config", before, after, CASE(the_least),
                  CASE(a_store_is_below_the_state_folder),
                  CASE(folders_are_applications), CASE(cookies_and_realm),
                  CASE(an_app_base_of_nobody), CASE(unknown_attributes_warn),
-                 CASE(what_needs_java_warns_once), CASE(what_is_wrong),
+                 CASE(what_needs_java_warns_once),
+                 CASE(attributes_are_filtered_by_name), CASE(what_is_wrong),
                  CASE(everything_has_its_place),
                  CASE(what_comes_later_is_one_error),
                  CASE(properties_that_come_later),

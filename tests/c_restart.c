@@ -276,10 +276,48 @@ static void p63_time_goes_on_in_the_file(struct world *w)
     CU_ASSERT(reason == REASON_IDLE || reason == REASON_UNKNOWN);
 }
 
+/* What was loaded is this process's: after its end without a word (kill -9)
+ * nobody finds it in the file once more. */
+static void p60_what_was_loaded_is_no_longer_in_the_file(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    char path[512];
+    furnish(w, id);
+    world_stop(w, 0);
+    path_of_file(w, path);
+    CHECK_INT(access(path, F_OK), 0);
+    CHECK_INT_FATAL(world_start(w, 0), RC_OK);
+    is_furnished(w, 0, id, 1);
+    CHECK_INT(access(path, F_OK), -1);
+    CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
+}
+
+/* A use that is written down as later than now: a clock was set back. The
+ * session may not live longer for that. */
+static void p12_a_clock_that_was_set_back_keeps_nobody(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    enum reason reason;
+    furnish(w, id);
+    for (unsigned i = 0; i < w->count; i++)
+        world_stop(w, i);
+    w->now.wall -= 3600000;
+    for (unsigned i = 0; i < w->count; i++)
+        CHECK_INT_FATAL(world_start(w, i), RC_OK);
+    is_furnished(w, 0, id, 1);
+    for (int s = 0; s < 170; s++) {
+        world_pass(w, 1000);
+        world_tick(w);
+    }
+    CHECK_INT(world_look(w, 0, id, &reason), RC_ABSENT);
+    CU_ASSERT(reason == REASON_IDLE || reason == REASON_UNKNOWN);
+}
+
 /* clang-format off */
 #define STORED(S)                                                              \
     S(p50_a_store_outlives_its_servers, NULL)                                  \
     S(p51_one_server_less_is_no_loss, NULL)                                    \
+    S(p12_a_clock_that_was_set_back_keeps_nobody, idle)                        \
     S(p52_time_goes_on_while_all_are_stopped, idle)
 #define ON_STORES(name, settings)                                              \
     STATEMENT_ON(name, settings, memory)                                       \
@@ -293,6 +331,8 @@ static void p63_time_goes_on_in_the_file(struct world *w)
 #define FILED(S)                                                               \
     S(p60_an_orderly_restart_keeps_all, pathname)                              \
     S(p60_without_a_pathname_nothing_is_kept, NULL)                            \
+    S(p60_what_was_loaded_is_no_longer_in_the_file, pathname)                  \
+    S(p12_a_clock_that_was_set_back_keeps_nobody, idle_pathname)               \
     S(p61_a_damaged_file_stops_nobody, pathname)                               \
     S(p61_all_damage_is_noticed, pathname)                                     \
     S(p61_a_file_that_cannot_be_read_is_left_alone, pathname)                  \

@@ -3,8 +3,9 @@
  * Members link, changes flow, and strangers change nothing. */
 #include "config.h"
 
-#include "tests/members.h"
+#include "managers/cluster/cluster_impl.h"
 
+#include "tests/members.h"
 #include "tests/records.h"
 
 #include <arpa/inet.h>
@@ -69,6 +70,24 @@ static void large_records_travel(void)
     free(value);
 }
 
+static _Atomic int taken;
+
+static struct record *record_of_size(uint8_t id[ID_SIZE], size_t size)
+{
+    struct value value = {
+        .type = VALUE_BYTES, .data = mem_zero(size), .len = size};
+    struct changes c;
+
+    id_mint(id);
+    changes_init(&c);
+    changes_set(&c, key_text("k"), &value);
+    struct record *r =
+        record_new(RECORD_SESSION, id, instant_read().wall, &c, 9);
+    changes_release(&c);
+    free((void *)value.data);
+    return r;
+}
+
 struct burst {
     struct node *node;
     pthread_t thread;
@@ -115,6 +134,44 @@ static void many_threads_share_frames(void)
      * 3,200 frames without sharing */
     frames = figures(&nodes[0]).frames_sent - frames;
     CU_ASSERT(frames < 3200);
+}
+
+static void taken_up(struct channel_wait *wait, enum rc rc)
+{
+    (void)wait;
+    taken += rc == RC_OK;
+}
+
+/* The loop stands still: what is sent gathers, and is all taken up later. */
+static void what_gathers_is_told(void)
+{
+    enum { MANY = 17 };
+    static struct channel_wait waits[MANY];
+    struct channel_update u = {.kind = UPDATE_RECORD, .app = 1};
+    struct record *large;
+    uint8_t id[ID_SIZE];
+
+    nodes_start(2, NULL);
+    UNTIL(all_ready(2));
+    struct cluster *c = nodes[0].cluster;
+    struct channel *channel = cluster_channel(c);
+    taken = 0;
+    large = record_of_size(id, 1 << 20);
+    memcpy(u.id, id, ID_SIZE);
+    pthread_mutex_lock(&c->core_lock);
+    UNTIL(channel->queued == 0);
+    for (int i = 0; i < MANY; i++) {
+        CU_ASSERT(!channel_is_crowded(channel) || i == MANY - 1);
+        waits[i].done = taken_up;
+        u.record = record_ref(large);
+        channel_send(channel, &u, &waits[i], COPIES_NONE);
+    }
+    CU_ASSERT(channel_is_crowded(channel));
+    CHECK_INT(taken, 0);
+    pthread_mutex_unlock(&c->core_lock);
+    UNTIL(taken == MANY);
+    CU_ASSERT(!channel_is_crowded(channel));
+    record_unref(&large);
 }
 
 static void who_leaves_is_not_waited_for(void)
@@ -331,7 +388,7 @@ static void no_key_is_refused(void)
 UNIT_MAIN_AROUND("cluster", NULL, nodes_release,
                  CASE(members_link_and_changes_flow), CASE(the_same_over_tls),
                  CASE(large_records_travel), CASE(many_threads_share_frames),
-                 CASE(who_leaves_is_not_waited_for),
+                 CASE(what_gathers_is_told), CASE(who_leaves_is_not_waited_for),
                  CASE(who_comes_later_gets_all), CASE(alone_it_serves_at_once),
                  CASE(garbage_changes_nothing),
                  CASE(garbage_changes_nothing_over_tls),

@@ -9,6 +9,7 @@
 
 #include "managers/managers.h"
 #include "session/buf.h"
+#include "tests/records.h"
 #include "tests/unit.h"
 
 #include <stdio.h>
@@ -29,6 +30,7 @@ struct host {
     int links;               /* numbers that were given */
     int dropped;             /* how often it dropped what it had */
     bool paused, deaf;       /* deaf: hears greetings, and nothing else */
+    size_t said, most;       /* bytes sent at one frame that came */
     struct manager *manager; /* NULL: none */
 };
 
@@ -96,6 +98,9 @@ static void out_send(void *user, int link, const uint8_t *bytes, size_t len)
     e->bytes = mem_alloc(len);
     e->len = len;
     memcpy(e->bytes, bytes, len);
+    h->said += len;
+    if (h->said > h->most)
+        h->most = h->said;
 }
 
 static void out_close(void *user, int link)
@@ -155,6 +160,7 @@ static void frames_to(struct net *n, struct host *h, const struct event *e)
 
     while (other_end(n, h->number, e->link, &w, &other) &&
            frame_split(e->bytes + at, e->len - at, &body, &len, &need) == 1) {
+        h->said = 0;
         core_received(h->core, e->link, body, len, n->now);
         at = (size_t)(body + len - e->bytes);
     }
@@ -473,6 +479,51 @@ static void a_change_on_its_way_waits_for_newcomers(void)
     net_free(&n);
 }
 
+static void touch(struct net *n, int i)
+{
+    struct channel_update u = {
+        .kind = UPDATE_TOUCH, .app = 1, .access = n->now.mono};
+
+    core_send(n->hosts[i].core, &u, NULL, COPIES_NONE, n->now);
+}
+
+/* What is not waited for needs no frame for its ack; what is, is acknowledged
+ * at once, and so is much. */
+static void acks_are_sent_when_somebody_waits(void)
+{
+    struct net *n = net_new(2);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    struct core *other = n->hosts[1].core;
+    pass(n, (int64_t)(2000 - n->now.mono % 1000)); /* just behind a tick */
+    uint64_t frames = other->frames_sent;
+    touch(n, 0);
+    pass(n, 2 * STEP);
+    CHECK_INT(peer_at(n, 1, 0)->applied, 1);
+    CHECK_INT(other->frames_sent, frames);
+    CHECK_INT(peer_at(n, 0, 1)->acked, 0);
+    touch(n, 1); /* it goes with this one */
+    pass(n, STEP);
+    CHECK_INT(other->frames_sent, frames + 1);
+    CHECK_INT(peer_at(n, 0, 1)->acked, 1);
+    commit(n, 0, &c);
+    pass(n, 2 * STEP);
+    CHECK_INT(c.done, 1);
+    pass(n, 50);
+    frames = other->frames_sent;
+    touch(n, 0);
+    pass(n, 50 + STEP);
+    CHECK_INT(other->frames_sent, frames + 1);
+    CHECK_INT(peer_at(n, 0, 1)->acked, 3);
+    pass(n, (int64_t)(1000 - n->now.mono % 1000));
+    for (int i = 0; i < 2000; i++)
+        touch(n, 0);
+    pass(n, 2 * STEP);
+    CU_ASSERT(peer_at(n, 0, 1)->acked > 1000);
+    net_free(&n);
+}
+
 /* Somebody may have come meanwhile of whom it has not heard. */
 static void who_was_away_acknowledges_nothing(void)
 {
@@ -487,6 +538,29 @@ static void who_was_away_acknowledges_nothing(void)
     pass(n, DROP);
     CHECK_INT(c.done, 1);
     CU_ASSERT(c.answered && c.rc == RC_OK);
+    net_free(&n);
+}
+
+/* A broken member says of another one's stream what cannot be. */
+static void a_wrong_vector_hides_nothing(void)
+{
+    struct net *n = net_new(3);
+    struct commit c;
+
+    pass(n, DROP + 1000);
+    struct peer *lie = peer_at(n, 0, 2), *source = peer_at(n, 1, 0);
+    uint64_t right = lie->applied, compared = n->hosts[1].core->compared;
+    lie->applied = UINT64_C(1) << 60;
+    source->compared = source->next_compare = NEVER;
+    core_tick(n->hosts[1].core, n->now);
+    deliver(n);
+    CU_ASSERT(n->hosts[1].core->compared > compared);
+    lie->applied = right;
+    CHECK_INT(peer_at(n, 1, 2)->applied, n->hosts[2].core->seq);
+    commit(n, 2, &c);
+    pass(n, 200);
+    CU_ASSERT(c.done == 1 && c.rc == RC_OK);
+    CHECK_INT(peer_at(n, 1, 2)->applied, n->hosts[2].core->seq);
     net_free(&n);
 }
 
@@ -591,11 +665,115 @@ static void comparing_swallows_no_access(void)
     net_free(&n);
 }
 
+/* However few they are. */
+static void large_updates_fill_the_window(void)
+{
+    enum { MANY = 400, SIZE = 60000 };
+    struct net *n = net_new(2);
+    struct value value = {
+        .type = VALUE_BYTES, .data = mem_zero(SIZE), .len = SIZE};
+    struct changes c;
+
+    pass(n, DROP + 1000);
+    changes_init(&c);
+    changes_set(&c, key_text("k"), &value);
+    struct record *r =
+        record_new(RECORD_SESSION, (const uint8_t *)"0123456789abcdef",
+                   n->now.wall, &c, 9);
+    n->hosts[1].deaf = true;
+    for (int i = 0; i < MANY; i++) {
+        struct channel_update u = {.kind = UPDATE_RECORD,
+                                   .app = 1,
+                                   .access = n->now.mono,
+                                   .record = record_ref(r)};
+        core_send(n->hosts[0].core, &u, NULL, COPIES_NONE, n->now);
+    }
+    pass(n, 300);
+    struct peer *p = peer_at(n, 0, 1);
+    CHECK_INT(p->acked, 0);
+    CU_ASSERT(p->sent * SIZE > WINDOW_BYTES / 2);
+    CU_ASSERT(p->sent * SIZE <= WINDOW_BYTES + FRAME_FULL);
+    n->hosts[1].deaf = false;
+    pass(n, DROP);
+    CHECK_INT(peer_at(n, 0, 1)->acked, MANY);
+    record_unref(&r);
+    changes_release(&c);
+    free((void *)value.data);
+    net_free(&n);
+}
+
+/* A session of that size in leaf 7. */
+static void session_in_leaf(struct net *n, struct host *h, uint64_t *last,
+                            size_t size)
+{
+    struct value value = {
+        .type = VALUE_BYTES, .data = mem_zero(size), .len = size};
+    struct value inactive = value_number(VALUE_INT, 1800);
+    struct changes c;
+    uint8_t id[ID_SIZE] = {0}, out[ID_SIZE];
+    int64_t newer;
+
+    do {
+        ++*last;
+        memcpy(id + 8, last, sizeof *last);
+        memcpy(id, (const uint8_t *)last + 1, 1);
+    } while (table_leaf(id) != 7);
+    changes_init(&c);
+    changes_set(&c, key_field(FIELD_MAX_INACTIVE), &inactive);
+    changes_set(&c, key_text("k"), &value);
+    struct record *r = record_new(RECORD_SESSION, id, n->now.wall, &c, 9);
+    struct frame_update u = {
+        .kind = UPDATE_RECORD, .bytes = r->bytes, .len = r->len};
+    CHECK_INT(replica_apply(h->core->replicas[0], &u, n->now.mono, 9, n->now,
+                            out, &newer),
+              REPLICA_DONE);
+    record_unref(&r);
+    changes_release(&c);
+    free((void *)value.data);
+}
+
+/* One leaf of sessions that only h0 has, and of sessions that only h1 has. */
+static void compare_leaf(unsigned count, size_t size)
+{
+    struct net *n = net_new(2);
+    struct host *a = &n->hosts[0], *b = &n->hosts[1];
+    struct table_counts counts;
+    uint64_t last = 0;
+
+    give_manager(n, a);
+    give_manager(n, b);
+    for (unsigned i = 0; i < count; i++)
+        session_in_leaf(n, i % 2 ? a : b, &last, size);
+    pass(n, DROP);
+    for (int i = 0; i < 2; i++) {
+        struct host *h = &n->hosts[i];
+        table_counts(h->manager->table, &counts);
+        CHECK_INT(counts.live, count);
+        CU_ASSERT(answers(n, i));
+        /* what was wanted, and the next question; before that, what fits
+         * into one frame, and the largest session */
+        CU_ASSERT(h->most <= 3 * FRAME_FULL);
+        core_leave(h->core, h->core->replicas[0]);
+    }
+    net_free(&n);
+}
+
+static void a_leaf_is_compared_in_parts(void)
+{
+    compare_leaf(100, 60000);
+    compare_leaf(3000, 20);
+    compare_leaf(3 * FRAME_LIST_MAX, 1);
+}
+
 UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(a_new_start_with_an_older_clock_is_let_in),
           CASE(only_the_smaller_side_drops),
           CASE(the_smaller_side_drops_after_days),
           CASE(a_third_keeps_two_together),
           CASE(a_change_on_its_way_waits_for_newcomers),
+          CASE(acks_are_sent_when_somebody_waits),
           CASE(who_was_away_acknowledges_nothing),
-          CASE(comparing_swallows_no_access))
+          CASE(a_wrong_vector_hides_nothing),
+          CASE(comparing_swallows_no_access),
+          CASE(large_updates_fill_the_window),
+          CASE(a_leaf_is_compared_in_parts))

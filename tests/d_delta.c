@@ -104,6 +104,27 @@ static void all_waits_for_all_and_one_for_one(void)
     }
 }
 
+/* Whoever commits then is answered when what it said has been taken up. */
+static void at_none_who_outruns_the_channel_waits(void)
+{
+    struct world *w = world_with(&fixture_delta, "replication", "none");
+    struct waiting x;
+    uint8_t id[ID_SIZE];
+
+    CHECK_INT(world_create(w, 0, id), RC_OK);
+    atomic_store(&mesh_channel(w->mesh, 0)->queued, CHANNEL_CROWD + 1);
+    CHECK_INT(hit_begin(&x, w, 0, id), RC_PENDING);
+    CHECK_INT(x.done, 1);
+    CHECK_INT(x.v.commit.rc, RC_OK);
+    visit_end(&x.v);
+    atomic_store(&mesh_channel(w->mesh, 0)->queued, CHANNEL_CROWD);
+    CHECK_INT(hit_begin(&x, w, 0, id), RC_OK);
+    CHECK_INT(x.done, 0);
+    visit_end(&x.v);
+    CHECK_INT(world_count(w, 1, id, "hits"), 2);
+    world_free(&w);
+}
+
 /* Two members end one session before either hears of the other: one end
  * stands, and only its maker is told that it ended it. */
 static void of_two_ends_one_stands(void)
@@ -336,8 +357,9 @@ static void logins_of_a_user_are_counted_everywhere(void)
 
 UNIT_MAIN("delta", CASE(reads_are_told_once_per_interval),
           CASE(accesses_that_a_member_missed_are_told_again),
-          CASE(all_waits_for_all_and_one_for_one), CASE(of_two_ends_one_stands),
-          CASE(a_logout_beats_a_new_id),
+          CASE(all_waits_for_all_and_one_for_one),
+          CASE(at_none_who_outruns_the_channel_waits),
+          CASE(of_two_ends_one_stands), CASE(a_logout_beats_a_new_id),
           CASE(what_too_few_have_is_uncertain_or_refused),
           CASE(the_last_survivor_serves),
           CASE(a_miss_is_asked_for_where_the_route_says),

@@ -47,7 +47,6 @@ static void hello_comes_back(void)
         .to = 7,
         .started = FRAME_TIME_MAX,
         .apart = -1,
-        .applied = UINT64_MAX,
         .members = FRAME_MEMBERS_MAX,
         .lowest = UINT64_MAX,
         .cluster = TEXT("blue"),
@@ -59,11 +58,11 @@ static void hello_comes_back(void)
 
     pack_init(&w, 0);
     frame_hello(&w, &h);
+    CHECK_INT(w.data[PREFIX], 0x9b); /* an array of 11 */
     CHECK_INT_FATAL(decode(&w, &f), RC_OK);
     CHECK_INT(f.type, FRAME_HELLO);
     CU_ASSERT(f.hello.node == UINT64_MAX && f.hello.to == 7);
     CU_ASSERT(f.hello.started == FRAME_TIME_MAX && f.hello.apart == -1);
-    CU_ASSERT(f.hello.applied == UINT64_MAX);
     CU_ASSERT(f.hello.members == FRAME_MEMBERS_MAX);
     CU_ASSERT(f.hello.lowest == UINT64_MAX);
     CU_ASSERT(same_text(f.hello.cluster, "blue"));
@@ -140,6 +139,13 @@ static void small_ones_come_back(void)
     CU_ASSERT(f.type == FRAME_ACK && f.ack.applied == 1);
     CU_ASSERT(f.ack.ahead_from == UINT64_MAX - 1);
     CU_ASSERT(f.ack.ahead_to == UINT64_MAX);
+    CHECK_INT(w.data[6], 0x93);
+    w.len = 0;
+    frame_ack(&w, &(struct frame_ack){.applied = 9});
+    CU_ASSERT(w.len == 7 && memcmp(w.data + 4, "\x92\x05\x09", 3) == 0);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CU_ASSERT(f.ack.applied == 9 && f.ack.ahead_from == 0);
+    CHECK_INT(f.ack.ahead_to, 0);
     w.len = 0;
     frame_missed(&w, UINT64_MAX);
     CHECK_INT_FATAL(decode(&w, &f), RC_OK);
@@ -219,12 +225,16 @@ static void updates_come_back(void)
 static void the_example_is_right(void)
 {
     static const uint8_t page[] = {
-        0x25, 0,    0,    0,    0x98, 0x04, 0x29, 0x01, 0xcd, 0x04, 0xd2,
-        0x07, 0,    0,    0x95, 0x01, 0xce, 0x12, 0x34, 0x56, 0x78, 0,
-        0x22, 0xc4, 0x10, '0',  '1',  '2',  '3',  '4',  '5',  '6',  '7',
-        '8',  '9',  'a',  'b',  'c',  'd',  'e',  'f'};
-    struct frame_updates f = {
-        .from = 41, .to = 42, .mono = 1234, .ack = {7, 0, 0}, .count = 1};
+        0x24, 0,    0,    0,    0x97, 0x04, 0x29, 0x01, 0xcd, 0x04,
+        0xd2, 0xc2, 0x07, 0x95, 0x01, 0xce, 0x12, 0x34, 0x56, 0x78,
+        0,    0x22, 0xc4, 0x10, '0',  '1',  '2',  '3',  '4',  '5',
+        '6',  '7',  '8',  '9',  'a',  'b',  'c',  'd',  'e',  'f'};
+    struct frame_updates f = {.from = 41,
+                              .to = 42,
+                              .mono = 1234,
+                              .has_ack = true,
+                              .ack = {7, 0, 0},
+                              .count = 1};
     struct frame_update u = {UPDATE_TOUCH, 0x12345678, 0, 1200, id, ID_SIZE};
     struct pack_writer w;
 
@@ -346,23 +356,66 @@ static void leaf_comes_back(void)
     pack_release(&w);
 }
 
-static void a_leaf_names_no_more_than_its_limit(void)
+static void a_part_of_a_leaf_comes_back(void)
 {
-    size_t count = FRAME_LIST_MAX + 2;
-    uint8_t *entries = mem_zero(count * FRAME_ENTRY);
+    uint8_t entries[2 * FRAME_ENTRY] = {0}, after[ID_SIZE] = {0};
+    struct frame_leaf l = {
+        .app = 1, .after = after, .entries = entries, .count = 2};
+    struct pack_writer w;
+    struct frame f;
+
+    after[ID_SIZE - 1] = 7;
+    entries[ID_SIZE - 1] = 8;
+    entries[FRAME_ENTRY + ID_SIZE - 1] = 9;
+    pack_init(&w, 0);
+    frame_leaf(&w, &l);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CU_ASSERT_FATAL(f.leaf.after != NULL);
+    CU_ASSERT(memcmp(f.leaf.after, after, ID_SIZE) == 0);
+    CHECK_INT(f.leaf.count, 2);
+    w.len = 0; /* what is not behind it has no place there */
+    after[ID_SIZE - 1] = 8;
+    frame_leaf(&w, &l);
+    CHECK_INT(decode(&w, &f), RC_INVALID);
+    w.len = 0;
+    l.after = NULL;
+    frame_leaf(&w, &l);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CU_ASSERT_PTR_NULL(f.leaf.after);
+    pack_release(&w);
+}
+
+static enum rc leaf_of(size_t count, size_t after_len)
+{
+    uint8_t *entries = mem_zero(count * FRAME_ENTRY + 1);
     struct pack_writer w;
     struct frame f;
 
     for (size_t i = 0; i < count; i++)
         for (size_t b = 0; b < 4; b++)
-            entries[i * FRAME_ENTRY + b] = (uint8_t)(i >> (24 - 8 * b));
+            entries[i * FRAME_ENTRY + b] = (uint8_t)((i + 1) >> (24 - 8 * b));
     pack_init(&w, 0);
-    frame_leaf(&w, &(struct frame_leaf){
-                       .app = 1, .entries = entries, .count = (uint32_t)count});
-    CHECK_INT(decode(&w, &f), RC_OK);
-    CHECK_INT(f.leaf.count, FRAME_LIST_MAX);
+    pack_array(&w, 7);
+    pack_uint(&w, FRAME_LEAF);
+    pack_uint(&w, 1);
+    pack_uint(&w, 1);
+    pack_uint(&w, 1);
+    pack_bin(&w, (const uint8_t[ID_SIZE + 1]){0}, after_len);
+    pack_bool(&w, false);
+    pack_bin(&w, entries, count * FRAME_ENTRY);
+    enum rc rc = frame_decode(w.data, w.len, &f, NULL);
     pack_release(&w);
     free(entries);
+    return rc;
+}
+
+static void a_leaf_names_no_more_than_its_limit(void)
+{
+    CHECK_INT(leaf_of(FRAME_LIST_MAX, 0), RC_OK);
+    CHECK_INT(leaf_of(FRAME_LIST_MAX + 1, 0), RC_INVALID);
+    CHECK_INT(leaf_of(1, ID_SIZE), RC_OK);
+    CHECK_INT(leaf_of(1, ID_SIZE - 1), RC_INVALID);
+    CHECK_INT(leaf_of(1, ID_SIZE + 1), RC_INVALID);
 }
 
 /* With all the ids that it may want and others before it. */
@@ -376,10 +429,10 @@ static void the_largest_record_fits(void)
     struct frame_records s = {.no = 3,
                               .app = 7,
                               .leaf = 12,
-                              .more = true,
+                              .upto = id,
                               .mono = 6,
                               .wants = bytes,
-                              .want_count = FRAME_WANTS_MAX + 1,
+                              .want_count = FRAME_WANTS_MAX,
                               .count = 2};
     struct frame_update out;
     struct pack_writer w;
@@ -389,7 +442,9 @@ static void the_largest_record_fits(void)
     frame_records(&w, FRAME_RECORDS, &s, rows);
     CHECK_INT_FATAL(decode(&w, &f), RC_OK);
     CHECK_INT(f.type, FRAME_RECORDS);
-    CU_ASSERT(f.records.no == 3 && f.records.app == 7 && f.records.more);
+    CU_ASSERT(f.records.no == 3 && f.records.app == 7);
+    CU_ASSERT_FATAL(f.records.upto != NULL);
+    CU_ASSERT(memcmp(f.records.upto, id, ID_SIZE) == 0);
     CU_ASSERT(f.records.leaf == 12 && f.records.mono == 6);
     CHECK_INT(f.records.want_count, FRAME_WANTS_MAX);
     CU_ASSERT(frame_next_update(&f.records.rest, &f.records.count, 6, &out));
@@ -397,6 +452,11 @@ static void the_largest_record_fits(void)
     CU_ASSERT(frame_next_update(&f.records.rest, &f.records.count, 6, &out));
     CU_ASSERT(out.len == RECORD_MAX_BYTES && out.access == 5);
     CU_ASSERT(!frame_next_update(&f.records.rest, &f.records.count, 6, &out));
+    w.len = 0;
+    s.upto = NULL; /* the last part of the leaf */
+    frame_records(&w, FRAME_RECORDS, &s, rows);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CU_ASSERT_PTR_NULL(f.records.upto);
     w.len = 0;
     s.no = s.want_count = 0;
     s.count = 1;
@@ -494,6 +554,7 @@ UNIT_MAIN("frame", CASE(hello_comes_back), CASE(pulse_comes_back),
           CASE(small_ones_come_back), CASE(a_refusal_is_cut_and_cleaned),
           CASE(updates_come_back), CASE(the_example_is_right),
           CASE(an_update_costs_little), CASE(sums_come_back),
-          CASE(leaf_comes_back), CASE(a_leaf_names_no_more_than_its_limit),
+          CASE(leaf_comes_back), CASE(a_part_of_a_leaf_comes_back),
+          CASE(a_leaf_names_no_more_than_its_limit),
           CASE(the_largest_record_fits), CASE(told_comes_back),
           CASE(a_stream_is_split_at_every_cut), CASE(any_frame_comes_back))

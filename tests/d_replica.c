@@ -262,6 +262,48 @@ static void changed_on_both_sides_is_counted(void)
     world_free(&w);
 }
 
+/* On one side of a partition a session is ended, on the other its id is
+ * replaced, in this order or the other: does it live under the new one? */
+static bool lives_on(enum reason reason, bool end_first)
+{
+    struct world *w = world_with(&fixture_delta, "replication", "all");
+    uint8_t id[ID_SIZE], next[ID_SIZE];
+    unsigned alive = 0;
+
+    CHECK_INT(world_create(w, 0, id), RC_OK);
+    mesh_cut(w->mesh, 2, true);
+    if (end_first)
+        CHECK_INT(world_end(w, 0, id, reason), RC_OK);
+    pass(w, SECOND);
+    CHECK_INT(world_login(w, 2, id, "kim", next), RC_OK);
+    pass(w, SECOND);
+    if (!end_first)
+        CHECK_INT(world_end(w, 0, id, reason), RC_OK);
+    mesh_cut(w->mesh, 2, false);
+    compare_all(w, true);
+    compare_all(w, true);
+    CU_ASSERT(mesh_is_equal(w->mesh));
+    for (unsigned i = 0; i < w->count; i++) {
+        CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+        alive += world_look(w, i, next, NULL) == RC_OK;
+        CU_ASSERT(alive || world_reason(w, i, next) == reason);
+        CU_ASSERT(sums_are_right(w, i));
+    }
+    CU_ASSERT(alive == 0 || alive == w->count);
+    world_free(&w);
+    return alive;
+}
+
+static void an_end_of_the_other_side_follows_a_new_id(void)
+{
+    for (int first = 0; first < 2; first++) {
+        CU_ASSERT(!lives_on(REASON_LOGOUT, first));
+        CU_ASSERT(!lives_on(REASON_ADMIN, first));
+        /* that login is the newest of its user */
+        CU_ASSERT(lives_on(REASON_REPLACED, first));
+    }
+}
+
 /* ---- strays ---- */
 
 static struct frame_update update_of(const struct record *r)
@@ -329,6 +371,56 @@ static void a_stray_is_dropped_after_half_a_minute(void)
     CHECK_INT(world_count(w, 0, id, "hits"), 0);
     record_unref(&one);
     record_unref(&whole);
+    world_free(&w);
+}
+
+/* Does a change of 64 KB that comes before its session survive until then? */
+static bool is_put_aside(struct world *w, const struct record *whole)
+{
+    return world_count(w, 0, record_id(whole), "hits") == 1;
+}
+
+static struct record *large_delta(const struct record *whole, int64_t now)
+{
+    static char text[64 << 10];
+    struct value value = {
+        .type = VALUE_BYTES, .data = text, .len = sizeof text};
+    struct changes c;
+
+    changes_init(&c);
+    changes_set(&c, key_text("large"), &value);
+    changes_add(&c, key_text("hits"), 1);
+    struct record *delta = record_delta(whole, &c, now, 7);
+    changes_release(&c);
+    return delta;
+}
+
+static void strays_are_bounded_in_bytes(void)
+{
+    enum { MANY = 600 }; /* 37 MB of them */
+    struct world *w = world_with(&fixture_delta, "replication", "all");
+    struct record *wholes[MANY + 1], *delta;
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i <= MANY; i++) {
+        wholes[i] = session_new(id, w->now);
+        delta = large_delta(wholes[i], w->now.wall);
+        if (i < MANY)
+            CHECK_INT(apply(w, 0, delta), REPLICA_STRAY);
+        record_unref(&delta);
+    }
+    for (int i = 0; i < MANY; i++)
+        CHECK_INT(apply(w, 0, wholes[i]), REPLICA_DONE);
+    CU_ASSERT(is_put_aside(w, wholes[0]));
+    CU_ASSERT(is_put_aside(w, wholes[MANY / 2]));
+    CU_ASSERT(!is_put_aside(w, wholes[MANY - 1]));
+    delta = large_delta(wholes[MANY], w->now.wall); /* there is room again */
+    CHECK_INT(apply(w, 0, delta), REPLICA_STRAY);
+    CHECK_INT(apply(w, 0, wholes[MANY]), REPLICA_DONE);
+    CU_ASSERT(is_put_aside(w, wholes[MANY]));
+    record_unref(&delta);
+    for (int i = 0; i <= MANY; i++)
+        record_unref(&wholes[i]);
     world_free(&w);
 }
 
@@ -634,8 +726,10 @@ UNIT_MAIN("replica", CASE(the_hash_is_what_the_header_says),
           CASE(what_was_lost_is_found_by_comparing),
           CASE(one_difference_costs_one_leaf),
           CASE(changed_on_both_sides_is_counted),
+          CASE(an_end_of_the_other_side_follows_a_new_id),
           CASE(a_stray_is_merged_when_its_session_comes),
           CASE(a_stray_is_dropped_after_half_a_minute),
+          CASE(strays_are_bounded_in_bytes),
           CASE(what_is_no_record_changes_nothing),
           CASE(a_tombstone_stays_until_everybody_has_compared),
           CASE(what_all_have_forgotten_does_not_go_round),

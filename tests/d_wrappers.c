@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The stores around a store: what fails on purpose, what is traced. */
+ * The stores around a store: what fails on purpose, what is traced; and what a
+ * batch answers. */
 #include "config.h"
 
 #include "tests/ask.h"
@@ -266,9 +267,68 @@ static void a_trace_shows_calls_and_no_whole_id(void)
     shop_close(&shop);
 }
 
+/* ---- a batch that is settled ---- */
+
+static enum rc settle_with;
+
+static enum rc held_open(struct store_base *base, struct err *err)
+{
+    (void)base;
+    (void)err;
+    return RC_OK;
+}
+
+static void held_close(struct store_base *base)
+{
+    (void)base;
+}
+
+static void held_run(struct store_base *base, struct store_batch *batch)
+{
+    struct err err = {"the disk is full"};
+    struct store_call *call;
+
+    (void)base;
+    while ((call = store_batch_next(batch))) {
+        call->new_version = 7;
+        store_batch_hold(batch, call);
+    }
+    store_batch_settle(batch, settle_with, &err);
+}
+
+static const struct store_ops store_held = {
+    .name = "HeldStore",
+    .summary = "answers when all is done",
+    .size = sizeof(struct store_base),
+    .flags = STORE_SELF_EXPIRES,
+    .open = held_open,
+    .close = held_close,
+    .run = held_run,
+};
+
+/* A transaction that could not be committed did nothing of what it held. */
+static void what_is_held_is_answered_as_it_settles(void)
+{
+    static const enum rc ends[] = {RC_OK, RC_UNAVAILABLE, RC_UNCERTAIN, RC_OK};
+    struct ask ask;
+
+    shop_open(&shop, &store_held, NULL, NULL);
+    for (unsigned n = 0; n < 4; n++) {
+        settle_with = ends[n];
+        CHECK_INT(ask_put(&shop, &ask, n, 0, "x", 1), ends[n]);
+        if (ends[n] == RC_OK)
+            CHECK_INT(ask.call.new_version, 7);
+        else
+            CHECK_STR(ask.call.err.text, "the disk is full");
+        ask_clear(&ask);
+    }
+    shop_close(&shop);
+}
+
 UNIT_MAIN("wrappers", CASE(the_next_gets_fail), CASE(unavailable_is_not_done),
           CASE(uncertain_may_be_done), CASE(uncertain_may_not_be_done),
           CASE(a_conflict_is_never_uncertain),
+          CASE(what_is_held_is_answered_as_it_settles),
           CASE(down_is_down_until_it_is_up), CASE(a_seed_repeats),
           CASE(a_file_controls_it_from_outside),
           CASE(a_wrapper_takes_the_attributes_of_sqlite),

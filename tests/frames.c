@@ -152,7 +152,6 @@ static void any_hello(struct pack_writer *w, struct dice *d)
         .to = any_number(d),
         .started = any_time(d),
         .apart = any_time(d) - 1,
-        .applied = any_number(d),
         .members = 1 + dice_below(d, FRAME_MEMBERS_MAX),
         .cluster = any_text(d),
         .name = any_text(d),
@@ -191,6 +190,8 @@ static void any_frame_updates(struct pack_writer *w, struct dice *d)
     struct frame_updates f = {
         .to = any_number(d),
         .mono = any_time(d),
+        .waits = any_bool(d),
+        .has_ack = any_bool(d),
         .ack = any_ack(d),
     };
 
@@ -246,10 +247,14 @@ static void any_frame_leaf(struct pack_writer *w, struct dice *d)
     };
     uint8_t *entries = mem_alloc((size_t)(f.count + 1) * FRAME_ENTRY);
 
-    for (size_t i = 0; i < (size_t)f.count * FRAME_ENTRY; i++)
+    for (size_t i = 0; i < ((size_t)f.count + 1) * FRAME_ENTRY; i++)
         entries[i] = (uint8_t)dice_next(d);
-    qsort(entries, f.count, FRAME_ENTRY, by_id);
+    qsort(entries, (size_t)f.count + 1, FRAME_ENTRY, by_id);
     f.entries = entries;
+    if (any_bool(d)) { /* behind the first */
+        f.after = entries;
+        f.entries = entries + FRAME_ENTRY;
+    }
     frame_leaf(w, &f);
     free(entries);
 }
@@ -262,7 +267,7 @@ static void any_records(struct pack_writer *w, struct dice *d,
         .no = give ? 0 : any_number(d),
         .app = any_app(d),
         .leaf = any_leaf(d),
-        .more = any_bool(d),
+        .upto = !give && any_bool(d) ? bytes + dice_below(d, 1000) : NULL,
         .mono = any_time(d),
         .wants = bytes,
         .want_count = give                ? 0

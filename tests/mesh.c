@@ -162,7 +162,9 @@ static void mesh_send(struct channel *c, const struct channel_update *u,
     for (unsigned i = 0; i < mesh->count; i++)
         others += i != from->number && !from->cut && !mesh->members[i].cut;
     struct pending *p = NULL;
-    if (wait && others) {
+    if (wait && copies == COPIES_NONE) {
+        told = (struct told){wait, RC_OK};
+    } else if (wait && others) {
         p = mem_zero(sizeof *p);
         p->wait = wait;
         p->left = others;
@@ -415,17 +417,22 @@ static void compare_leaf(struct mesh *mesh, unsigned to, unsigned from,
 {
     struct replica *mine = mesh->members[to].replica;
     struct replica *theirs = mesh->members[from].replica;
-    struct replica_diff diff;
-    uint8_t *entries;
-    size_t count = replica_list(mine, 0, leaf, &entries);
+    struct frame_leaf f = {.leaf = leaf, .ended = ended};
+    struct replica_diff diff = {.more = true};
+    uint8_t *entries, after[ID_SIZE];
 
-    replica_diff(theirs, 0, leaf, entries, (uint32_t)count, ended, &diff);
-    for (size_t i = 0; i < diff.want_count; i++)
-        give_one(mesh, to, from, diff.wants + i * ID_SIZE);
-    for (size_t i = 0; i < diff.count; i++)
-        give(mesh, from, to, &diff.items[i]);
-    replica_diff_release(&diff);
-    free(entries);
+    while (diff.more) {
+        f.count = (uint32_t)replica_list(mine, 0, leaf, f.after, &entries);
+        f.entries = entries;
+        replica_diff(theirs, 0, &f, &diff);
+        for (size_t i = 0; i < diff.want_count; i++)
+            give_one(mesh, to, from, diff.wants + i * ID_SIZE);
+        for (size_t i = 0; i < diff.count; i++)
+            give(mesh, from, to, &diff.items[i]);
+        f.after = memcpy(after, diff.upto, ID_SIZE);
+        replica_diff_release(&diff);
+        free(entries);
+    }
 }
 
 size_t mesh_compare(struct mesh *mesh, unsigned to, unsigned from, bool ended)

@@ -187,6 +187,8 @@ struct channel {
     struct channel_member members[FRAME_MEMBERS_MAX];
     _Atomic unsigned member_slots;
     _Atomic uint64_t view;
+    /* bytes that were sent and that the channel has not taken up yet */
+    _Atomic size_t queued;
 };
 
 static inline bool channel_may_answer(const struct channel *c,
@@ -195,7 +197,16 @@ static inline bool channel_may_answer(const struct channel *c,
     return now.mono < atomic_load_explicit(&((struct channel *)c)->answer_until,
                                            memory_order_acquire);
 }
-/* Takes u->record's reference. wait: NULL with COPIES_NONE. */
+/* Threads bring more than the channel takes up: who sends now waits, so that
+ * memory does not have to hold it all. */
+#define CHANNEL_CROWD ((size_t)16 << 20)
+static inline bool channel_is_crowded(const struct channel *c)
+{
+    return atomic_load_explicit(&((struct channel *)c)->queued,
+                                memory_order_relaxed) > CHANNEL_CROWD;
+}
+/* Takes u->record's reference. wait: may be NULL with COPIES_NONE, and is told
+ * there when the channel has taken the update up. */
 static inline void channel_send(struct channel *c,
                                 const struct channel_update *u,
                                 struct channel_wait *wait, enum copies copies)

@@ -33,9 +33,17 @@ void cluster_queue_wake_locked(struct cluster *c)
     uv_async_send(&c->wake);
 }
 
-static void queue_push_locked(struct cluster_queue *q,
+static size_t queued_size(const struct queued_update *item)
+{
+    return sizeof *item + (item->update.record ? item->update.record->len : 0);
+}
+
+static void queue_push_locked(struct cluster *c,
                               const struct queued_update *item)
 {
+    struct cluster_queue *q = &c->queue;
+
+    c->channel.queued += queued_size(item);
     if (q->update_count == q->update_cap) {
         q->update_cap = q->update_cap ? 2 * q->update_cap : 64;
         q->updates = mem_resize(q->updates, q->update_cap * sizeof *q->updates);
@@ -64,7 +72,7 @@ static void cluster_send(struct channel *channel,
     pthread_mutex_lock(&c->queue.lock);
     refused = c->queue.stopped;
     if (!refused) {
-        queue_push_locked(&c->queue, &item);
+        queue_push_locked(c, &item);
         cluster_queue_wake_locked(c);
     }
     pthread_mutex_unlock(&c->queue.lock);
@@ -122,6 +130,7 @@ static bool batch_take(struct cluster *c, struct batch *b)
     q->updates = c->spare;
     q->update_cap = c->spare_cap;
     q->update_count = 0;
+    c->channel.queued = 0;
     q->asks = NULL;
     q->ask_count = 0;
     pthread_mutex_unlock(&q->lock);

@@ -16,6 +16,7 @@
 #define PULL_RETRY_MS 500
 #define PULL_TRIES 6
 #define ASK_MS 450
+#define OWED_BYTES (64u << 10) /* applied and not acknowledged */
 #define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
 
 /* An address at which a member may be. */
@@ -56,7 +57,9 @@ struct peer {
     /* its stream to us */
     uint64_t applied;
     struct ahead ahead;
-    bool ack_due;
+    bool ack_due;    /* with the next flush: somebody waits for it */
+    size_t ack_owed; /* bytes of updates that were not acknowledged yet:
+                        with our next updates, pulse or tick */
 
     /* whether our commits wait for it: from an admission to a giving up */
     bool waited;
@@ -121,7 +124,9 @@ struct log_item {
     struct record *record; /* NULL: a touch, or a place */
     struct log_more *more; /* NULL: there is none */
     uint32_t app, size;
+    uint64_t upto; /* core->log_ever, this one included */
     uint8_t id[ID_SIZE];
+    bool awaited; /* when it was sent */
     int64_t access, at;
 };
 
@@ -135,6 +140,8 @@ struct pull_leaf {
     bool busy;
     unsigned app; /* index */
     unsigned leaf, tries;
+    bool begun;             /* all up to this id is common: */
+    uint8_t after[ID_SIZE]; /* the next part is behind it */
     int64_t asked;
 };
 struct pull {
@@ -185,6 +192,7 @@ struct core {
     uint64_t seq;
     struct log_item *log; /* a ring; item of seq s: s & (log_cap - 1) */
     size_t log_cap, log_used;
+    uint64_t log_ever;     /* bytes of all updates so far */
     uint64_t log_first;    /* the seq of the oldest kept; seq + 1 when empty */
     uint64_t log_targeted; /* how many in the log concern some only */
     struct wait_list wait_one, wait_all;
@@ -270,6 +278,12 @@ void stream_forget(struct core *core);
 static inline bool peer_has_hole(const struct peer *p)
 {
     return p->ahead.to != 0;
+}
+/* A frame that takes stream_ack along was sent. */
+static inline void peer_ack_told(struct peer *p)
+{
+    p->ack_due = false;
+    p->ack_owed = 0;
 }
 
 /* core_lease.c */

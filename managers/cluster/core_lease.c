@@ -178,7 +178,7 @@ void lease_send_pulse(struct core *core, struct peer *p, struct instant now)
     frame_pulse(&core->w, &f, roots);
     core_post(core, p);
     p->next_pulse = now.mono + core->options.pulse_ms;
-    p->ack_due = false;
+    peer_ack_told(p);
 }
 
 static bool equal_roots(struct core *core, const struct peer *p,

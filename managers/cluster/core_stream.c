@@ -152,6 +152,7 @@ void core_send(struct core *core, const struct channel_update *u,
         .record = u->record,
         .more = more_of(u),
         .app = u->app,
+        .awaited = wait != NULL,
         .access = u->access,
         .at = now.mono,
     };
@@ -162,6 +163,7 @@ void core_send(struct core *core, const struct channel_update *u,
     item.size = (uint32_t)size_of(&item);
     core->log_targeted += u->target_count > 0;
     core->seq++;
+    item.upto = core->log_ever += item.size;
     if (core->seq - core->log_first >= core->log_cap)
         log_grow(core);
     *log_at(core, core->seq) = item;
@@ -172,12 +174,12 @@ void core_send(struct core *core, const struct channel_update *u,
     if (!wait)
         return;
     wait->applied = 0;
-    if (!core->stopping) {
+    if (!core->stopping && copies != COPIES_NONE) {
         wait_begin(core, u, wait, copies);
         return;
     }
     wait->now = now;
-    wait->done(wait, RC_UNCERTAIN);
+    wait->done(wait, core->stopping ? RC_UNCERTAIN : RC_OK);
 }
 
 static void update_of(struct core *core, uint64_t seq, struct frame_update *u)
@@ -279,19 +281,39 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto,
         tell_again(core, since);
 }
 
+/* The bytes of what was sent to it and not acknowledged; what the log has
+ * dropped of that is not counted. */
 static uint64_t flying(struct core *core, const struct peer *p)
 {
-    uint64_t bytes = 0;
-    uint64_t s = p->acked + 1;
+    uint64_t first = p->acked + 1;
 
-    if (s < core->log_first)
-        s = core->log_first;
-    if (p->sent >= s && p->sent - s > WINDOW_BYTES / sizeof(struct log_item))
-        return WINDOW_BYTES;
-    for (; s <= p->sent && bytes < WINDOW_BYTES; s++)
+    if (p->acked_ahead.to >= first) /* what is before that is not sent */
+        first = p->acked_ahead.to + 1;
+    if (first < core->log_first)
+        first = core->log_first;
+    if (p->sent < first)
+        return 0;
+    if (!core->log_targeted) {
+        const struct log_item *item = log_at(core, first);
+        return log_at(core, p->sent)->upto - (item->upto - item->size);
+    }
+    uint64_t bytes = 0;
+    for (uint64_t s = first; s <= p->sent && bytes < WINDOW_BYTES; s++)
         if (stream_concerns(core, p, s))
             bytes += log_at(core, s)->size;
     return bytes;
+}
+
+/* Does somebody wait for it to have one of these? */
+static bool is_awaited(struct core *core, const struct peer *p, uint64_t from,
+                       uint64_t to)
+{
+    if (from + 1 < core->log_first)
+        from = core->log_first - 1;
+    while (from < to)
+        if (log_at(core, ++from)->awaited && stream_concerns(core, p, from))
+            return true;
+    return false;
 }
 
 /* (p->sent, p->scanned], and what concerns it of these. */
@@ -303,6 +325,8 @@ static void post_updates(struct core *core, struct peer *p,
         .from = p->sent,
         .to = p->scanned,
         .mono = now.mono,
+        .waits = is_awaited(core, p, p->sent, p->scanned),
+        .has_ack = p->ack_due || p->ack_owed,
         .ack = stream_ack(p),
         .count = (uint32_t)count,
     };
@@ -312,7 +336,7 @@ static void post_updates(struct core *core, struct peer *p,
     frame_updates(&core->w, &f, updates);
     core_post(core, p);
     p->sent = p->scanned;
-    p->ack_due = false;
+    peer_ack_told(p);
 }
 
 static void flush_peer(struct core *core, struct peer *p, struct instant now)
@@ -323,19 +347,18 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
         scan(core, p);
         if (p->scanned + 1 < core->log_first)
             send_missed(core, p, core->log_first - 1, p->progress);
-        /* a handful in flight is far below the window: not worth counting */
-        if (p->sent - p->acked > 4096 && flying(core, p) >= WINDOW_BYTES)
+        if (flying(core, p) >= WINDOW_BYTES)
             break;
         size_t count = gather(core, p, updates);
         if (count == 0)
             break;
         post_updates(core, p, updates, count, now);
     }
-    if (p->ack_due) {
+    if (p->ack_due || p->ack_owed > OWED_BYTES) {
         struct frame_ack ack = stream_ack(p);
         frame_ack(&core->w, &ack);
         core_post(core, p);
-        p->ack_due = false;
+        peer_ack_told(p);
     }
 }
 
@@ -578,6 +601,7 @@ void stream_tick(struct core *core, struct instant now)
 {
     for (size_t i = 0; i < core->peer_count; i++) {
         struct peer *p = core->peers[i];
+        p->ack_due |= p->ack_owed > 0;
         bool heard = now.mono - p->heard < 2 * core->options.pulse_ms;
         if (!p->resumed || !heard || p->acked_ahead.to == p->sent ||
             p->acked == p->sent ||
@@ -593,7 +617,7 @@ void stream_tick(struct core *core, struct instant now)
 
 /* ---- receiving ---- */
 
-void stream_cover(struct peer *p, uint64_t seq)
+static void cover(struct peer *p, uint64_t seq)
 {
     if (seq > p->applied)
         p->applied = seq;
@@ -602,6 +626,11 @@ void stream_cover(struct peer *p, uint64_t seq)
             p->applied = p->ahead.to;
         p->ahead = (struct ahead){0, 0};
     }
+}
+
+void stream_cover(struct peer *p, uint64_t seq)
+{
+    cover(p, seq);
     p->ack_due = true;
 }
 
@@ -630,19 +659,23 @@ void stream_updates(struct core *core, struct peer *p, struct frame_updates *f,
     struct frame_update u;
     bool beyond;
 
-    stream_acked(core, p, &f->ack, now);
-    p->ack_due = true;
+    if (f->has_ack)
+        stream_acked(core, p, &f->ack, now);
+    p->ack_due |= f->waits;
+    p->ack_owed++;
     bool whole = f->to > p->applied && takes(p, f, &beyond);
     /* comparing, which may have brought what is in it, brings no accesses */
-    while (frame_next_update(&f->rest, &f->count, f->mono, &u))
+    while (frame_next_update(&f->rest, &f->count, f->mono, &u)) {
+        p->ack_owed += frame_update_size(&u);
         if (whole || u.kind == UPDATE_TOUCH)
             sync_apply(core, p, &u, f->mono, now);
+    }
     if (!whole)
         return;
     if (beyond) {
         if (f->to > p->ahead.to)
             p->ahead.to = f->to;
     } else {
-        stream_cover(p, f->to);
+        cover(p, f->to);
     }
 }

@@ -9,9 +9,11 @@
  *               <-----------------  SUMS   a number for each leaf; before them:
  *                                          how far it is in everybody's stream
  *     LEAF      ----------------->         my live entries of a leaf that
- * differs
- *               <-----------------  RECORDS  what you lack, what I want
+ *                                          differs, from an id on
+ *               <-----------------  RECORDS  what you lack, what I want, up to
+ *                                          an id: no more than fills a frame
  *     GIVE      ----------------->         that
+ *     LEAF      ----------------->         the same leaf, from there on
  *
  * At the end the puller has all that the source had when it summed up, so it
  * is as far in everybody's stream as the source was then. Where members hold
@@ -25,8 +27,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-#define RECORDS_AT_ONCE 512
 
 /* ---- what came is merged ---- */
 
@@ -131,44 +131,23 @@ struct item_bytes {
     uint8_t place[PLACE_MAX];
 };
 
-/* Returns how many items; they make f->count updates. */
-static size_t gather_items(const struct replica_item *items, size_t count,
-                           struct frame_records *f,
-                           struct frame_update *updates,
-                           struct item_bytes *bytes)
-{
-    size_t n = 0, size = 0;
-
-    f->count = 0;
-    while (n < count && n < RECORDS_AT_ONCE) {
-        struct frame_update *u = updates + f->count;
-        unsigned added =
-            replica_item_updates(&items[n], f->app, bytes[n].place, u);
-        for (unsigned i = 0; i < added; i++)
-            size += frame_update_size(&u[i]);
-        if (n && size > FRAME_FULL)
-            break;
-        f->count += added;
-        n++;
-    }
-    return n;
-}
-
+/* As many as one frame takes. */
 static void post_items(struct core *core, struct peer *p, enum frame_type type,
                        struct frame_records *f,
                        const struct replica_item *items, size_t count)
 {
-    struct frame_update updates[2 * RECORDS_AT_ONCE];
-    struct item_bytes bytes[RECORDS_AT_ONCE];
-    size_t at = 0;
+    struct frame_update *updates =
+        mem_alloc((2 * count + 1) * sizeof *updates);
+    struct item_bytes *bytes = mem_alloc((count + 1) * sizeof *bytes);
 
-    do {
-        at += gather_items(items + at, count - at, f, updates, bytes);
-        f->more = at < count;
-        frame_records(&core->w, type, f, updates);
-        core_post(core, p);
-        f->want_count = 0;
-    } while (at < count);
+    f->count = 0;
+    for (size_t i = 0; i < count; i++)
+        f->count += replica_item_updates(&items[i], f->app, bytes[i].place,
+                                         updates + f->count);
+    frame_records(&core->w, type, f, updates);
+    core_post(core, p);
+    free(bytes);
+    free(updates);
 }
 
 static void on_leaf(struct core *core, struct peer *p, struct frame_leaf *f,
@@ -180,8 +159,8 @@ static void on_leaf(struct core *core, struct peer *p, struct frame_leaf *f,
         .no = f->no, .app = f->app, .leaf = f->leaf, .mono = now.mono};
 
     if (r)
-        replica_diff(r, p->node, f->leaf, f->entries, f->count, f->ended,
-                     &diff);
+        replica_diff(r, p->node, f, &diff);
+    answer.upto = diff.more ? diff.upto : NULL;
     answer.wants = diff.wants;
     answer.want_count = (uint32_t)diff.want_count;
     post_items(core, p, FRAME_RECORDS, &answer, diff.items, diff.count);
@@ -271,10 +250,12 @@ static void ask_leaf(struct core *core, struct pull_leaf *leaf,
         .no = pull->no,
         .app = replica_app(r),
         .leaf = leaf->leaf,
+        .after = leaf->begun ? leaf->after : NULL,
         .ended = pull->want_ended,
     };
 
-    f.count = (uint32_t)replica_list(r, pull->from->node, leaf->leaf, &entries);
+    f.count = (uint32_t)replica_list(r, pull->from->node, leaf->leaf, f.after,
+                                     &entries);
     f.entries = entries;
     frame_leaf(&core->w, &f);
     core_post(core, pull->from);
@@ -308,6 +289,16 @@ static bool next_leaf(struct pull *pull, unsigned *app, unsigned *leaf)
     return false;
 }
 
+/* What somebody else says of its stream is believed only as far as it has told
+ * of itself: a jump ahead of that would hide for ever what it does next. What
+ * is behind that comes, or has come, by its stream. */
+static void cover_told(struct peer *p, uint64_t seq)
+{
+    uint64_t told = p->seq > p->ahead.to ? p->seq : p->ahead.to;
+
+    stream_cover(p, seq < told ? seq : told);
+}
+
 /* As far as the source was in everybody's stream, so far are we; but where it
  * has a part only, in its own. */
 static void take_vector(struct core *core)
@@ -320,7 +311,7 @@ static void take_vector(struct core *core)
             continue;
         p->met = pull->begun;
         if (!core_is_partial(core))
-            stream_cover(p, pull->vector[i].seq);
+            cover_told(p, pull->vector[i].seq);
     }
     stream_cover(pull->from, pull->seq);
 }
@@ -446,25 +437,37 @@ static void on_sums(struct core *core, struct peer *p, struct frame_sums *f,
     pull_go_on(core, now);
 }
 
-static void give_wanted(struct core *core, struct peer *p, struct replica *r,
-                        const struct frame_records *f, struct instant now)
+/* As much of what is wanted as a frame takes. Returns up to where this part of
+ * the leaf is common now; NULL: to the leaf's end. */
+static const uint8_t *give_wanted(struct core *core, struct peer *p,
+                                  struct replica *r,
+                                  const struct frame_records *f,
+                                  struct instant now)
 {
-    struct replica_item *items = mem_zero((f->want_count + 1) * sizeof *items);
+    struct replica_item items[FRAME_WANTS_MAX];
     struct frame_records give = {
         .app = f->app, .leaf = f->leaf, .mono = now.mono};
-    size_t count = 0;
+    const uint8_t *upto = f->upto;
+    size_t count = 0, bytes = 0;
 
-    for (uint32_t i = 0; i < f->want_count; i++)
-        if (replica_take(r, p->node, f->wants + (size_t)i * ID_SIZE,
-                         &items[count]))
-            count++;
+    for (uint32_t i = 0; i < f->want_count; i++) {
+        const uint8_t *id = f->wants + (size_t)i * ID_SIZE;
+        if (!replica_take(r, p->node, id, &items[count]))
+            continue;
+        bytes += replica_item_size(&items[count++]);
+        if (count > 1 && bytes > FRAME_FULL) {
+            record_unref(&items[--count].record);
+            upto = id - ID_SIZE;
+            break;
+        }
+    }
     if (count) {
         core->pull.gave = true;
         post_items(core, p, FRAME_GIVE, &give, items, count);
     }
     while (count)
         record_unref(&items[--count].record);
-    free(items);
+    return upto;
 }
 
 static void apply_all(struct core *core, struct peer *p,
@@ -488,24 +491,35 @@ static struct pull_leaf *slot_of(struct pull *pull,
     return NULL;
 }
 
+/* An answer may come twice: what is behind us is not asked for again. */
+static void leaf_go_on(struct core *core, struct pull_leaf *slot,
+                       const uint8_t *upto, struct instant now)
+{
+    if (!upto) {
+        slot->busy = false;
+    } else if (!slot->begun || memcmp(upto, slot->after, ID_SIZE) > 0) {
+        memcpy(slot->after, upto, ID_SIZE);
+        slot->begun = true;
+        slot->tries = 0;
+        ask_leaf(core, slot, now);
+    }
+}
+
 static void on_records(struct core *core, struct peer *p,
                        struct frame_records *f, struct instant now)
 {
     struct pull *pull = &core->pull;
     struct replica *r = core_replica(core, f->app);
-    bool more = f->more;
 
     if (pull->from != p || pull->no != f->no || !r)
         return;
     pull->progress = now.mono;
     note_size(pull, (size_t)(f->rest.end - f->rest.p));
-    give_wanted(core, p, r, f, now);
+    const uint8_t *upto = give_wanted(core, p, r, f, now);
     apply_all(core, p, f, now);
     struct pull_leaf *slot = slot_of(pull, f);
-    if (slot && more)
-        slot->asked = now.mono;
-    else if (slot)
-        slot->busy = false;
+    if (slot)
+        leaf_go_on(core, slot, upto, now);
     pull_go_on(core, now);
 }
 

@@ -110,6 +110,18 @@ static bool get_exactly(struct pack_reader *r, size_t size, const uint8_t **out)
     return get_bin(r, size, 1, out, &count) && count == 1;
 }
 
+/* NULL where it is empty. */
+static bool get_id_or_none(struct pack_reader *r, const uint8_t **out)
+{
+    uint32_t count;
+
+    if (!get_bin(r, ID_SIZE, 1, out, &count))
+        return false;
+    if (count == 0)
+        *out = NULL;
+    return true;
+}
+
 static bool get_text(struct pack_reader *r, struct frame_text *out)
 {
     struct pack_token t;
@@ -137,10 +149,38 @@ static bool get_groups(struct pack_reader *r, size_t each, size_t max,
     return true;
 }
 
+static bool get_hole(struct pack_reader *r, struct frame_ack *out)
+{
+    struct pack_token t;
+
+    return pack_read(r, &t) && t.type == PACK_ARRAY && t.len == 3 &&
+           get_any(r, &out->applied) && get_any(r, &out->ahead_from) &&
+           get_any(r, &out->ahead_to) && out->ahead_from <= out->ahead_to &&
+           out->ahead_to > 0;
+}
+
+/* A number, but for one with a hole. */
 static bool get_ack(struct pack_reader *r, struct frame_ack *out)
 {
-    return get_any(r, &out->applied) && get_any(r, &out->ahead_from) &&
-           get_any(r, &out->ahead_to) && out->ahead_from <= out->ahead_to;
+    struct pack_reader at = *r;
+
+    if (get_any(r, &out->applied))
+        return true;
+    *r = at;
+    return get_hole(r, out);
+}
+
+static bool get_ack_or_none(struct pack_reader *r, bool *any,
+                            struct frame_ack *out)
+{
+    struct pack_reader at = *r;
+    struct pack_token t;
+
+    *any = !(pack_read(r, &t) && t.type == PACK_NIL);
+    if (!*any)
+        return true;
+    *r = at;
+    return get_ack(r, out);
 }
 
 static bool get_root(struct pack_reader *r, struct frame_root *out)
@@ -218,7 +258,7 @@ static bool read_hello(struct pack_reader *r, struct frame *f)
 
     return get_any(r, &version) && get_node(r, &h->node) &&
            get_any(r, &h->to) && get_time(r, &h->started) &&
-           get_time_or_never(r, &h->apart) && get_any(r, &h->applied) &&
+           get_time_or_never(r, &h->apart) &&
            get_u32(r, FRAME_MEMBERS_MAX, &h->members) && h->members > 0 &&
            get_node(r, &h->lowest) && h->lowest <= h->node &&
            get_text(r, &h->cluster) && get_text(r, &h->name) &&
@@ -250,7 +290,8 @@ static bool read_updates(struct pack_reader *r, struct frame *f)
     uint64_t many;
 
     if (!get_any(r, &u->from) || !get_uint(r, UINT64_MAX - u->from, &many) ||
-        !get_time(r, &u->mono) || !get_ack(r, &u->ack))
+        !get_time(r, &u->mono) || !get_bool(r, &u->waits) ||
+        !get_ack_or_none(r, &u->has_ack, &u->ack))
         return false;
     u->to = u->from + many;
     return get_updates(r, FRAME_MAX, ALL_KINDS, 0, &u->rest, &u->count);
@@ -319,13 +360,16 @@ static bool read_leaf(struct pack_reader *r, struct frame *f)
     struct frame_leaf *l = &f->leaf;
 
     if (!get_any(r, &l->no) || !get_app(r, &l->app) || !get_leaf(r, &l->leaf) ||
-        !get_bool(r, &l->ended) ||
+        !get_id_or_none(r, &l->after) || !get_bool(r, &l->ended) ||
         !get_bin(r, FRAME_ENTRY, FRAME_LIST_MAX, &l->entries, &l->count))
         return false;
-    for (size_t i = 1; i < l->count; i++)
-        if (memcmp(l->entries + (i - 1) * FRAME_ENTRY,
-                   l->entries + i * FRAME_ENTRY, ID_SIZE) >= 0)
+    const uint8_t *before = l->after;
+    for (size_t i = 0; i < l->count; i++) {
+        const uint8_t *id = l->entries + i * FRAME_ENTRY;
+        if (before && memcmp(before, id, ID_SIZE) >= 0)
             return false;
+        before = id;
+    }
     return true;
 }
 
@@ -334,9 +378,9 @@ static bool read_records(struct pack_reader *r, struct frame *f)
     struct frame_records *s = &f->records;
 
     if (!get_any(r, &s->no) || !get_app(r, &s->app) || !get_leaf(r, &s->leaf) ||
-        !get_bool(r, &s->more) || !get_time(r, &s->mono) ||
+        !get_id_or_none(r, &s->upto) || !get_time(r, &s->mono) ||
         !get_bin(r, ID_SIZE, FRAME_WANTS_MAX, &s->wants, &s->want_count) ||
-        (f->type == FRAME_GIVE && (s->no || s->want_count)))
+        (f->type == FRAME_GIVE && (s->no || s->upto || s->want_count)))
         return false;
     return get_updates(r, FRAME_MAX, RECORDS | PLACES, s->app, &s->rest,
                        &s->count);
@@ -434,14 +478,14 @@ static const struct shape {
     uint8_t elements;
     read_fn *read;
 } shapes[] = {
-    [FRAME_HELLO] = {"HELLO", 12, read_hello},
-    [FRAME_PULSE] = {"PULSE", 13, read_pulse},
-    [FRAME_UPDATES] = {"UPDATES", 8, read_updates},
-    [FRAME_ACK] = {"ACK", 4, read_ack},
+    [FRAME_HELLO] = {"HELLO", 11, read_hello},
+    [FRAME_PULSE] = {"PULSE", 11, read_pulse},
+    [FRAME_UPDATES] = {"UPDATES", 7, read_updates},
+    [FRAME_ACK] = {"ACK", 2, read_ack},
     [FRAME_MISSED] = {"MISSED", 2, read_missed},
     [FRAME_SUMS_ASK] = {"SUMS_ASK", 2, read_sums_ask},
     [FRAME_SUMS] = {"SUMS", 10, read_sums},
-    [FRAME_LEAF] = {"LEAF", 6, read_leaf},
+    [FRAME_LEAF] = {"LEAF", 7, read_leaf},
     [FRAME_RECORDS] = {"RECORDS", 8, read_records},
     [FRAME_GIVE] = {"GIVE", 8, read_records},
     [FRAME_ASK] = {"ASK", 4, read_ask},

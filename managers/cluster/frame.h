@@ -39,10 +39,10 @@
 #define FRAME_NAME_MAX 255
 #define FRAME_MEMBERS_MAX 1024
 #define FRAME_APPS_MAX 1024
-/* Ids in a RECORDS, entries of a LEAF. More than these are not written: the
- * next comparison wants the others, and what is not named is sent again. */
-#define FRAME_WANTS_MAX 4096
-#define FRAME_LIST_MAX (1u << 19)
+/* Ids in a RECORDS, entries of a LEAF: a leaf of more is compared in parts. */
+#define FRAME_WANTS_MAX 512
+#define FRAME_LIST_MAX (FRAME_FULL / FRAME_ENTRY)
+#define FRAME_ENTRY 24 /* id, then 8 bytes of hash, little endian */
 
 enum frame_type {
     FRAME_HELLO = 1,    /* the first one, in both directions */
@@ -97,7 +97,6 @@ struct frame_hello {
                          name replaces */
     int64_t apart;    /* ms since the sender last heard from `to`;
                          negative (on the wire -1): never */
-    uint64_t applied; /* of the receiver's stream, when `to` is it */
     uint32_t members; /* in the sender's view, itself included */
     uint64_t lowest;  /* the lowest node among them */
     struct frame_text cluster, name, address; /* address: "host:port" */
@@ -138,6 +137,8 @@ struct frame_updates {
     uint64_t from, to; /* the stream's (from, to]; what concerns the receiver
                           of these is inside */
     int64_t mono;
+    bool waits;   /* an answer waits for the receiver's ack of these */
+    bool has_ack; /* else there is none in it */
     struct frame_ack ack;
     struct pack_reader rest; /* frame_next_update */
     uint32_t count;
@@ -186,18 +187,24 @@ struct frame_applied {
     uint64_t node, seq;
 };
 
-#define FRAME_ENTRY 24 /* id, then 8 bytes of hash, little endian */
+/* A leaf is compared in parts, so that no answer is long: a LEAF says where the
+ * part begins, its RECORDS where it ends, and the next LEAF begins there. */
 struct frame_leaf {
     uint64_t no;
     uint32_t app, leaf;
-    bool ended;             /* tombstones are wanted as well */
-    const uint8_t *entries; /* sorted by id */
+    const uint8_t *after; /* ids behind this one; NULL: from the first on */
+    bool ended;           /* tombstones are wanted as well */
+    /* sorted by id, all behind `after`. FRAME_LIST_MAX of them: the part ends
+     * with the last one at the latest */
+    const uint8_t *entries;
     uint32_t count;
 };
 struct frame_records {
     uint64_t no; /* GIVE: 0, and it wants nothing */
     uint32_t app, leaf;
-    bool more; /* the leaf's next piece follows */
+    /* the part's last id, or one behind it that nobody has; NULL: it is the
+     * leaf's last part. GIVE: NULL */
+    const uint8_t *upto;
     int64_t mono;
     const uint8_t *wants; /* ids */
     uint32_t want_count;

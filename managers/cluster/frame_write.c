@@ -59,6 +59,11 @@ static void put_leaf(struct pack_writer *w, uint32_t leaf)
     pack_uint(w, leaf);
 }
 
+static void put_id_or_none(struct pack_writer *w, const uint8_t *id)
+{
+    pack_bin(w, id, id ? ID_SIZE : 0);
+}
+
 static void put_text(struct pack_writer *w, struct frame_text text)
 {
     char clean[FRAME_NAME_MAX];
@@ -74,6 +79,11 @@ static void put_text(struct pack_writer *w, struct frame_text text)
 static void put_ack(struct pack_writer *w, const struct frame_ack *f)
 {
     assert(f->ahead_from <= f->ahead_to);
+    if (!f->ahead_to) {
+        pack_uint(w, f->applied);
+        return;
+    }
+    pack_array(w, 3);
     pack_uint(w, f->applied);
     pack_uint(w, f->ahead_from);
     pack_uint(w, f->ahead_to);
@@ -120,7 +130,7 @@ size_t frame_update_size(const struct frame_update *u)
 
 void frame_hello(struct pack_writer *w, const struct frame_hello *f)
 {
-    size_t at = frame_begin(w, FRAME_HELLO, 12);
+    size_t at = frame_begin(w, FRAME_HELLO, 11);
 
     assert(f->node && f->lowest && f->lowest <= f->node);
     assert(f->members > 0 && f->members <= FRAME_MEMBERS_MAX);
@@ -129,7 +139,6 @@ void frame_hello(struct pack_writer *w, const struct frame_hello *f)
     pack_uint(w, f->to);
     put_time(w, f->started);
     put_time_or_never(w, f->apart);
-    pack_uint(w, f->applied);
     pack_uint(w, f->members);
     pack_uint(w, f->lowest);
     put_text(w, f->cluster);
@@ -141,7 +150,7 @@ void frame_hello(struct pack_writer *w, const struct frame_hello *f)
 void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
                  const struct frame_root *roots)
 {
-    size_t at = frame_begin(w, FRAME_PULSE, 13);
+    size_t at = frame_begin(w, FRAME_PULSE, 11);
 
     assert(f->root_count <= FRAME_APPS_MAX);
     put_time(w, f->mono);
@@ -164,13 +173,17 @@ void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
 void frame_updates(struct pack_writer *w, const struct frame_updates *f,
                    const struct frame_update *updates)
 {
-    size_t at = frame_begin(w, FRAME_UPDATES, 8);
+    size_t at = frame_begin(w, FRAME_UPDATES, 7);
 
     assert(f->from <= f->to);
     pack_uint(w, f->from);
     pack_uint(w, f->to - f->from);
     put_time(w, f->mono);
-    put_ack(w, &f->ack);
+    pack_bool(w, f->waits);
+    if (f->has_ack)
+        put_ack(w, &f->ack);
+    else
+        pack_nil(w);
     pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
     for (uint32_t i = 0; i < f->count; i++)
         put_update(w, &updates[i], updates[i].app, f->mono);
@@ -179,7 +192,7 @@ void frame_updates(struct pack_writer *w, const struct frame_updates *f,
 
 void frame_ack(struct pack_writer *w, const struct frame_ack *f)
 {
-    size_t at = frame_begin(w, FRAME_ACK, 4);
+    size_t at = frame_begin(w, FRAME_ACK, 2);
 
     put_ack(w, f);
     frame_end(w, at);
@@ -244,14 +257,15 @@ void frame_sums(struct pack_writer *w, const struct frame_sums *f,
 
 void frame_leaf(struct pack_writer *w, const struct frame_leaf *f)
 {
-    uint32_t count = f->count < FRAME_LIST_MAX ? f->count : FRAME_LIST_MAX;
-    size_t at = frame_begin(w, FRAME_LEAF, 6);
+    size_t at = frame_begin(w, FRAME_LEAF, 7);
 
+    assert(f->count <= FRAME_LIST_MAX);
     pack_uint(w, f->no);
     put_app(w, f->app);
     put_leaf(w, f->leaf);
+    put_id_or_none(w, f->after);
     pack_bool(w, f->ended);
-    pack_bin(w, f->entries, (size_t)count * FRAME_ENTRY);
+    pack_bin(w, f->entries, (size_t)f->count * FRAME_ENTRY);
     frame_end(w, at);
 }
 
@@ -259,18 +273,17 @@ void frame_records(struct pack_writer *w, enum frame_type type,
                    const struct frame_records *f,
                    const struct frame_update *updates)
 {
-    uint32_t wants =
-        f->want_count < FRAME_WANTS_MAX ? f->want_count : FRAME_WANTS_MAX;
     size_t at = frame_begin(w, type, 8);
 
-    assert(type == FRAME_RECORDS ||
-           (type == FRAME_GIVE && f->no == 0 && f->want_count == 0));
+    assert(type == FRAME_RECORDS || (type == FRAME_GIVE && f->no == 0 &&
+                                     !f->upto && f->want_count == 0));
+    assert(f->want_count <= FRAME_WANTS_MAX);
     pack_uint(w, f->no);
     put_app(w, f->app);
     put_leaf(w, f->leaf);
-    pack_bool(w, f->more);
+    put_id_or_none(w, f->upto);
     put_time(w, f->mono);
-    pack_bin(w, f->wants, (size_t)wants * ID_SIZE);
+    pack_bin(w, f->wants, (size_t)f->want_count * ID_SIZE);
     pack_array(w, UPDATE_ELEMENTS * (size_t)f->count);
     for (uint32_t i = 0; i < f->count; i++) {
         assert(updates[i].kind != UPDATE_TOUCH);

@@ -79,7 +79,7 @@ void replica_free(struct replica **replica)
     if (!r)
         return;
     partial_release(r);
-    table_free(&r->strays);
+    replica_drop_strays(r);
     free(r->touches);
     free(r);
 }
@@ -202,22 +202,50 @@ void replica_set_keep(struct replica *r, int64_t ended_keep_ms)
 
 /* ---- strays: the channel's thread alone ---- */
 
-void replica_keep_stray(struct replica *r, struct record *delta,
-                        struct instant now)
+static bool stray_fits(struct replica *r, size_t len)
 {
     struct table_counts counts;
 
+    table_counts(r->strays, &counts);
+    return counts.live + counts.others < STRAYS_MAX &&
+           r->stray_bytes + len <= STRAYS_MAX_BYTES;
+}
+
+static void stray_add(struct replica *r, struct table_stripe *stripe,
+                      struct entry *e, struct record *delta)
+{
+    struct record *merged = record_merge(e->record, delta);
+
+    if (r->stray_bytes + merged->len - e->record->len > STRAYS_MAX_BYTES) {
+        record_unref(&merged);
+        return;
+    }
+    r->stray_bytes += merged->len - e->record->len;
+    table_replace(stripe, e, merged);
+}
+
+static void stray_remove(struct replica *r, struct table_stripe *stripe,
+                         struct entry *e)
+{
+    r->stray_bytes -= e->record->len;
+    table_remove(stripe, e);
+}
+
+void replica_keep_stray(struct replica *r, struct record *delta,
+                        struct instant now)
+{
     if (!r->strays)
         r->strays = table_new(0, now);
-    table_counts(r->strays, &counts);
     atomic_fetch_add(&r->stray_count, 1);
+    bool fits = stray_fits(r, delta->len);
     struct table_stripe *stripe = table_lock(r->strays, record_id(delta));
     struct entry *e = table_find(stripe, record_id(delta));
     if (e && record_kind(e->record) == record_kind(delta)) {
-        table_replace(stripe, e, record_merge(e->record, delta));
-    } else if (!e && counts.live + counts.others < STRAYS_MAX) {
+        stray_add(r, stripe, e, delta);
+    } else if (!e && fits) {
         e = table_insert(stripe, record_ref(delta), now.mono);
         table_arm(stripe, e, now.mono + STRAY_MS);
+        r->stray_bytes += delta->len;
     }
     table_unlock(stripe);
 }
@@ -232,10 +260,16 @@ struct record *replica_take_stray(struct replica *r, const uint8_t id[ID_SIZE])
     struct entry *e = table_find(stripe, id);
     if (e) {
         stray = record_ref(e->record);
-        table_remove(stripe, e);
+        stray_remove(r, stripe, e);
     }
     table_unlock(stripe);
     return stray;
+}
+
+void replica_drop_strays(struct replica *r)
+{
+    table_free(&r->strays);
+    r->stray_bytes = 0;
 }
 
 static void strays_drop(struct replica *r, struct instant now)
@@ -249,7 +283,7 @@ static void strays_drop(struct replica *r, struct instant now)
             struct table_stripe *stripe = table_lock(r->strays, ids[i]);
             struct entry *e = table_find(stripe, ids[i]);
             if (e)
-                table_remove(stripe, e);
+                stray_remove(r, stripe, e);
             table_unlock(stripe);
         }
     }

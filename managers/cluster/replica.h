@@ -21,7 +21,7 @@
  *         and takes no part in the sums either.
  * Strays  A delta of a session that is not here is put aside for 30 s, merged
  *         when the session comes, and dropped when it does not: a commit never
- *         creates.
+ *         creates. They are bounded by number and by bytes.
  * Settled A tombstone is forgotten (replica_may_forget) when endedKeep has
  *         passed and every member that could still speak of the session alive
  *         has compared its copies with ours since we learnt of the end
@@ -183,10 +183,11 @@ void replica_figures(const struct replica *r, struct replica_figures *out);
 uint64_t replica_root(const struct replica *r, uint64_t peer);
 void replica_sums(const struct replica *r, uint64_t peer,
                   uint64_t sums[FRAME_LEAVES], uint8_t ended[FRAME_BITS]);
-/* The live entries of a leaf as frame_leaf wants them, sorted by id; malloc'ed.
- * Returns how many. Partial: the hash is the place's plus, modulo 2^64, the
- * record's. */
+/* The live entries of a leaf behind `after` (NULL: all) as frame_leaf wants
+ * them, sorted by id, at most FRAME_LIST_MAX; malloc'ed. Returns how many.
+ * Partial: the hash is the place's plus, modulo 2^64, the record's. */
 size_t replica_list(struct replica *r, uint64_t peer, unsigned leaf,
+                    const uint8_t *after,
                     uint8_t **entries);
 
 /* What is known of one id, on its way to another member: the record (a
@@ -205,17 +206,24 @@ struct replica_item {
 unsigned replica_item_updates(const struct replica_item *item, uint32_t app,
                               uint8_t bytes[PLACE_MAX],
                               struct frame_update out[2]);
+/* The bytes that these take in a frame, at most. */
+size_t replica_item_size(const struct replica_item *item);
 struct replica_diff {
     struct replica_item *items; /* what the other lacks, or has otherwise */
     size_t count;
+    size_t bytes;   /* of the items in a frame; not above FRAME_FULL, unless
+                       there is one only */
     uint8_t *wants; /* ids that we lack, or have otherwise */
     size_t want_count;
+    bool more;             /* the leaf goes on */
+    uint8_t upto[ID_SIZE]; /* behind this id */
 };
-/* What the other, whose live entries of the leaf these are, and we do not have
- * in common. ended: it wants our tombstones as well (those of sessions that it
- * has alive it gets anyway). Release with replica_diff_release. */
-void replica_diff(struct replica *r, uint64_t peer, unsigned leaf,
-                  const uint8_t *entries, uint32_t count, bool ended,
+/* What the other, whose live entries these are, and we do not have in common:
+ * of the leaf behind theirs->after, as much as one RECORDS takes. ended: it
+ * wants our tombstones as well (those of sessions that it has alive it gets
+ * anyway). Release with replica_diff_release. */
+void replica_diff(struct replica *r, uint64_t peer,
+                  const struct frame_leaf *theirs,
                   struct replica_diff *out);
 void replica_diff_release(struct replica_diff *diff);
 /* What that member may have of the id; false: nothing is here. Takes a

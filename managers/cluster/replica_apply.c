@@ -22,7 +22,8 @@ struct arrival {
     int64_t *newer;
     bool moved;          /* was said of an old id: nothing is created */
     bool stood;          /* partial: it is a copy from now on */
-    struct record *left; /* what is to go on under end.new_id; a reference */
+    struct record *left; /* what is to go on under that id; a reference */
+    uint8_t successor[ID_SIZE];
     /* for listeners, once the lock is released; references */
     struct record *created, *before;
     struct record_end end;
@@ -130,12 +131,21 @@ static void count_conflict(struct arrival *a, const struct record *before,
         atomic_fetch_add(&a->r->conflicts, 1);
 }
 
-/* Said of an id that has a successor: it is to go on there. */
-static void leave(struct arrival *a, struct record *said)
+/* Said of an id that has a successor, as `end` says: it is to go on there. So
+ * is that the session was ended by its user or by an operator: it crossed the
+ * new id on the way, and would have followed it, or kept it from living. */
+static void leave(struct arrival *a, struct record *said,
+                  const struct record *end)
 {
-    if (a->end.reason == REASON_RENAMED && !a->left &&
-        !record_ended(said, NULL))
-        a->left = record_ref(said);
+    struct record_end to, own;
+
+    if (a->left || !record_ended(end, &to) || to.reason != REASON_RENAMED)
+        return;
+    if (record_ended(said, &own) && own.reason != REASON_LOGOUT &&
+        own.reason != REASON_ADMIN)
+        return;
+    a->left = record_ref(said);
+    memcpy(a->successor, to.new_id, ID_SIZE);
 }
 
 static void join_end(struct arrival *a, struct table_stripe *stripe,
@@ -143,7 +153,7 @@ static void join_end(struct arrival *a, struct table_stripe *stripe,
 {
     a->before = record_ref(e->record);
     record_ended(merged, &a->end);
-    leave(a, e->record);
+    leave(a, e->record, merged);
     table_replace(stripe, e, merged);
     e->access = a->access;
     keep_ended(a, stripe, e);
@@ -191,8 +201,8 @@ static enum replica_rc join(struct arrival *a, struct table_stripe *stripe,
     struct record *merged = record_merge(e->record, a->record);
 
     if (was_ended) {
-        record_ended(merged, &a->end);
-        leave(a, a->record);
+        leave(a, a->record, e->record);
+        leave(a, e->record, a->record);
         table_replace(stripe, e, merged);
         /* of two ends the sender must not believe that its own one stands */
         bool news = record_ended(a->record, NULL)
@@ -214,10 +224,10 @@ static void take_stray(struct arrival *a)
         return;
     if (record_kind(stray) == record_kind(a->record)) {
         struct record *joined = record_merge(a->record, stray);
+        leave(a, stray, a->record);
+        leave(a, a->record, stray);
         record_unref(&a->record);
         a->record = joined;
-        record_ended(joined, &a->end);
-        leave(a, stray);
     }
     record_unref(&stray);
 }
@@ -278,6 +288,18 @@ static enum replica_rc apply_record(struct arrival *a)
     return rc;
 }
 
+static void tell_heard(struct arrival *a)
+{
+    struct replica *r = a->r;
+
+    if (r->heard && a->created)
+        r->heard(r->user, REPLICA_CREATED, a->created, NULL, a->now);
+    if (r->heard && a->before)
+        r->heard(r->user, REPLICA_ENDED, a->before, &a->end, a->now);
+    record_unref(&a->created);
+    record_unref(&a->before);
+}
+
 /* What was said of a session under an id that was replaced, here or by others,
  * belongs to the session: two members that change one and give it a new id at
  * the same time both get what they were told. Every member does so with what it
@@ -289,7 +311,7 @@ static void apply_left(struct arrival *a, enum replica_rc *rc)
     a->left = NULL;
     for (int hops = 0; on.left && hops < 8; hops++) {
         struct record *left = on.left;
-        memcpy(on.id, on.end.new_id, ID_SIZE);
+        memcpy(on.id, on.successor, ID_SIZE);
         on.record = record_rekey(left, on.id);
         on.left = on.created = on.before = NULL;
         on.moved = true;
@@ -299,7 +321,7 @@ static void apply_left(struct arrival *a, enum replica_rc *rc)
             memcpy(a->id, on.id, ID_SIZE);
         }
         record_unref(&on.record);
-        record_unref(&on.before);
+        tell_heard(&on);
     }
     record_unref(&on.left);
 }
@@ -321,18 +343,6 @@ static enum replica_rc apply_touch(struct arrival *a)
     }
     table_unlock(stripe);
     return rc;
-}
-
-static void tell_heard(struct arrival *a)
-{
-    struct replica *r = a->r;
-
-    if (r->heard && a->created)
-        r->heard(r->user, REPLICA_CREATED, a->created, NULL, a->now);
-    if (r->heard && a->before)
-        r->heard(r->user, REPLICA_ENDED, a->before, &a->end, a->now);
-    record_unref(&a->created);
-    record_unref(&a->before);
 }
 
 enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,

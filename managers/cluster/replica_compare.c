@@ -43,7 +43,13 @@ struct leaf_item {
 struct leaf {
     struct leaf_item *items; /* in the order of their ids */
     size_t count, cap;
+    const uint8_t *after; /* only what is behind it; NULL: all */
 };
+
+static bool is_behind(const struct leaf *leaf, const uint8_t *id)
+{
+    return !leaf->after || memcmp(id, leaf->after, ID_SIZE) > 0;
+}
 
 static struct leaf_item *leaf_more(struct leaf *leaf, const uint8_t *id)
 {
@@ -59,7 +65,7 @@ static struct leaf_item *leaf_more(struct leaf *leaf, const uint8_t *id)
 
 static bool leaf_add(void *user, struct entry *e)
 {
-    if (!entry_is_copy(e))
+    if (!entry_is_copy(e) || !is_behind(user, record_id(e->record)))
         return true;
     struct leaf_item *item = leaf_more(user, record_id(e->record));
     item->item.record = record_ref(e->record);
@@ -87,6 +93,8 @@ static void leaf_release(struct leaf *leaf)
 static bool leaf_add_place(void *user, const uint8_t id[ID_SIZE],
                            const struct place *place)
 {
+    if (!is_behind(user, id))
+        return true;
     struct leaf_item *item = leaf_more(user, id);
 
     item->item.placed = true;
@@ -114,7 +122,7 @@ static void leaf_join(struct leaf_item *at, struct leaf_item *copy)
 static void leaf_places(struct leaf *copies, struct replica *r, uint64_t peer,
                         unsigned number)
 {
-    struct leaf all = {0};
+    struct leaf all = {.after = copies->after};
     size_t i = 0;
 
     places_each_in(r->places, number, leaf_add_place, &all);
@@ -133,9 +141,9 @@ static void leaf_places(struct leaf *copies, struct replica *r, uint64_t peer,
 }
 
 static void leaf_read(struct leaf *leaf, struct replica *r, uint64_t peer,
-                      unsigned number)
+                      unsigned number, const uint8_t *after)
 {
-    *leaf = (struct leaf){0};
+    *leaf = (struct leaf){.after = after};
     table_each_in(r->m->table, number, leaf_add, leaf);
     if (leaf->count)
         qsort(leaf->items, leaf->count, sizeof *leaf->items, by_id);
@@ -144,14 +152,14 @@ static void leaf_read(struct leaf *leaf, struct replica *r, uint64_t peer,
 }
 
 size_t replica_list(struct replica *r, uint64_t peer, unsigned number,
-                    uint8_t **entries)
+                    const uint8_t *after, uint8_t **entries)
 {
     struct leaf leaf;
     size_t count = 0;
 
-    leaf_read(&leaf, r, peer, number);
+    leaf_read(&leaf, r, peer, number, after);
     *entries = mem_alloc(leaf.count * FRAME_ENTRY + 1);
-    for (size_t i = 0; i < leaf.count; i++) {
+    for (size_t i = 0; i < leaf.count && count < FRAME_LIST_MAX; i++) {
         uint8_t *to = *entries + count * FRAME_ENTRY;
         uint64_t hash = htole64(leaf.items[i].hash);
         if (!leaf.items[i].live)
@@ -166,57 +174,103 @@ size_t replica_list(struct replica *r, uint64_t peer, unsigned number,
 
 /* ---- what is not common ---- */
 
-static void diff_item(struct replica_diff *diff, struct leaf_item *ours)
+#define ITEMS_MAX 512
+
+/* false: it is full. */
+static bool diff_add(struct replica_diff *diff, struct leaf_item *ours,
+                     const uint8_t *theirs)
 {
-    diff->items[diff->count++] = ours->item;
-    ours->item.record = NULL;
+    size_t size = 0;
+
+    if (ours)
+        size = replica_item_size(&ours->item);
+    if ((ours && diff->count &&
+         (diff->count == ITEMS_MAX || diff->bytes + size > FRAME_FULL)) ||
+        (theirs && diff->want_count == FRAME_WANTS_MAX))
+        return false;
+    if (ours) {
+        diff->items[diff->count++] = ours->item;
+        ours->item.record = NULL;
+    }
+    if (theirs)
+        memcpy(diff->wants + diff->want_count++ * ID_SIZE, theirs, ID_SIZE);
+    diff->bytes += size;
+    return true;
 }
 
-static void diff_want(struct replica_diff *diff, const uint8_t *id)
-{
-    memcpy(diff->wants + diff->want_count++ * ID_SIZE, id, ID_SIZE);
-}
-
-static void diff_both(struct replica_diff *diff, struct leaf_item *ours,
+/* Both have it. */
+static bool diff_both(struct replica_diff *diff, struct leaf_item *ours,
                       const uint8_t *theirs)
 {
     uint64_t hash;
 
     memcpy(&hash, theirs + ID_SIZE, sizeof hash);
     if (ours->live && le64toh(hash) == ours->hash)
-        return;
-    if (!ours->final)
-        diff_want(diff, theirs);
-    diff_item(diff, ours);
+        return true;
+    /* nothing of theirs changes a decided end */
+    return diff_add(diff, ours, ours->final ? NULL : theirs);
 }
 
-void replica_diff(struct replica *r, uint64_t peer, unsigned number,
-                  const uint8_t *entries, uint32_t count, bool ended,
-                  struct replica_diff *out)
+static int diff_order(const struct leaf_item *ours, const uint8_t *theirs)
 {
-    struct leaf leaf;
+    if (!ours || !theirs)
+        return ours ? -1 : 1;
+    return memcmp(ours->item.id, theirs, ID_SIZE);
+}
+
+/* One id, of ours or of theirs or of both; false: it is full. */
+static bool diff_one(struct replica_diff *diff, struct leaf_item *ours,
+                     const uint8_t *theirs, bool ended)
+{
+    uint8_t id[ID_SIZE];
+    bool added = true;
+
+    memcpy(id, theirs ? theirs : ours->item.id, ID_SIZE);
+    if (ours && theirs)
+        added = diff_both(diff, ours, theirs);
+    else if (theirs || ours->live || ended)
+        added = diff_add(diff, ours, theirs);
+    if (added)
+        memcpy(diff->upto, id, ID_SIZE);
+    return added;
+}
+
+static void diff_leaf(struct replica_diff *diff, struct leaf *leaf,
+                      const struct frame_leaf *f)
+{
+    bool theirs_go_on = f->count == FRAME_LIST_MAX;
     size_t i = 0, j = 0;
 
-    leaf_read(&leaf, r, peer, number);
-    *out = (struct replica_diff){
-        .items = mem_alloc((leaf.count + 1) * sizeof *out->items),
-        .wants = mem_alloc((size_t)count * ID_SIZE + 1),
-    };
-    while (i < leaf.count || j < count) {
-        struct leaf_item *ours = &leaf.items[i];
-        const uint8_t *theirs = entries + j * FRAME_ENTRY;
-        int order = i == leaf.count ? 1
-                    : j == count    ? -1
-                                    : memcmp(ours->item.id, theirs, ID_SIZE);
-        if (order > 0)
-            diff_want(out, theirs);
-        else if (order == 0)
-            diff_both(out, ours, theirs);
-        else if (ours->live || ended)
-            diff_item(out, ours);
+    while (i < leaf->count || j < f->count) {
+        struct leaf_item *ours = i < leaf->count ? &leaf->items[i] : NULL;
+        const uint8_t *theirs =
+            j < f->count ? f->entries + j * FRAME_ENTRY : NULL;
+        int order = diff_order(ours, theirs);
+
+        if (!theirs && theirs_go_on)
+            break;
+        if (!diff_one(diff, order <= 0 ? ours : NULL,
+                      order >= 0 ? theirs : NULL, f->ended)) {
+            diff->more = true;
+            return;
+        }
         i += order <= 0;
         j += order >= 0;
     }
+    diff->more = theirs_go_on;
+}
+
+void replica_diff(struct replica *r, uint64_t peer,
+                  const struct frame_leaf *theirs, struct replica_diff *out)
+{
+    struct leaf leaf;
+
+    leaf_read(&leaf, r, peer, theirs->leaf, theirs->after);
+    *out = (struct replica_diff){
+        .items = mem_alloc(ITEMS_MAX * sizeof *out->items),
+        .wants = mem_alloc(FRAME_WANTS_MAX * ID_SIZE),
+    };
+    diff_leaf(out, &leaf, theirs);
     leaf_release(&leaf);
 }
 
@@ -276,6 +330,15 @@ unsigned replica_item_updates(const struct replica_item *item, uint32_t app,
             .len = item->record->len,
         };
     return count;
+}
+
+size_t replica_item_size(const struct replica_item *item)
+{
+    struct frame_update place = {.len = PLACE_MAX};
+    struct frame_update u = {.len = item->record ? item->record->len : 0};
+
+    return (item->placed ? frame_update_size(&place) : 0) +
+           (item->record ? frame_update_size(&u) : 0);
 }
 
 /* ---- away for too long ---- */

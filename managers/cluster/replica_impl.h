@@ -18,7 +18,10 @@
 
 #include <pthread.h>
 
+/* Deltas put aside, and their bytes: beyond these a delta is dropped, and what
+ * is asked for brings its change, too, or a comparison does. */
 #define STRAYS_MAX 65536
+#define STRAYS_MAX_BYTES ((size_t)32 << 20)
 #define PAIR_HEADS 64
 #define PAIR_CHUNKS 64
 #define PAIR_LEAVES (FRAME_LEAVES / PAIR_CHUNKS)
@@ -50,6 +53,7 @@ struct replica {
     _Atomic int64_t latest;  /* mono: no call brought a later one */
     _Atomic int64_t settled; /* mono */
     struct table *strays;    /* NULL until there is one */
+    size_t stray_bytes;      /* in there */
     struct touch *touches;   /* with the next tick */
     size_t touch_count, touch_cap;
     int64_t tell_since; /* mono; INT64_MAX: nothing */
@@ -73,6 +77,7 @@ void replica_keep_stray(struct replica *r, struct record *delta,
                         struct instant now);
 /* What was put aside for that session, and is no longer: a reference; NULL. */
 struct record *replica_take_stray(struct replica *r, const uint8_t id[ID_SIZE]);
+void replica_drop_strays(struct replica *r);
 /* Tells all members with the next tick. */
 void replica_note_touch(struct replica *r, const uint8_t id[ID_SIZE],
                         int64_t access);

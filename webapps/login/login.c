@@ -285,10 +285,16 @@ static void logout_service(struct http_request *request,
     if (!session)
         return;
     result = http_session_invalidate(session);
-    if (result == HTTP_OK)
-        page_send(request, response, &page);
-    else
+    if (result != HTTP_OK) {
         answer_refused(request, response, result);
+        return;
+    }
+    /* A browser keeps whole pages for its back button, no-store or not, until
+     * a cookie changes; that of the session stays: it brings the reason. */
+    if (http_request_wants_html(request))
+        http_response_set_header(response, "Set-Cookie",
+                                 "left=now; Max-Age=1; HttpOnly; SameSite=Lax");
+    page_send(request, response, &page);
 }
 
 /* ---- something to keep in a session ---- */

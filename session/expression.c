@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "container/expression.h"
+#include "session/expression.h"
 
 #include "session/buf.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * expression.h: regular expressions as Tomcat's valves take them.
+ * expression.h: regular expressions as Tomcat's attributes take them.
  *
  * What    Written in the part of Java's language that POSIX's extended one has
  *         too, and \d. They match a whole text, as Java's matches() does.
@@ -8,8 +8,8 @@
  * Owns    expression_release what expression_compile made; not after a failure.
  * Errors  RC_INVALID: err names the attribute and says what there is.
  * Threads Matching: any. */
-#ifndef MARGAY_CONTAINER_EXPRESSION_H
-#define MARGAY_CONTAINER_EXPRESSION_H
+#ifndef MARGAY_SESSION_EXPRESSION_H
+#define MARGAY_SESSION_EXPRESSION_H
 
 #include "session/rc.h"
 
