@@ -9,6 +9,9 @@
 
 #include <stdlib.h>
 
+/* A request takes no longer. */
+#define VIEW_US (6 * SECOND)
+
 /* ---- one member's copy ---- */
 
 /* A reference; NULL: it has none. */
@@ -227,19 +230,34 @@ void holders_say(struct sim *sim, const struct story *s)
 
 /* ---- what happened ---- */
 
-/* As few others as any member that answers may have seen. */
+void holders_view(struct member *m)
+{
+    struct channel *c = &m->channel;
+    uint64_t view = atomic_load(&c->view);
+    unsigned here = 0;
+
+    if (view == m->view)
+        return;
+    for (unsigned i = 0; i < atomic_load(&c->member_slots); i++)
+        here += atomic_load(&c->members[i].state) == MEMBER_HERE;
+    if (m->sim->now - m->view_at > VIEW_US)
+        m->here_low = m->here;
+    if (here < m->here_low)
+        m->here_low = here;
+    m->view = view;
+    m->view_at = m->sim->now;
+    m->here = here;
+}
+
+/* As few others as any member that answers may have seen of late. */
 static unsigned others_seen(const struct sim *sim)
 {
     unsigned least = sim->count - 1;
 
     for (unsigned i = 0; i < sim->count; i++) {
-        const struct channel *c = &sim->members[i].channel;
-        unsigned here = 0;
-        if (!member_answers(&sim->members[i]))
-            continue;
-        for (unsigned k = 0; k < atomic_load(&c->member_slots); k++)
-            here += atomic_load(&c->members[k].state) == MEMBER_HERE;
-        if (here < least)
+        const struct member *m = &sim->members[i];
+        unsigned here = sim->now - m->view_at > VIEW_US ? m->here : m->here_low;
+        if (member_answers(m) && here < least)
             least = here;
     }
     return least;

@@ -24,6 +24,8 @@ void holders_end(struct sim *sim, int slot, bool orderly);
 /* Which of them have all their copies again? */
 void holders_look(struct sim *sim);
 
+/* Its view may have changed. */
+void holders_view(struct member *m);
 /* Who has it, into the trace. */
 void holders_say(struct sim *sim, const struct story *s);
 /* Of any living member's copy of it: a reference; NULL: there is none. */

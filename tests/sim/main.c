@@ -157,7 +157,7 @@ static bool run_seed(const struct request *r, uint64_t seed, struct totals *t)
                (unsigned long long)seed, r->members ? " --members N" : "",
                r->which == WHICH_DELTA    ? " --manager delta"
                : r->which == WHICH_BACKUP ? " --manager backup"
-                                        : "");
+                                          : "");
     }
     fflush(stdout);
     return ok;
@@ -177,8 +177,9 @@ static void say_totals(const struct totals *t, int64_t ms)
            (unsigned long long)t->faults, (unsigned long long)t->requests,
            (unsigned long long)t->acknowledged, (unsigned long long)t->refused);
     if (t->backup)
-        printf("%llu sessions lost something with all that had it, %llu moved\n",
-               (unsigned long long)t->bereft, (unsigned long long)t->moved);
+        printf(
+            "%llu sessions lost something with all that had it, %llu moved\n",
+            (unsigned long long)t->bereft, (unsigned long long)t->moved);
     for (int w = 0; w < WEATHERS; w++)
         printf("%s%s %llu", w ? ", " : "", weather_name((enum weather)w),
                (unsigned long long)t->by_weather[w]);

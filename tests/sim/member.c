@@ -76,6 +76,7 @@ void member_enter(struct member *m)
 void member_exit(struct member *m)
 {
     m->depth--;
+    holders_view(m);
     member_touch(m);
 }
 
@@ -186,7 +187,8 @@ void member_start(struct member *m)
     m->up = true;
     m->leaving = m->silent = m->waking = m->flushing = m->handing = false;
     m->paused_until = m->busy_until = 0;
-    m->started = m->resumed = sim->now;
+    m->started = m->resumed = m->view_at = sim->now;
+    m->view = m->here = m->here_low = 0;
     m->channel =
         (struct channel){.ops = &channel_sim, .node = node, .secret = secret};
     m->out = (struct core_out){

@@ -39,7 +39,11 @@ struct member {
     struct handoff *handoffs, **handoff_last;
     struct core_out out;
     struct log log; /* of which the trace gets the lines */
-    int *ends;      /* link * 2 + end, by the core's number; -1: free */
+    /* BackupManager: others that it waits for (holders.h) */
+    uint64_t view;
+    int64_t view_at; /* when it last changed */
+    unsigned here, here_low;
+    int *ends; /* link * 2 + end, by the core's number; -1: free */
     size_t end_count;
 };
 

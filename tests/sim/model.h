@@ -64,9 +64,9 @@ struct story {
     char route[16];
     struct told *told; /* by member */
     /* BackupManager (holders.h) */
-    unsigned missing; /* so many went down since it had all its copies */
-    bool bereft;      /* something of it is gone with all that had it */
-    bool orphaned;    /* at some moment no member had a copy */
+    unsigned missing;    /* so many went down since it had all its copies */
+    bool bereft;         /* something of it is gone with all that had it */
+    bool orphaned;       /* at some moment no member had a copy */
     int home, home_left; /* where its requests go, and how many still */
 };
 

@@ -130,7 +130,7 @@ struct sim {
     struct waits *waits;
     struct manager_options common;
     void *own_options; /* of its manager */
-    bool working; /* clients make requests, faults come */
+    bool working;      /* clients make requests, faults come */
     int64_t healed_at, equal_at, end_at;
     /* how long members and links stood still, in all: ages that were on their
      * way meanwhile are wrong by as much, and a session may idle longer */
@@ -140,7 +140,7 @@ struct sim {
     FILE *trace; /* NULL: none */
     /* figures */
     uint64_t requests, acknowledged, refused, faults_made;
-    uint64_t ends; /* of members, of any kind */
+    uint64_t ends;   /* of members, of any kind */
     uint64_t bereft; /* sessions of which something is gone with its holders */
     uint64_t moved;  /* to another primary */
 };
