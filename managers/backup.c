@@ -27,8 +27,6 @@
 
 /* An end that is another member's part is looked at again. */
 #define NOT_MINE_MS 1000
-/* How long a session that is over waits for the member that is to end it. */
-#define OVERDUE_MS 10000
 
 #define AT(member) offsetof(struct backup_options, member)
 #define IGNORED(name, help) {name, OPTION_IGNORED, 0, NULL, help, 0, 0, NULL}
@@ -351,21 +349,13 @@ static enum rc backup_write(struct manager *m, struct manager_write *w)
     bool elsewhere;
     enum rc rc = write_here(b, w, &elsewhere);
 
+    /* whether it idles, the acting primary knows: it hears of every use */
+    if (elsewhere && w->kind == WRITE_IDLE_END)
+        return RC_CONFLICT;
     return elsewhere ? errand_write(b, w) : rc;
 }
 
 /* ---- what is due ---- */
-
-static bool is_overdue(const struct manager *m, const struct entry *e,
-                       struct instant now)
-{
-    struct record_life life;
-    enum reason reason;
-
-    record_life(e->record, &life);
-    return now.mono - OVERDUE_MS >=
-           manager_due(m, &life, e->access, now, &reason);
-}
 
 static void backup_due(struct manager *m, const uint8_t id[ID_SIZE],
                        enum reason reason, struct instant now)
@@ -377,7 +367,7 @@ static void backup_due(struct manager *m, const uint8_t id[ID_SIZE],
     struct table_stripe *stripe = table_lock(m->table, id);
     struct entry *e = table_find(stripe, id);
     if (is_copy(e) && place_of(b, id, &p) && p.kind == PLACE_LIST)
-        mine = acting_primary(b, &p) == self(b) || is_overdue(m, e, now);
+        mine = acting_primary(b, &p) == self(b);
     if (e)
         table_arm(stripe, e, now.mono + NOT_MINE_MS);
     table_unlock(stripe);
