@@ -30,7 +30,7 @@ static struct frame_update place_update(uint8_t bytes[PLACE_MAX], uint32_t app)
     struct place p = {.kind = PLACE_LIST,
                       .stamp = 0x1234,
                       .count = 2,
-                      .holders = {5, UINT64_MAX}};
+                      .holders = {5, 6}};
 
     return (struct frame_update){.kind = UPDATE_PLACE,
                                  .app = app,
@@ -56,7 +56,7 @@ static void the_example_is_right(void)
         "\x34\x12\x00\x00\x00\x00\x00\x00"  /* stamp */
         "\x00\x00\x02"                      /* a list, of two */
         "\x05\x00\x00\x00\x00\x00\x00\x00"  /* the primary */
-        "\xff\xff\xff\xff\xff\xff\xff\xff"; /* the backup */
+        "\x06\x00\x00\x00\x00\x00\x00\x00"; /* the backup */
     uint8_t bytes[PLACE_MAX];
     struct frame_update u = place_update(bytes, 1);
 
