@@ -91,7 +91,7 @@ void core_send(struct core *core, const struct channel_update *u,
         .app = u->app,
         .size = (uint32_t)sizeof(struct log_item) +
                 (u->record ? u->record->len : 0),
-        .awaited = wait != NULL,
+        .awaited = wait && copies != COPIES_NONE,
         .access = u->access,
         .at = now.mono,
     };
