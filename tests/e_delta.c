@@ -63,9 +63,11 @@ static void visit_hit(void *user, const struct shot *shot)
     unsigned step = who->step;
     if (shot->status != expected[step] ||
         (step == 1 && strncmp(shot->body, "user=kim\n", 9) != 0)) {
-        v->lost += step == 1;
-        v->revived += step == 3;
-        v->wrong += step == 0 || step == 2;
+        bool lost = step == 1 && shot->status == 401;
+        bool revived = step == 3 && shot->status == 200;
+        v->lost += lost;
+        v->revived += revived;
+        v->wrong += !lost && !revived; /* 503, or no answer at all */
         snprintf(v->strange, sizeof v->strange, "step %u at %s: %d/%d %.60s",
                  step, shot->server->node, shot->status, shot->problem,
                  shot->body);

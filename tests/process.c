@@ -182,7 +182,7 @@ static bool server_spawn(struct server *s, char **arguments)
  * earlier start, so the last one counts. */
 static bool server_ready(struct server *s, size_t from)
 {
-    struct timespec end = deadline(READY_MS);
+    struct timespec end = deadline(READY_MS * slowness());
     const char *line = NULL, *at = NULL;
     bool late = false;
     pthread_mutex_lock(&s->lock);

@@ -16,7 +16,7 @@
 #define PULL_RETRY_MS 500
 #define PULL_TRIES 6
 #define ASK_MS 450
-#define OWED_BYTES (64u << 10) /* applied and not acknowledged */
+#define OWED_BYTES (64u << 10)  /* applied and not acknowledged */
 #define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
 
 /* An address at which a member may be. */

@@ -152,7 +152,7 @@ void core_send(struct core *core, const struct channel_update *u,
         .record = u->record,
         .more = more_of(u),
         .app = u->app,
-        .awaited = wait != NULL,
+        .awaited = wait && copies != COPIES_NONE,
         .access = u->access,
         .at = now.mono,
     };
