@@ -293,11 +293,11 @@ static uint64_t flying(struct core *core, const struct peer *p)
         first = core->log_first;
     if (p->sent < first)
         return 0;
-    if (!core->log_targeted) {
-        const struct log_item *item = log_at(core, first);
-        return log_at(core, p->sent)->upto - (item->upto - item->size);
-    }
-    uint64_t bytes = 0;
+    const struct log_item *item = log_at(core, first);
+    uint64_t bytes = log_at(core, p->sent)->upto - (item->upto - item->size);
+    if (!core->log_targeted || bytes < WINDOW_BYTES)
+        return bytes;
+    bytes = 0; /* not all of that was for it */
     for (uint64_t s = first; s <= p->sent && bytes < WINDOW_BYTES; s++)
         if (stream_concerns(core, p, s))
             bytes += log_at(core, s)->size;
