@@ -285,6 +285,7 @@ static void p10_a_new_id_takes_everything_along(struct world *w)
     struct visit v;
     uint8_t old[ID_SIZE], id[ID_SIZE];
     enum reason reason;
+    world_stay(w);
     CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
     CHECK_INT(world_put(w, 0, old, "k", "kept"), RC_OK);
     CHECK_INT(world_hit(w, 1, old, "hits"), RC_OK);
@@ -403,6 +404,40 @@ static void p11_two_logins_under_one_old_id(struct world *w)
     visit_end(&lee);
 }
 
+/* ---- what a request may and may not do ---- */
+
+static void p23_a_reading_request_changes_nothing(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find_to_read(&v, w, 1, id), RC_OK);
+    CHECK_INT(visit_set(&v, "k", "v"), RC_ILLEGAL);
+    CHECK_INT(visit_add(&v, "n", 1), RC_ILLEGAL);
+    CHECK_INT(session_remove(&v.s, "k", NULL), RC_ILLEGAL);
+    CHECK_INT(session_change_id(&v.s, NULL), RC_ILLEGAL);
+    CHECK_INT(session_invalidate(&v.s, REASON_LOGOUT, NULL), RC_ILLEGAL);
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
+}
+
+static void p24_a_flush_publishes_early(struct world *w)
+{
+    struct visit v;
+    uint8_t id[ID_SIZE];
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
+    visit_add(&v, "hits", 2);
+    manager_flush(v.manager, &v.s, w->now);
+    CU_ASSERT(world_settle(w));
+    CHECK_INT(world_count(w, 1, id, "hits"), 2);
+    visit_add(&v, "hits", 3);
+    CHECK_INT(visit_commit(&v, w), RC_OK);
+    visit_end(&v);
+    CHECK_INT(world_count(w, 1, id, "hits"), 5);
+}
+
 /* clang-format off */
 #define STATEMENTS(S)                                                          \
     S(p01_created_is_found, NULL)                                              \
@@ -419,7 +454,9 @@ static void p11_two_logins_under_one_old_id(struct world *w)
     S(p10_a_new_id_takes_everything_along, NULL)                               \
     S(p10_changes_of_before_go_along, NULL)                                    \
     S(p11_of_racing_logins_both_live, NULL)                                    \
-    S(p11_two_logins_under_one_old_id, NULL)
+    S(p11_two_logins_under_one_old_id, NULL)                                   \
+    S(p23_a_reading_request_changes_nothing, NULL)                             \
+    S(p24_a_flush_publishes_early, NULL)
 /* clang-format on */
 
 STATEMENTS(STATEMENT_ON_ALL)

@@ -234,6 +234,7 @@ static void p10_many_new_ids_send_nobody_away(struct world *w)
 /* Its own process tells of its end, under whatever id it is by then. */
 static void p22_a_logout_after_a_new_id_counts_once(struct world *w)
 {
+    world_stay(w);
     for (unsigned at = 0; at < WORLD_MANAGERS; at++) {
         struct visit logout;
         uint8_t old[ID_SIZE], id[ID_SIZE], newest[ID_SIZE];

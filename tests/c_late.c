@@ -678,7 +678,7 @@ static const struct setting idle[] = {{"maxInactive", "100"}, {NULL, NULL}};
 static uint64_t idle_ends(struct world *w)
 {
     uint64_t ended = 0;
-    for (unsigned i = 0; i < WORLD_MANAGERS; i++) {
+    for (unsigned i = 0; i < w->count; i++) {
         uint8_t id[ID_SIZE];
         /* Answered after all that its store was asked before. */
         CHECK_INT(world_create(w, i, id), RC_OK);

@@ -1,48 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "tests/mesh.h"
+#include "tests/mesh_impl.h"
 
 #include "session/buf.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct pending {
     struct channel_wait *wait;
-    unsigned left, got, min_copies;
+    unsigned left, got, min_copies, applied;
     bool one, told; /* told: the wait is its owner's again */
 };
 
 struct message {
     struct message *next;
-    unsigned from, to;
-    enum update_kind kind;
-    int64_t access; /* mono of the sender */
-    uint8_t id[ID_SIZE];
-    struct record *record;
+    unsigned from, to, target; /* target: which one of the update's */
+    uint64_t node;             /* the sender's */
+    struct channel_update update;
     struct pending *pending; /* NULL: nobody waits */
-};
-
-struct member {
-    struct channel channel; /* first */
-    struct mesh *mesh;
-    unsigned number;
-    struct replica *replica;
-    int64_t mono, wall; /* ahead of the mesh's */
-    bool cut;
-};
-
-struct mesh {
-    pthread_mutex_t lock;
-    struct member members[MESH_MAX];
-    unsigned count;
-    const struct instant *now;
-    bool hold;
-    struct message *held, **last;
-    size_t held_count, bytes, touches;
 };
 
 /* Who is to be told once the lock is released. */
@@ -53,11 +31,6 @@ struct told {
 
 static const uint8_t secret[ID_SIZE] = "a cluster's key";
 
-static struct member *member_of(struct channel *c)
-{
-    return (struct member *)c;
-}
-
 struct instant mesh_now(struct mesh *mesh, unsigned i)
 {
     const struct member *m = &mesh->members[i];
@@ -67,19 +40,27 @@ struct instant mesh_now(struct mesh *mesh, unsigned i)
 
 /* ---- delivering; the lock is held ---- */
 
-static void give(struct mesh *mesh, unsigned from, unsigned to,
-                 struct replica_item *item)
+static enum replica_rc apply(struct mesh *mesh, unsigned from, unsigned to,
+                             const struct frame_update *u, uint64_t owner,
+                             uint8_t id[ID_SIZE])
 {
     struct member *a = &mesh->members[from], *b = &mesh->members[to];
-    struct frame_update u = {.kind = UPDATE_RECORD,
-                             .owner = item->owner,
-                             .bytes = item->record->bytes,
-                             .len = item->record->len};
-    uint8_t id[ID_SIZE];
     int64_t newer;
 
-    replica_apply(b->replica, &u, item->access - a->mono + b->mono, item->owner,
-                  mesh_now(mesh, to), id, &newer);
+    return replica_apply(b->replica, u, u->access - a->mono + b->mono, owner,
+                         mesh_now(mesh, to), id, &newer);
+}
+
+static void give(struct mesh *mesh, unsigned from, unsigned to,
+                 const struct replica_item *item)
+{
+    struct frame_update updates[2];
+    uint8_t bytes[PLACE_MAX], id[ID_SIZE];
+    unsigned count = replica_item_updates(
+        item, replica_app(mesh->members[to].replica), bytes, updates);
+
+    for (unsigned i = 0; i < count; i++)
+        apply(mesh, from, to, &updates[i], updates[i].owner, id);
 }
 
 static bool give_one(struct mesh *mesh, unsigned from, unsigned to,
@@ -87,36 +68,46 @@ static bool give_one(struct mesh *mesh, unsigned from, unsigned to,
 {
     struct replica_item item;
 
-    if (!replica_take(mesh->members[from].replica, 0, id, &item))
+    if (!replica_take(mesh->members[from].replica,
+                      mesh->members[to].channel.node, id, &item))
         return false;
     give(mesh, from, to, &item);
     record_unref(&item.record);
     return true;
 }
 
-static void message_apply(struct mesh *mesh, const struct message *msg)
+/* False: it did not get there. */
+static bool message_apply(struct mesh *mesh, const struct message *msg)
 {
+    const struct channel_update *said = &msg->update;
     struct member *a = &mesh->members[msg->from];
     struct member *b = &mesh->members[msg->to];
-    struct frame_update u = {
-        .kind = msg->kind, .bytes = msg->id, .len = ID_SIZE};
-    uint8_t id[ID_SIZE];
-    int64_t newer;
+    struct frame_update u = {.kind = said->kind,
+                             .app = said->app,
+                             .owner = said->owner,
+                             .access = said->access,
+                             .bytes = said->id,
+                             .len = ID_SIZE};
+    uint8_t id[ID_SIZE], place[PLACE_MAX];
 
-    if (msg->record) {
-        u.bytes = msg->record->bytes;
-        u.len = msg->record->len;
+    if (said->kind == UPDATE_PLACE) {
+        u.bytes = place;
+        u.len = (uint32_t)place_encode(&said->place, said->id, place);
+    } else if (said->record) {
+        u.bytes = said->record->bytes;
+        u.len = said->record->len;
     }
     if (a->cut || b->cut || !b->replica)
-        return;
-    switch (replica_apply(b->replica, &u, msg->access - a->mono + b->mono,
-                          a->channel.node, mesh_now(mesh, msg->to), id,
-                          &newer)) {
+        return false;
+    switch (apply(mesh, msg->from, msg->to, &u,
+                  said->owner ? said->owner : msg->node, id)) {
     case REPLICA_STRAY:
-        give_one(mesh, msg->from, msg->to, id);
+        if (a->replica)
+            give_one(mesh, msg->from, msg->to, id);
         break;
     case REPLICA_NEWER:
-        give_one(mesh, msg->to, msg->from, id);
+        if (a->replica)
+            give_one(mesh, msg->to, msg->from, id);
         break;
     case REPLICA_DONE:
         break;
@@ -124,31 +115,83 @@ static void message_apply(struct mesh *mesh, const struct message *msg)
         printf("a member sent what is no record\n");
         abort();
     }
+    return true;
 }
 
 /* A copy of what is waited for came, or never will. */
-static void pending_count(struct pending *p, bool got, struct told *told)
+static void pending_count(struct pending *p, unsigned target, bool got,
+                          struct told *told)
 {
     if (!p)
         return;
     p->left--;
     p->got += got;
+    p->applied |= (unsigned)got << target;
     if (!p->told && (p->left == 0 || (p->one && p->got))) {
         *told = (struct told){p->wait,
                               p->got < p->min_copies ? RC_UNCERTAIN : RC_OK};
+        p->wait->applied = p->applied;
         p->told = true;
     }
     if (p->left == 0)
         free(p);
 }
 
+static void tell(struct mesh *mesh, unsigned member, const struct told *told)
+{
+    if (!told->wait)
+        return;
+    told->wait->now = mesh_now(mesh, member);
+    told->wait->done(told->wait, told->rc);
+}
+
 static void message_free(struct message *msg)
 {
-    record_unref(&msg->record);
+    record_unref(&msg->update.record);
     free(msg);
 }
 
 /* ---- the channel's operations ---- */
+
+/* Who is to get it; of an update to all also who has not joined yet. */
+static unsigned receivers(struct member *from, const struct channel_update *u,
+                          unsigned to[MESH_MAX], unsigned target[MESH_MAX])
+{
+    struct mesh *mesh = from->mesh;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < u->target_count; i++) {
+        struct member *m = mesh_peer(from, u->targets[i]);
+        if (!m)
+            continue;
+        target[count] = i;
+        to[count++] = m->number;
+    }
+    for (unsigned i = 0; !u->target_count && i < mesh->count; i++) {
+        if (i == from->number || from->cut || mesh->members[i].cut)
+            continue;
+        target[count] = 0;
+        to[count++] = i;
+    }
+    return count;
+}
+
+static struct message *message_new(struct member *from,
+                                   const struct channel_update *u, unsigned to,
+                                   unsigned target, struct pending *p)
+{
+    struct message *msg = mem_zero(sizeof *msg);
+
+    msg->from = from->number;
+    msg->to = to;
+    msg->target = target;
+    msg->node = from->channel.node;
+    msg->update = *u;
+    if (u->record)
+        msg->update.record = record_ref(u->record);
+    msg->pending = p;
+    return msg;
+}
 
 static void mesh_send(struct channel *c, const struct channel_update *u,
                       struct channel_wait *wait, enum copies copies)
@@ -156,51 +199,41 @@ static void mesh_send(struct channel *c, const struct channel_update *u,
     struct member *from = member_of(c);
     struct mesh *mesh = from->mesh;
     struct told told = {0};
-    unsigned others = 0;
+    unsigned to[MESH_MAX], target[MESH_MAX];
+    struct record *record = u->record;
 
     pthread_mutex_lock(&mesh->lock);
-    for (unsigned i = 0; i < mesh->count; i++)
-        others += i != from->number && !from->cut && !mesh->members[i].cut;
+    unsigned count = receivers(from, u, to, target);
     struct pending *p = NULL;
     if (wait && copies == COPIES_NONE) {
         told = (struct told){wait, RC_OK};
-    } else if (wait && others) {
+    } else if (wait && count) {
         p = mem_zero(sizeof *p);
         p->wait = wait;
-        p->left = others;
+        p->left = count;
         p->min_copies = wait->min_copies;
         p->one = copies == COPIES_ONE;
     } else if (wait) {
+        wait->applied = 0;
         told = (struct told){wait, wait->min_copies ? RC_UNCERTAIN : RC_OK};
     }
     mesh->touches += u->kind == UPDATE_TOUCH;
-    mesh->bytes += u->record ? u->record->len : 0;
-    for (unsigned i = 0; i < mesh->count; i++) {
-        if (i == from->number || from->cut || mesh->members[i].cut)
-            continue;
-        struct message *msg = mem_zero(sizeof *msg);
-        msg->from = from->number;
-        msg->to = i;
-        msg->kind = u->kind;
-        msg->access = u->access;
-        memcpy(msg->id, u->id, ID_SIZE);
-        msg->record = u->record ? record_ref(u->record) : NULL;
-        msg->pending = p;
+    mesh->bytes += record ? record->len : 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct message *msg = message_new(from, u, to[i], target[i], p);
         if (mesh->hold) {
             *mesh->last = msg;
             mesh->last = &msg->next;
             mesh->held_count++;
             continue;
         }
-        message_apply(mesh, msg);
-        pending_count(p, true, &told);
+        bool got = message_apply(mesh, msg);
+        pending_count(p, msg->target, got, &told);
         message_free(msg);
     }
-    struct record *record = u->record;
     record_unref(&record);
     pthread_mutex_unlock(&mesh->lock);
-    if (told.wait)
-        told.wait->done(told.wait, told.rc);
+    tell(mesh, from->number, &told);
 }
 
 static void mesh_ask(struct channel *c, struct channel_ask *ask,
@@ -224,17 +257,25 @@ static void mesh_ask(struct channel *c, struct channel_ask *ask,
 
 static void mesh_join(struct channel *c, struct replica *replica)
 {
-    member_of(c)->replica = replica;
+    struct member *m = member_of(c);
+
+    pthread_mutex_lock(&m->mesh->lock);
+    m->replica = replica;
+    mesh_views(m->mesh, 0);
+    pthread_mutex_unlock(&m->mesh->lock);
 }
 
 static void mesh_leave(struct channel *c, struct replica *replica)
 {
     struct member *m = member_of(c);
+    uint64_t node = c->node;
 
     pthread_mutex_lock(&m->mesh->lock);
     if (m->replica == replica)
         m->replica = NULL;
+    mesh_abandon(m, true);
     m->channel.node += MESH_MAX; /* the next start is another */
+    mesh_views(m->mesh, node);
     pthread_mutex_unlock(&m->mesh->lock);
 }
 
@@ -265,6 +306,9 @@ static const struct channel_ops mesh_ops = {
     .ask = mesh_ask,
     .join = mesh_join,
     .leave = mesh_leave,
+    .call = mesh_call,
+    .reply = mesh_reply,
+    .pause = mesh_pause,
     .is_mine = mesh_is_mine,
     .figures = mesh_figures,
 };
@@ -274,8 +318,12 @@ static const struct channel_ops mesh_ops = {
 struct mesh *mesh_new(unsigned members, const struct instant *now)
 {
     struct mesh *mesh = mem_zero(sizeof *mesh);
+    pthread_mutexattr_t again;
 
-    pthread_mutex_init(&mesh->lock, NULL);
+    pthread_mutexattr_init(&again);
+    pthread_mutexattr_settype(&again, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&mesh->lock, &again);
+    pthread_mutexattr_destroy(&again);
     mesh->count = members;
     mesh->now = now;
     mesh->last = &mesh->held;
@@ -328,6 +376,11 @@ void mesh_cut(struct mesh *mesh, unsigned i, bool cut)
     for (unsigned n = 0; n < mesh->count; n++)
         atomic_store(&mesh->members[n].channel.complete,
                      mesh->members[n].cut ? 0 : others - 1);
+    pthread_mutex_lock(&mesh->lock);
+    mesh_views(mesh, 0);
+    if (cut)
+        mesh_abandon(&mesh->members[i], false);
+    pthread_mutex_unlock(&mesh->lock);
 }
 
 void mesh_answering(struct mesh *mesh, unsigned i, bool answering)
@@ -379,14 +432,14 @@ size_t mesh_deliver(struct mesh *mesh, struct dice *dice)
         }
         struct message *msg = take_held(
             mesh, dice ? dice_below(dice, (uint32_t)mesh->held_count) : 0);
-        message_apply(mesh, msg);
+        unsigned from = msg->from;
+        bool got = message_apply(mesh, msg);
         if (dice && dice_one_in(dice, 4))
             message_apply(mesh, msg);
-        pending_count(msg->pending, true, &told);
+        pending_count(msg->pending, msg->target, got, &told);
         message_free(msg);
         pthread_mutex_unlock(&mesh->lock);
-        if (told.wait)
-            told.wait->done(told.wait, told.rc);
+        tell(mesh, from, &told);
     }
 }
 
@@ -395,10 +448,11 @@ void mesh_lose(struct mesh *mesh)
     while (mesh->held) {
         struct told told = {0};
         struct message *msg = take_held(mesh, 0);
-        pending_count(msg->pending, false, &told);
+        unsigned from = msg->from;
+        pending_count(msg->pending, msg->target, false, &told);
         message_free(msg);
-        if (told.wait)
-            told.wait->done(told.wait, RC_UNCERTAIN);
+        told.rc = RC_UNCERTAIN;
+        tell(mesh, from, &told);
     }
 }
 
@@ -412,6 +466,11 @@ size_t mesh_sent_touches(struct mesh *mesh)
     return mesh->touches;
 }
 
+static uint64_t node_of(const struct mesh *mesh, unsigned i)
+{
+    return mesh->members[i].channel.node;
+}
+
 static void compare_leaf(struct mesh *mesh, unsigned to, unsigned from,
                          unsigned leaf, bool ended)
 {
@@ -422,9 +481,10 @@ static void compare_leaf(struct mesh *mesh, unsigned to, unsigned from,
     uint8_t *entries, after[ID_SIZE];
 
     while (diff.more) {
-        f.count = (uint32_t)replica_list(mine, 0, leaf, f.after, &entries);
+        f.count = (uint32_t)replica_list(mine, node_of(mesh, from), leaf,
+                                         f.after, &entries);
         f.entries = entries;
-        replica_diff(theirs, 0, &f, &diff);
+        replica_diff(theirs, node_of(mesh, to), &f, &diff);
         for (size_t i = 0; i < diff.want_count; i++)
             give_one(mesh, to, from, diff.wants + i * ID_SIZE);
         for (size_t i = 0; i < diff.count; i++)
@@ -442,8 +502,10 @@ size_t mesh_compare(struct mesh *mesh, unsigned to, unsigned from, bool ended)
     size_t differed = 0;
 
     pthread_mutex_lock(&mesh->lock);
-    replica_sums(mesh->members[to].replica, 0, mine, my_ended);
-    replica_sums(mesh->members[from].replica, 0, theirs, their_ended);
+    replica_sums(mesh->members[to].replica, node_of(mesh, from), mine,
+                 my_ended);
+    replica_sums(mesh->members[from].replica, node_of(mesh, to), theirs,
+                 their_ended);
     for (unsigned leaf = 0; leaf < FRAME_LEAVES; leaf++) {
         bool over = ended && (their_ended[leaf / 8] >> leaf % 8 & 1);
         if (mine[leaf] == theirs[leaf] && !over)
@@ -455,20 +517,30 @@ size_t mesh_compare(struct mesh *mesh, unsigned to, unsigned from, bool ended)
     return differed;
 }
 
-bool mesh_is_equal(struct mesh *mesh)
+static bool is_equal(const struct mesh *mesh, unsigned i, unsigned n)
 {
     static uint64_t sums[FRAME_LEAVES], others[FRAME_LEAVES];
+    const struct replica *a = mesh->members[i].replica;
+    const struct replica *b = mesh->members[n].replica;
     uint8_t ended[FRAME_BITS];
+
+    replica_sums(a, node_of(mesh, n), sums, ended);
+    replica_sums(b, node_of(mesh, i), others, ended);
+    return memcmp(sums, others, sizeof sums) == 0 &&
+           replica_root(a, node_of(mesh, n)) ==
+               replica_root(b, node_of(mesh, i));
+}
+
+bool mesh_is_equal(struct mesh *mesh)
+{
     bool equal = true;
 
     pthread_mutex_lock(&mesh->lock);
-    replica_sums(mesh->members[0].replica, 0, sums, ended);
-    for (unsigned i = 1; i < mesh->count; i++) {
-        replica_sums(mesh->members[i].replica, 0, others, ended);
-        equal = equal && memcmp(sums, others, sizeof sums) == 0 &&
-                replica_root(mesh->members[i].replica, 0) ==
-                    replica_root(mesh->members[0].replica, 0);
-    }
+    for (unsigned i = 0; i < mesh->count; i++)
+        for (unsigned n = 0; n < i; n++)
+            equal =
+                equal && (!mesh->members[i].replica ||
+                          !mesh->members[n].replica || is_equal(mesh, i, n));
     pthread_mutex_unlock(&mesh->lock);
     return equal;
 }

@@ -6,6 +6,8 @@
  *         replicas. What is sent is applied at the others at once; or it is
  *         held, and delivered later in any order, twice, or not at all.
  *         Members may have clocks of their own; accesses travel as ages.
+ *         Calls are answered at once, also while updates are held. A pause ends
+ *         when mesh_turn is called, 50 ms later by the time it is told.
  *         Comparing and settling are asked for, they do not happen alone.
  * Owns    The mesh has nothing of the managers'. Free it after them.
  * Threads Any: one thread at a time is inside. */
@@ -36,6 +38,8 @@ void mesh_cut(struct mesh *mesh, unsigned i, bool cut);
 /* May it answer? true at first. */
 void mesh_answering(struct mesh *mesh, unsigned i, bool answering);
 
+/* Ends what pauses now, once; false: nothing did. */
+bool mesh_turn(struct mesh *mesh);
 /* From now on what is sent is held. */
 void mesh_hold(struct mesh *mesh, bool hold);
 size_t mesh_held(struct mesh *mesh);

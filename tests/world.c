@@ -247,6 +247,11 @@ static void world_quiet(struct world *w)
     }
 }
 
+void world_stay(struct world *w)
+{
+    w->stays = true;
+}
+
 void world_pass(struct world *w, int64_t ms)
 {
     world_quiet(w);
@@ -294,13 +299,27 @@ uint64_t world_puts(struct world *w, unsigned i)
 
 /* ---- one request ---- */
 
-static void visit_wait(struct visit *v)
+/* Who pauses goes on while somebody waits for an answer. */
+static bool visit_wakes(struct visit *v, int64_t ms)
 {
     struct timespec end;
     clock_gettime(CLOCK_REALTIME, &end);
-    end.tv_sec += 20;
-    if (sem_timedwait(&v->gate, &end) == 0)
-        return;
+    end.tv_sec += ms / 1000;
+    end.tv_nsec += ms % 1000 * 1000000;
+    end.tv_sec += end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    return sem_timedwait(&v->gate, &end) == 0;
+}
+
+static void visit_wait(struct visit *v)
+{
+    int64_t end = instant_read().mono + 20000;
+    while (instant_read().mono < end) {
+        if (!v->mesh && visit_wakes(v, 20000))
+            return;
+        if (v->mesh && visit_wakes(v, mesh_turn(v->mesh) ? 0 : 1))
+            return;
+    }
     printf("a completion did not come within 20 s\n");
     abort();
 }
@@ -320,8 +339,11 @@ static void visit_committed(struct commit_op *op)
 static void visit_begin(struct visit *v, struct world *w, unsigned i)
 {
     memset(v, 0, sizeof *v);
-    v->manager = w->m[i % w->count];
+    v->mesh = w->mesh;
+    if (w->fixture->hops && !w->stays)
+        i = atomic_fetch_add(&w->hops, 1);
     v->server = i % w->count;
+    v->manager = w->m[v->server];
     sem_init(&v->gate, 0, 0);
 }
 
@@ -627,3 +649,12 @@ const struct fixture fixture_delta = {.name = "delta",
                                       .manager = "DeltaManager",
                                       .servers = 3,
                                       .clustered = true};
+const struct fixture fixture_backup = {.name = "backup",
+                                       .manager = "BackupManager",
+                                       .servers = 3,
+                                       .clustered = true};
+const struct fixture fixture_backup5 = {.name = "backup5",
+                                        .manager = "BackupManager",
+                                        .servers = 5,
+                                        .clustered = true,
+                                        .hops = true};

@@ -3,7 +3,7 @@
  * world.h: several managers over one store, for the conformance suite.
  *
  * What    A fixture names a manager and a store with their options; a world is
- *         up to three managers of that fixture, playing three servers. A
+ *         up to five managers of that fixture, playing as many servers. A
  *         statement of docs/promises.md is a function over a world, and
  *         STATEMENT_ON makes it a case of its own for each fixture. Managers
  *         are counted round: where a fixture has one, 0, 1 and 2 are the same,
@@ -27,7 +27,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#define WORLD_MANAGERS 3
+#define WORLD_MANAGERS 5
 
 struct setting {
     const char *name, *value; /* "@x": the file x in the world's directory */
@@ -40,6 +40,7 @@ struct fixture {
     struct setting settings[2];    /* of the store */
     unsigned servers;              /* managers that see one another */
     bool clustered;                /* they are members of a mesh */
+    bool hops; /* whichever a statement names: each request at the next one */
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
 };
@@ -55,6 +56,8 @@ struct world {
     struct mesh *mesh; /* NULL: no cluster */
     struct manager *m[WORLD_MANAGERS];
     unsigned count;
+    bool stays; /* see world_stay */
+    _Atomic unsigned hops;
     char nodes[WORLD_MANAGERS][8];
     struct log log;
     struct instant now;
@@ -79,6 +82,9 @@ void world_free(struct world **w);
 /* Sets an attribute of the manager before world_open. False: no such one. */
 bool world_set(struct world *w, const char *name, const char *value);
 
+/* A statement about certain servers: its requests go where it says, from here
+ * on, also with a fixture that hops. */
+void world_stay(struct world *w);
 /* The time at server i, whose clocks may be wrong. */
 struct instant world_now(struct world *w, unsigned i);
 void world_pass(struct world *w, int64_t ms);
@@ -94,6 +100,7 @@ void world_events_clear(struct world *w);
 
 struct visit {
     struct manager *manager;
+    struct mesh *mesh;
     struct session s;
     struct find_op find;
     struct commit_op commit;
@@ -163,7 +170,8 @@ void statement_run(const struct fixture *fixture,
                    const struct setting *settings, statement_fn *run);
 
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
-    fixture_sqlite, fixture_traced, fixture_delta;
+    fixture_sqlite, fixture_traced, fixture_delta, fixture_backup,
+    fixture_backup5;
 /* Memory behind w->faults, for statements about bad weather. */
 extern const struct fixture fixture_failing, fixture_failing_queued;
 
@@ -180,9 +188,12 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, queued)                                       \
     STATEMENT_ON(name, settings, sqlite)                                       \
     STATEMENT_ON(name, settings, traced)                                       \
-    STATEMENT_ON(name, settings, delta)
+    STATEMENT_ON(name, settings, delta)                                        \
+    STATEMENT_ON(name, settings, backup)                                       \
+    STATEMENT_ON(name, settings, backup5)
 #define STATEMENT_CASES(name, settings)                                        \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
-        CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_delta),
+        CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_delta), \
+        CASE(name##_on_backup), CASE(name##_on_backup5),
 
 #endif
