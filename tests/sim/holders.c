@@ -250,12 +250,13 @@ void holders_view(struct member *m)
 }
 
 /* As few others as any member that answers may have seen of late. */
-static unsigned others_seen(const struct sim *sim)
+static unsigned others_seen(struct sim *sim)
 {
     unsigned least = sim->count - 1;
 
     for (unsigned i = 0; i < sim->count; i++) {
-        const struct member *m = &sim->members[i];
+        struct member *m = &sim->members[i];
+        holders_view(m);
         unsigned here = sim->now - m->view_at > VIEW_US ? m->here : m->here_low;
         if (member_answers(m) && here < least)
             least = here;
@@ -288,14 +289,13 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     }
 }
 
-static void lost_one(struct sim *sim, struct story *s, int slot, bool orderly)
+static void lost_one(struct sim *sim, struct story *s, int slot)
 {
     const struct member *m = &sim->members[slot];
 
     if (!has_it(m, s))
         return;
-    if (!orderly)
-        s->missing++;
+    s->missing++;
     if (is_there(sim, s, slot))
         return;
     s->bereft = true;
@@ -311,7 +311,7 @@ static void lost_one(struct sim *sim, struct story *s, int slot, bool orderly)
                  s->number, m->name, s->missing);
 }
 
-void holders_end(struct sim *sim, int slot, bool orderly)
+void holders_end(struct sim *sim, int slot)
 {
     sim->ends++;
     if (!sim->plan.backup || sim->plan.weather == WEATHER_FORGET)
@@ -321,7 +321,7 @@ void holders_end(struct sim *sim, int slot, bool orderly)
         if (!s->orphaned && s->id_count)
             s->orphaned = !any_copy(sim, s, slot);
         if (!is_vague(s))
-            lost_one(sim, s, slot, orderly);
+            lost_one(sim, s, slot);
     }
 }
 

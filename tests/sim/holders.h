@@ -19,8 +19,8 @@
 /* A change to it was acknowledged, at the moment when its request came `ends`
  * members had gone down. */
 void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends);
-/* Its memory is about to go. orderly: it handed everything over. */
-void holders_end(struct sim *sim, int slot, bool orderly);
+/* Its memory is about to go: a crash, or an orderly stop. */
+void holders_end(struct sim *sim, int slot);
 /* Which of them have all their copies again? */
 void holders_look(struct sim *sim);
 

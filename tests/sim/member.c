@@ -227,10 +227,10 @@ static void drop_inbox(struct member *m)
     m->inbox_at = m->inbox_count = 0;
 }
 
-static void member_end(struct member *m, bool orderly)
+static void member_end(struct member *m)
 {
     if (!m->sim->failure[0] && m->sim->end_at >= 0 && m->manager)
-        holders_end(m->sim, m->slot, orderly);
+        holders_end(m->sim, m->slot);
     net_crash(m->sim, m->slot, m->silent);
     m->up = false;
     drop_inbox(m);
@@ -250,13 +250,13 @@ void member_crash(struct member *m, bool silent)
 {
     SAY(m->sim, m->slot, "crashes%s", silent ? " with its host" : "");
     m->silent = silent;
-    member_end(m, false);
+    member_end(m);
 }
 
 void member_release(struct member *m)
 {
     if (m->up)
-        member_end(m, true);
+        member_end(m);
     free(m->inbox);
     free(m->ends);
 }
@@ -278,7 +278,10 @@ void member_stopped(struct member *m)
     member_enter(m);
     if (m->leaving && m->manager->ready) {
         manager_stop(m->manager, member_now(m), 2000);
-        core_stop(m->core, member_now(m));
+        if (m->sim->plan.backup) /* what it hands over goes first */
+            waits_hand_over(m);
+        else
+            core_stop(m->core, member_now(m));
         m->started = m->sim->now;
     }
     member_exit(m);
@@ -287,8 +290,14 @@ void member_stopped(struct member *m)
         soon(m, EVENT_STOPPED, STOP_LOOK_US, 0);
         return;
     }
+    if (m->sim->plan.backup) {
+        member_enter(m);
+        core_stop(m->core, member_now(m));
+        core_flush(m->core, member_now(m));
+        member_exit(m);
+    }
     SAY(m->sim, m->slot, "stops%s", idle ? "" : ", not all was taken over");
-    member_end(m, idle);
+    member_end(m);
 }
 
 void member_pause(struct member *m, int64_t us)
