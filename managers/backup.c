@@ -366,8 +366,9 @@ static void backup_due(struct manager *m, const uint8_t id[ID_SIZE],
 
     struct table_stripe *stripe = table_lock(m->table, id);
     struct entry *e = table_find(stripe, id);
-    if (is_copy(e) && place_of(b, id, &p) && p.kind == PLACE_LIST)
-        mine = acting_primary(b, &p) == self(b);
+    /* where others say that it is over, each copy is ended by itself */
+    if (is_copy(e) && place_of(b, id, &p) && p.kind != PLACE_FINAL)
+        mine = p.kind == PLACE_OVER || acting_primary(b, &p) == self(b);
     if (e)
         table_arm(stripe, e, now.mono + NOT_MINE_MS);
     table_unlock(stripe);

@@ -252,11 +252,13 @@ static void serve_commit(struct backup *b, const struct channel_called *call,
     struct table_stripe *stripe = table_lock(b->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
     bool ours = is_for_us(b, e, &s->reply);
-    if (ours && record_ended(e->record, &end)) {
+    /* the same end once more: who sends it knows what it replaced */
+    bool again = ours && record_equal(e->record, call->delta);
+    if (ours && !again && record_ended(e->record, &end)) {
         s->reply.answer = CALL_ENDED;
         s->reply.record = record_ref(e->record);
         ours = false;
-    } else if (ours && record_ended(call->delta, NULL)) {
+    } else if (ours && !again && record_ended(call->delta, NULL)) {
         s->reply.record = record_ref(e->record); /* what the end replaces */
     }
     table_unlock(stripe);
