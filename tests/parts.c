@@ -181,18 +181,25 @@ bool parts_has_copy(struct parts *c, unsigned i, const uint8_t *id)
 static enum replica_rc apply(struct parts *c, unsigned to, unsigned from,
                              struct frame_update u, uint64_t owner);
 
+static void apply_item(struct parts *c, unsigned to, unsigned from,
+                       const struct replica_item *item)
+{
+    struct frame_update updates[2];
+    uint8_t bytes[PLACE_MAX];
+    unsigned count = replica_item_updates(item, 1, bytes, updates);
+
+    for (unsigned i = 0; i < count; i++)
+        apply(c, to, from, updates[i], updates[i].owner);
+}
+
 static void give_one(struct parts *c, unsigned to, unsigned from,
                      const uint8_t *id)
 {
-    struct frame_update updates[2];
     struct replica_item item;
-    uint8_t bytes[PLACE_MAX];
 
     if (!replica_take(c->nodes[from].r, to + 1, id, &item))
         return;
-    unsigned count = replica_item_updates(&item, 1, bytes, updates);
-    for (unsigned i = 0; i < count; i++)
-        apply(c, to, from, updates[i], updates[i].owner);
+    apply_item(c, to, from, &item);
     record_unref(&item.record);
 }
 
@@ -243,23 +250,23 @@ enum replica_rc parts_apply_place(struct parts *c, unsigned to, unsigned from,
 static void compare_leaf(struct parts *c, unsigned to, unsigned from,
                          unsigned leaf, bool ended)
 {
-    struct replica_diff diff;
-    uint8_t *entries;
-    size_t count = replica_list(c->nodes[to].r, from + 1, leaf, &entries);
+    struct frame_leaf f = {.leaf = leaf, .ended = ended};
+    struct replica_diff diff = {.more = true};
+    uint8_t *entries, after[ID_SIZE];
 
-    replica_diff(c->nodes[from].r, to + 1, leaf, entries, (uint32_t)count,
-                 ended, &diff);
-    for (size_t i = 0; i < diff.want_count; i++)
-        give_one(c, from, to, diff.wants + i * ID_SIZE);
-    for (size_t i = 0; i < diff.count; i++) {
-        struct frame_update updates[2];
-        uint8_t bytes[PLACE_MAX];
-        unsigned n = replica_item_updates(&diff.items[i], 1, bytes, updates);
-        for (unsigned k = 0; k < n; k++)
-            apply(c, to, from, updates[k], updates[k].owner);
+    while (diff.more) {
+        f.count = (uint32_t)replica_list(c->nodes[to].r, from + 1, leaf,
+                                         f.after, &entries);
+        f.entries = entries;
+        replica_diff(c->nodes[from].r, to + 1, &f, &diff);
+        for (size_t i = 0; i < diff.want_count; i++)
+            give_one(c, from, to, diff.wants + i * ID_SIZE);
+        for (size_t i = 0; i < diff.count; i++)
+            apply_item(c, to, from, &diff.items[i]);
+        f.after = memcpy(after, diff.upto, ID_SIZE);
+        replica_diff_release(&diff);
+        free(entries);
     }
-    replica_diff_release(&diff);
-    free(entries);
 }
 
 size_t parts_compare(struct parts *c, unsigned to, unsigned from, bool ended)
