@@ -558,8 +558,8 @@ static int need_of(const struct core *core, const struct peer *p,
     if (!peer_linked(p) || !p->pulsed || p->next_compare > now.mono)
         return 0;
     if (!core->complete) {
-        if (p->pulled_for == core->stale_no)
-            return 0;
+        if (p->pulled_for == core->stale_no) /* or it missed some since */
+            return peer_has_hole(p) ? 3 : 0;
         return p->answering ? 5 : 4;
     }
     if (peer_has_hole(p))
