@@ -365,7 +365,7 @@ struct fleet *fleet_new(const char *conf)
     fleet_define(f, "waitTimeout", path);
     fleet_define(f, "login.anyone", "true");
     fleet_define(f, "store.path", fleet_database(f, path));
-    if (strcmp(conf, "delta.xml") == 0) {
+    if (strcmp(conf, "delta.xml") == 0 || strcmp(conf, "backup.xml") == 0) {
         snprintf(path, sizeof path, "%d", 3 * slowness());
         fleet_define(f, "cluster.dropTime", path);
         choose_member_ports(f);
