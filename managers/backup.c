@@ -540,7 +540,7 @@ static void backup_stats(struct manager *m, struct manager_stats *out)
     out->strays = f.strays;
     out->active = less(c.primary, atomic_load(&b->users[ROLE_PRIMARY]));
     out->backups = less(c.backup, atomic_load(&b->users[ROLE_BACKUP]));
-    out->proxies = c.lists - c.primary - c.backup;
+    out->proxies = c.lists - c.users - c.primary - c.backup;
     out->exposed = atomic_load(&b->exposed);
     out->moved = atomic_load(&b->moved);
     out->handed_over = atomic_load(&b->handed_over);

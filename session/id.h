@@ -38,6 +38,12 @@ const char *id_format(const uint8_t id[ID_SIZE], char out[ID_TEXT_SIZE]);
 void id_of_user(const uint8_t secret[ID_SIZE], const char *app,
                 const char *user, size_t user_len, uint8_t out[ID_SIZE]);
 
+/* Of an id that this process or another one minted: is it a user's key, and
+ * not a session's? By the UUID's version (RFC 4122, 4.1.3). */
+static inline bool id_is_of_user(const uint8_t id[ID_SIZE])
+{
+    return id[6] >> 4 == 5;
+}
 static inline bool id_equal(const uint8_t a[ID_SIZE], const uint8_t b[ID_SIZE])
 {
     return __builtin_memcmp(a, b, ID_SIZE) == 0;

@@ -269,13 +269,16 @@ static bool model_is_right(const struct model *m)
         if (end || p->stamp == 0)
             continue;
         expected.lists++;
-        expected.primary += p->holders[0] == SELF;
-        expected.backup += p->holders[0] != SELF && place_has(p, SELF);
+        bool user = id_is_of_user(m->ids[i]), first = p->holders[0] == SELF;
+        expected.users += user;
+        expected.primary += !user && first;
+        expected.backup += !user && !first && place_has(p, SELF);
         root += place_hash(p, m->ids[i]);
     }
     places_counts(m->places, &found);
     return good && root == places_root(m->places) &&
            found.lists == expected.lists && found.over == expected.over &&
+           found.users == expected.users &&
            found.primary == expected.primary && found.backup == expected.backup;
 }
 

@@ -55,7 +55,7 @@ struct places {
     pthread_mutex_t locks[STRIPES];
     struct leaf leaves[TABLE_LEAVES];
     _Atomic uint64_t root;
-    _Atomic size_t lists, over, primary, backup, bytes;
+    _Atomic size_t lists, over, users, primary, backup, bytes;
     /* Under node_lock; but `node` of one that counts is read by whoever found
      * its number in a row, under that row's lock. */
     pthread_mutex_t node_lock;
@@ -317,8 +317,11 @@ static void add_hash(struct places *p, struct leaf *leaf, uint64_t hash)
     atomic_fetch_add_explicit(&p->root, hash, memory_order_relaxed);
 }
 
-static _Atomic size_t *role_of(struct places *p, const struct place *list)
+static _Atomic size_t *role_of(struct places *p, const uint8_t id[ID_SIZE],
+                               const struct place *list)
 {
+    if (id_is_of_user(id))
+        return &p->users;
     if (!place_has(list, p->self))
         return NULL;
     return list->holders[0] == p->self ? &p->primary : &p->backup;
@@ -327,7 +330,7 @@ static _Atomic size_t *role_of(struct places *p, const struct place *list)
 static void count_list(struct places *p, struct leaf *leaf,
                        const uint8_t id[ID_SIZE], const struct place *list)
 {
-    _Atomic size_t *role = role_of(p, list);
+    _Atomic size_t *role = role_of(p, id, list);
 
     add_hash(p, leaf, place_hash(list, id));
     count_add(&p->lists, 1);
@@ -338,7 +341,7 @@ static void count_list(struct places *p, struct leaf *leaf,
 static void uncount_list(struct places *p, struct leaf *leaf,
                          const uint8_t id[ID_SIZE], const struct place *list)
 {
-    _Atomic size_t *role = role_of(p, list);
+    _Atomic size_t *role = role_of(p, id, list);
 
     add_hash(p, leaf, 0 - place_hash(list, id));
     count_sub(&p->lists, 1);
@@ -651,6 +654,7 @@ void places_counts(const struct places *p, struct places_counts *out)
     *out = (struct places_counts){
         .lists = atomic_load(&p->lists),
         .over = atomic_load(&p->over),
+        .users = atomic_load(&p->users),
         .primary = atomic_load(&p->primary),
         .backup = atomic_load(&p->backup),
         .bytes = atomic_load(&p->bytes),

@@ -66,6 +66,8 @@ void places_each_in(const struct places *p, unsigned leaf, places_each_fn *each,
 
 struct places_counts {
     size_t lists, over;
+    size_t users; /* of the lists, those of users' records; the next two count
+                     none of them */
     size_t primary, backup; /* lists in which self is the first, or another */
     size_t bytes;           /* that the table takes */
 };
