@@ -239,7 +239,9 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
     if (place->kind == PLACE_LIST && place_has(place, self(b))) {
         if (copy)
             e->flags |= ENTRY_LISTED;
-        odd = !copy;
+        /* of two ids of one session, the other one may have brought the end */
+        odd = !copy || (record_ended(e->record, NULL) &&
+                        acting_primary(b, place) == self(b));
     } else if (copy) {
         odd = place->kind != PLACE_FINAL || !record_ended(e->record, NULL);
         /* one that no list has named yet is on its way into one */
@@ -307,6 +309,11 @@ static bool sweep_look(void *user, struct entry *e)
 
     if (place_of(b, record_id(e->record), &p))
         others = others_of(b, e, &p, &gone);
+    else
+        p.count = 0;
+    if (is_copy(e) && record_ended(e->record, NULL) && p.count &&
+        p.kind == PLACE_LIST && acting_primary(b, &p) == self(b))
+        row_add(b, &b->soon, record_id(e->record), 0); /* nobody said so */
     if (others < 0)
         return true;
     bool few = (unsigned)others < b->backups;

@@ -21,7 +21,7 @@ struct arrival {
     struct instant now;
     int64_t *newer;
     bool moved;          /* was said of an old id: nothing is created */
-    bool stood;          /* partial: it is a copy from now on */
+    bool stood;          /* partial: it is a copy, or ended, from now on */
     struct record *left; /* what is to go on under that id; a reference */
     uint8_t successor[ID_SIZE];
     /* for listeners, once the lock is released; references */
@@ -152,6 +152,7 @@ static void join_end(struct arrival *a, struct table_stripe *stripe,
                      struct entry *e, struct record *merged)
 {
     a->before = record_ref(e->record);
+    a->stood = true; /* its place may not say so */
     record_ended(merged, &a->end);
     leave(a, e->record, merged);
     table_replace(stripe, e, merged);
@@ -309,6 +310,7 @@ static void apply_left(struct arrival *a, enum replica_rc *rc)
     struct arrival on = *a;
 
     a->left = NULL;
+    on.stood = false;
     for (int hops = 0; on.left && hops < 8; hops++) {
         struct record *left = on.left;
         memcpy(on.id, on.successor, ID_SIZE);
@@ -322,6 +324,9 @@ static void apply_left(struct arrival *a, enum replica_rc *rc)
         }
         record_unref(&on.record);
         tell_heard(&on);
+        if (on.r->places && on.stood)
+            partial_tell_odd(on.r, on.id, on.now);
+        on.stood = false;
     }
     record_unref(&on.left);
 }

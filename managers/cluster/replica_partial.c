@@ -221,8 +221,14 @@ void partial_tell_odd(struct replica *r, const uint8_t id[ID_SIZE],
 {
     struct place place = {0};
 
-    if (r->placed && (!places_get(r->places, id, &place) ||
-                      !place_has(&place, r->channel->node)))
+    struct table_stripe *stripe = table_lock(r->m->table, id);
+    const struct entry *e = table_find(stripe, id);
+    bool ended = e && record_ended(e->record, NULL);
+    bool odd = !places_get(r->places, id, &place) ||
+               !place_has(&place, r->channel->node) ||
+               (ended && place.kind == PLACE_LIST);
+    table_unlock(stripe);
+    if (odd && r->placed)
         r->placed(r->serve_user, id, &place, now);
 }
 

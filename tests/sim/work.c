@@ -186,6 +186,7 @@ static void committed(struct client *c, enum rc rc)
 {
     struct sim *sim = c->sim;
     struct asked until_now = c->asked;
+    bool own;
 
     SAY(sim, c->slot, "client %u: %s: %s%s%s", c->number, wish_names[c->wish],
         rc_name(rc), rc == RC_ENDED ? " " : "",
@@ -211,7 +212,9 @@ static void committed(struct client *c, enum rc rc)
         break;
     case RC_ENDED:
         until_now.there = sim->now;
-        settle(c, c->new_id ? OUT_MAYBE : OUT_NOT);
+        /* its own end may have come by way of the new id */
+        own = c->wish == WISH_LOGOUT && c->commit.reason == REASON_LOGOUT;
+        settle(c, c->new_id || own ? OUT_MAYBE : OUT_NOT);
         if (c->story && sim->members[c->slot].up)
             /* it may have idled out at any moment since it was asked */
             check_absent(sim, c->slot, c->story, c->id, &until_now,
