@@ -241,8 +241,9 @@ static unsigned flight_applied(const struct flight *f,
 }
 
 /* The list as it is when these new holders have it all: those that remain, in
- * their order, then the new ones, then as many of those that are away as still
- * are room for. Who is away keeps its order, too: nothing was between. */
+ * their order, then the new ones, as many as there are to be (who is left over
+ * lets go), and as many of those that are away as still are room for. Who is
+ * away keeps its order, too: nothing was between. */
 static void next_list(const struct backup *b, const struct place *before,
                       const uint64_t *joined, unsigned joined_count,
                       struct place *p)
@@ -256,10 +257,10 @@ static void next_list(const struct backup *b, const struct place *before,
         enum member_state s = channel_state(b->channel, before->holders[i]);
         bool stays = s == MEMBER_HERE || (s != MEMBER_GONE && room > 0);
         room -= stays && s != MEMBER_HERE;
-        if (stays && p->count < PLACE_HOLDERS)
+        if (stays && p->count < wanted)
             p->holders[p->count++] = before->holders[i];
     }
-    for (unsigned i = 0; i < joined_count && p->count < PLACE_HOLDERS; i++)
+    for (unsigned i = 0; i < joined_count && p->count < wanted; i++)
         if (!place_has(p, joined[i]))
             p->holders[p->count++] = joined[i];
 }
@@ -405,6 +406,9 @@ void outgoing_send(struct backup *b, struct outgoing *out, bool wait,
     if (wait)
         flight_send(flight_new(b, id, landed, user), &out->update,
                     b->copies == COPIES_NONE ? COPIES_ALL : b->copies);
+    else if (record_is_whole(out->update.record)) /* new holders, perhaps */
+        flight_send(flight_new(b, id, landed_for_nobody, NULL), &out->update,
+                    COPIES_ALL);
     else
         channel_send(b->channel, &out->update, NULL, COPIES_NONE);
 }
@@ -443,7 +447,8 @@ void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
             u.record = record_ref(e->record);
         u.access = e->access;
         u.owner = replica_entry(e)->owner;
-        if (!count && !backup_entry(e)->handover && only_gone(b, &p)) {
+        if (!count && !backup_entry(e)->handover &&
+            (have > b->backups || only_gone(b, &p))) {
             place_list(b, &next, &p, now);
             next_list(b, &p, NULL, 0, &next);
             tell = place_change(b, e, id, &next, now);

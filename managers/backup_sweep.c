@@ -102,14 +102,15 @@ static bool adopt(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
 {
     place_list(b, p, before, now);
     for (unsigned i = 0; before && i < before->count; i++)
-        if (before->holders[i] != self(b) && is_here(b, before->holders[i]))
+        if (before->holders[i] != self(b) && p->count < b->backups &&
+            is_here(b, before->holders[i]))
             p->holders[p->count++] = before->holders[i];
     if (before && place_has(before, self(b)) &&
         acting_primary(b, before) == self(b)) {
         memmove(p->holders + 1, p->holders, p->count * sizeof *p->holders);
         p->holders[0] = self(b);
         p->count++;
-    } else if (p->count < PLACE_HOLDERS) {
+    } else {
         p->holders[p->count++] = self(b);
     }
     return place_change(b, e, id, p, now);
@@ -248,8 +249,7 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
         at_once = place->kind == PLACE_LIST && e->flags & ENTRY_LISTED;
         e->flags &= ~(uint32_t)ENTRY_LISTED;
         if (place->kind == PLACE_OVER)
-            at_once = lives(b, e, now) &&
-                      acting_primary(b, place) == self(b);
+            at_once = lives(b, e, now) && acting_primary(b, place) == self(b);
     }
     table_unlock(stripe);
     if (odd && at_once)
@@ -319,7 +319,8 @@ static bool sweep_look(void *user, struct entry *e)
     bool few = (unsigned)others < b->backups;
     if (b->sweep_pass == 0)
         b->sweep_exposed += few;
-    if (b->sweep_pass == 0 ? few && others == 0 : few || gone)
+    bool many = (unsigned)others > b->backups;
+    if (b->sweep_pass == 0 ? few && others == 0 : few || gone || many)
         ids_add(&look->found, record_id(e->record), e->record->len);
     return true;
 }
@@ -408,8 +409,8 @@ static void lose_all(struct backup *b, struct instant now)
     if (lost)
         log_line(b->base.env.log, LOG_WARN, "manager",
                  "%zu sessions of %s are lost: all members that held them are "
-                 "gone; backups=\"%u\" survives as many members at a time", lost,
-                 b->base.env.app, b->backups);
+                 "gone; backups=\"%u\" survives as many members at a time",
+                 lost, b->base.env.app, b->backups);
 }
 
 /* ---- turning ---- */
@@ -451,8 +452,8 @@ void sweep_tick(struct backup *b, struct instant now)
         evict(b, id, now);
     if (!channel_may_answer(b->channel, now))
         return; /* what others did meanwhile is not known yet */
-    while (n && (row_take(b, &b->soon, now, id) ||
-                 row_take(b, &b->odd, now, id))) {
+    while (n &&
+           (row_take(b, &b->soon, now, id) || row_take(b, &b->odd, now, id))) {
         look_at(b, id, now);
         n--;
     }
@@ -540,6 +541,7 @@ void sweep_end_all(struct backup *b, struct instant now)
         manager_end_due(&b->base, look.found.ids[i], REASON_ADMIN, now);
     log_line(b->base.env.log, LOG_INFO, "manager",
              "%zu sessions of %s end on all members "
-             "(expireSessionsOnShutdown)", look.found.count, b->base.env.app);
+             "(expireSessionsOnShutdown)",
+             look.found.count, b->base.env.app);
     free(look.found.ids);
 }
