@@ -191,41 +191,58 @@ static void say_place(const struct sim *sim, const struct member *m,
                                  name_of(sim, p.holders[i]));
 }
 
-static void say_id(struct sim *sim, const struct story *s, unsigned i)
+static const char *what_is(const struct entry *e)
 {
-    char text[ID_TEXT_SIZE], place[100];
+    if (!e)
+        return "nothing";
+    if (e->flags & ENTRY_CACHED)
+        return "cached";
+    if (e->flags & ENTRY_DROPPED)
+        return "dropped";
+    if (record_ended(e->record, NULL))
+        return "tombstone";
+    return e->idle ? "idle" : "copy";
+}
 
-    SAY(sim, -1, "session %u, %.6s:", s->number, id_format(s->ids[i].id, text));
-    for (unsigned k = 0; k < sim->count; k++) {
-        const struct member *m = &sim->members[k];
-        if (!m->up || !m->replica)
-            continue;
-        struct table_stripe *stripe =
-            table_lock(m->manager->table, s->ids[i].id);
-        struct entry *e = table_find(stripe, s->ids[i].id);
-        const struct handover *h = e ? backup_entry(e)->handover : NULL;
-        say_place(sim, m, s->ids[i].id, place, sizeof place);
-        SAY(sim, (int)k, "  %s; %s%s%s%s%s, view %llu%s", place,
-            !e                              ? "nothing"
-            : e->flags & ENTRY_CACHED       ? "cached"
-            : e->flags & ENTRY_DROPPED      ? "dropped"
-            : record_ended(e->record, NULL) ? "tombstone"
-            : e->idle                       ? "idle"
-                                            : "copy",
-            e && counts_all(s, e->record) ? ", all of it" : "",
-            h ? ", hands over" : "", h && h->count ? " to " : "",
-            h && h->count ? name_of(sim, h->nodes[0]) : "",
-            (unsigned long long)atomic_load(&m->channel.view),
-            member_answers(m) ? "" : ", does not answer");
-        table_unlock(stripe);
-    }
+static void say_at(struct sim *sim, struct member *m, const struct story *s,
+                   const uint8_t id[ID_SIZE])
+{
+    char place[100];
+
+    if (!m->up || !m->replica)
+        return;
+    struct table_stripe *stripe = table_lock(m->manager->table, id);
+    struct entry *e = table_find(stripe, id);
+    const struct handover *h = e ? backup_entry(e)->handover : NULL;
+    say_place(sim, m, id, place, sizeof place);
+    SAY(sim, m->slot, "  %s; %s%s%s%s, view %llu%s", place, what_is(e),
+        s && e && counts_all(s, e->record) ? ", all of it" : "",
+        h ? ", hands over to " : "",
+        h && h->count    ? name_of(sim, h->nodes[0])
+        : h && h->moving ? name_of(sim, h->moving)
+                         : "",
+        (unsigned long long)atomic_load(&m->channel.view),
+        member_answers(m) ? "" : ", does not answer");
+    table_unlock(stripe);
+}
+
+void holders_say_id(struct sim *sim, const struct story *s,
+                    const uint8_t id[ID_SIZE])
+{
+    char text[ID_TEXT_SIZE];
+
+    if (!sim->trace)
+        return;
+    SAY(sim, -1, "%s %.6s:", s ? "session" : "that is", id_format(id, text));
+    for (unsigned k = 0; k < sim->count; k++)
+        say_at(sim, &sim->members[k], s, id);
 }
 
 void holders_say(struct sim *sim, const struct story *s)
 {
     if (sim->plan.backup && sim->trace)
         for (unsigned i = 0; i < s->id_count; i++)
-            say_id(sim, s, i);
+            holders_say_id(sim, s, s->ids[i].id);
 }
 
 /* ---- what happened ---- */

@@ -28,6 +28,8 @@ void holders_look(struct sim *sim);
 void holders_view(struct member *m);
 /* Who has it, into the trace. */
 void holders_say(struct sim *sim, const struct story *s);
+void holders_say_id(struct sim *sim, const struct story *s,
+                    const uint8_t id[ID_SIZE]);
 /* Of any living member's copy of it: a reference; NULL: there is none. */
 struct record *holders_copy(const struct sim *sim, const uint8_t id[ID_SIZE]);
 

@@ -4,6 +4,7 @@
 #include "tests/sim/quiet.h"
 
 #include "managers/backup_impl.h"
+#include "tests/sim/holders.h"
 #include "tests/sim/member.h"
 
 #include <stdarg.h>
@@ -15,6 +16,7 @@ struct view {
     char *why;
     size_t size;
     bool good;
+    uint8_t id[ID_SIZE]; /* the last that was looked at */
 };
 
 static void differs(struct view *v, const char *format, ...)
@@ -133,6 +135,7 @@ static bool see_place(void *user, const uint8_t id[ID_SIZE],
 {
     struct view *v = user;
 
+    memcpy(v->id, id, ID_SIZE);
     if (p->kind == PLACE_LIST)
         see_holders(v, id, p);
     return v->good;
@@ -147,6 +150,7 @@ static bool see_copy(void *user, struct entry *e)
 
     if (!is_copy(e) || e->idle || record_ended(e->record, NULL))
         return true;
+    memcpy(v->id, id, ID_SIZE);
     if (!places_get(places_of(v->m), id, &p))
         differs(v, "%s has %s, which has no place", v->m->name,
                 short_id(id, text));
@@ -186,11 +190,11 @@ bool quiet_equal(const struct sim *sim, char *why, size_t size)
         if (v.good)
             see_exposed(&v, v.m);
     }
-    if (v.good)
-        differs(&v, "somebody waits, or a request is under way");
-    else
-        return false;
-    return true;
+    if (!v.good && size)
+        holders_say_id((struct sim *)sim, NULL, v.id);
+    if (v.good && size)
+        snprintf(why, size, "somebody waits, or a request is under way");
+    return v.good;
 }
 
 /* ---- forgotten ---- */

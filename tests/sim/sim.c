@@ -141,8 +141,6 @@ static void look_for_equal(struct sim *sim)
         check_stories(sim);
     } else if (sim->now - sim->healed_at > equal_within(sim)) {
         check_explain(sim, why, sizeof why);
-        for (unsigned i = 0; i < sim->work->story_count; i++)
-            holders_say(sim, sim->work->stories[i]);
         sim_fail(sim, "not equal %lld s after the healing: %s",
                  (long long)(sim->now - sim->healed_at) / SECOND, why);
     }
