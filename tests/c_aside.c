@@ -54,6 +54,7 @@ static bool is_known_to_managers(struct world *w)
 static void p26_what_does_not_match_stays_here(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     CU_ASSERT(world_holds(w, 0, id, "own.b", "here"));
     CHECK_INT(world_count(w, 0, id, "own.hits"), 1);
@@ -74,6 +75,7 @@ static void p26_what_does_not_match_stays_here(struct world *w)
 static void p26_it_costs_the_others_nothing(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     CU_ASSERT(world_settle(w));
     uint64_t puts = world_puts(w, 0);
@@ -91,6 +93,7 @@ static void p26_the_whole_name_counts(struct world *w)
     static const char *const own[] = {"kk", "xk", "K", "shared.", "k\n"};
     char shared[300] = "shared.", other[300] = "other.";
     struct visit v;
+    world_stay(w);
     memset(shared + 7, 'x', sizeof shared - 8);
     memset(other + 6, 'x', sizeof other - 7);
     CHECK_INT_FATAL(visit_create(&v, w, 0), RC_OK);
@@ -138,6 +141,7 @@ static void p26_requests_see_both_sides(struct world *w)
     struct visit v, early;
     uint8_t id[ID_SIZE];
     char names[256] = "";
+    world_stay(w);
     furnish(w, id);
     CHECK_INT_FATAL(visit_find(&early, w, 0, id), RC_OK);
     CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
@@ -163,6 +167,7 @@ static void p26_what_is_removed_is_gone(struct world *w)
 {
     struct visit v;
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
     CHECK_INT(session_remove(&v.s, "own.b", NULL), RC_OK);
@@ -194,6 +199,7 @@ static void p26_parallel_changes_are_all_kept(struct world *w)
     uint8_t id[ID_SIZE];
     char name[32];
     unsigned there = 0;
+    world_stay(w);
     furnish(w, id);
     world_parallel(w, 8, hit_and_put, id, &sum);
     CHECK_INT(sum.answers[RC_OK], 600);
@@ -212,6 +218,7 @@ static void p26_an_end_is_final(struct world *w)
 {
     struct visit v;
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
     CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
@@ -226,6 +233,7 @@ static void p26_an_end_is_final(struct world *w)
 static void p26_a_commit_never_creates(struct world *w)
 {
     struct visit v;
+    world_stay(w);
     CHECK_INT_FATAL(visit_create(&v, w, 0), RC_OK);
     CHECK_INT(visit_set(&v, "own.b", "x"), RC_OK);
     CHECK_INT(session_invalidate(&v.s, REASON_LOGOUT, NULL), RC_OK);
@@ -238,6 +246,7 @@ static void p26_a_commit_never_creates(struct world *w)
 static void p26_listeners_hear_of_it(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     world_events_clear(w);
     CHECK_INT(world_put(w, 0, id, "own.b", "new"), RC_OK);
@@ -255,6 +264,7 @@ static const struct setting idle_filter[] = {
 static void p26_it_goes_with_the_session(struct world *w)
 {
     uint8_t id[ID_SIZE], logout[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     furnish(w, logout);
     CHECK_INT(world_stats(w, 0).asides, 2);
@@ -279,6 +289,7 @@ static const struct setting long_filter[] = {
 static void p26_it_stays_as_long_as_the_session(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     for (int minute = 0; minute < 90; minute++) {
         world_pass(w, 60000);
@@ -296,6 +307,7 @@ static void p26_both_sides_count(struct world *w)
 {
     uint8_t id[ID_SIZE];
     char text[451];
+    world_stay(w);
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = 0;
     furnish(w, id);
@@ -312,6 +324,7 @@ static void p26_a_flush_leaves_it_to_the_commit(struct world *w)
 {
     struct visit v;
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
     CHECK_INT(visit_add(&v, "own.hits", 2), RC_OK);
@@ -344,6 +357,7 @@ static unsigned lines_with(struct world *w, const char *text)
 static void p26_it_can_be_told(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     for (int n = 0; n < 3; n++)
         CHECK_INT(world_hit(w, 0, id, "own.hits"), RC_OK);
@@ -355,6 +369,7 @@ static void p26_it_can_be_told(struct world *w)
 static void p26_nothing_is_told_unasked(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     CHECK_INT(lines_with(w, "the attribute"), 0);
 }
@@ -373,6 +388,7 @@ static const struct setting filed_filter[] = {
 static void p26_a_restart_loses_it(struct world *w)
 {
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     restart_all(w);
     CU_ASSERT(world_holds(w, 0, id, "shared.a", "everywhere"));
@@ -387,6 +403,7 @@ static void p26_a_name_is_of_one_side(struct world *w)
 {
     uint8_t id[ID_SIZE];
     char names[256];
+    world_stay(w);
     furnish(w, id);
     CHECK_INT(world_put(w, 0, id, "k", "kept"), RC_OK);
     CU_ASSERT_FATAL(
@@ -410,6 +427,7 @@ static void p27_a_new_id_takes_it_along(struct world *w)
 {
     struct visit v;
     uint8_t old[ID_SIZE], id[ID_SIZE], last[ID_SIZE];
+    world_stay(w);
     furnish(w, old);
     CHECK_INT_FATAL(visit_find(&v, w, 0, old), RC_OK);
     CHECK_INT(visit_add(&v, "own.hits", 1), RC_OK);
@@ -432,6 +450,7 @@ static void p27_a_new_id_takes_it_along(struct world *w)
 static void p27_a_new_id_made_elsewhere_does_not(struct world *w)
 {
     uint8_t old[ID_SIZE], id[ID_SIZE];
+    world_stay(w);
     furnish(w, old);
     CHECK_INT_FATAL(world_login(w, 1, old, "kim", id), RC_OK);
     CU_ASSERT(world_holds(w, 0, id, "shared.a", "everywhere"));
@@ -443,6 +462,7 @@ static void p27_a_change_follows(struct world *w)
 {
     struct visit v, other;
     uint8_t old[ID_SIZE], id[ID_SIZE];
+    world_stay(w);
     CHECK_INT_FATAL(world_create(w, 0, old), RC_OK);
     CHECK_INT_FATAL(visit_find(&v, w, 0, old), RC_OK);
     CHECK_INT_FATAL(visit_find(&other, w, 0, old), RC_OK);
@@ -464,6 +484,7 @@ static void p27_two_new_ids_both_take_it(struct world *w)
 {
     struct visit v[2];
     uint8_t old[ID_SIZE], id[2][ID_SIZE];
+    world_stay(w);
     furnish(w, old);
     for (int n = 0; n < 2; n++)
         CHECK_INT_FATAL(visit_find(&v[n], w, 0, old), RC_OK);
@@ -512,6 +533,7 @@ static void hit_or_move(struct worker *worker)
 
 static void p27_no_change_is_lost_over_a_new_id(struct world *w)
 {
+    world_stay(w);
     for (int round = 0; round < 20; round++) {
         struct race race = {.moved = false};
         struct worker sum;
@@ -546,6 +568,7 @@ static void late_commit(struct late *late, struct world *w)
  * is done. */
 static void p27_a_late_answer_follows(struct world *w)
 {
+    world_stay(w);
     for (unsigned order = 0; order < 200; order++) {
         struct dice dice = dice_of(order);
         struct late put = {0}, move = {0};
@@ -580,6 +603,7 @@ static void p26_what_failed_is_not_here(struct world *w)
     static const enum rc answers[] = {RC_UNAVAILABLE, RC_UNCERTAIN};
     struct visit v;
     uint8_t id[ID_SIZE];
+    world_stay(w);
     furnish(w, id);
     for (int n = 0; n < 2; n++) {
         CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);

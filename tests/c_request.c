@@ -45,6 +45,7 @@ static void p19_of_two_logouts_one_is_told(struct world *w)
     struct visit v[2];
     uint8_t id[ID_SIZE];
 
+    world_stay(w);
     CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
     for (unsigned n = 0; n < 2; n++)
         CHECK_INT_FATAL(visit_find(&v[n], w, 0, id), RC_OK);
@@ -65,6 +66,7 @@ static void p19_a_failure_leaves_who_tells(struct world *w)
 {
     static const enum failing_how how[] = {FAILING_UNAVAILABLE, FAILING_LOST};
 
+    world_stay(w);
     for (unsigned n = 0; n < 2; n++) {
         struct visit put, end, late;
         uint8_t id[ID_SIZE];
@@ -95,6 +97,7 @@ static void p22_a_logout_after_one_that_failed_counts(struct world *w)
 {
     static const enum failing_how how[] = {FAILING_UNAVAILABLE, FAILING_LOST};
 
+    world_stay(w);
     for (unsigned n = 0; n < 2; n++) {
         struct visit v;
         uint8_t id[ID_SIZE];
@@ -140,6 +143,7 @@ static void p19_a_listener_sees_what_it_is_told_of(struct world *w)
     struct ear ear = {""};
     struct visit v;
 
+    world_stay(w);
     CHECK_INT_FATAL(visit_create(&v, w, 0), RC_OK);
     *l = (struct session_listeners){.user = &ear,
                                     .attribute_added = hear,
@@ -159,6 +163,7 @@ static void p19_what_ends_along_is_told_in_order(struct world *w)
     struct visit v;
     uint8_t id[ID_SIZE];
 
+    world_stay(w);
     CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
     CHECK_INT(world_put(w, 0, id, "c", "stored"), RC_OK);
     CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
@@ -178,6 +183,7 @@ static void p19_the_same_value_again_is_not_told(struct world *w)
 {
     struct visit v;
 
+    world_stay(w);
     CHECK_INT_FATAL(visit_create(&v, w, 0), RC_OK);
     CHECK_INT(visit_set(&v, "k", "same"), RC_OK);
     CHECK_INT(visit_set(&v, "k", "same"), RC_OK);
@@ -200,6 +206,7 @@ static void p18_the_changes_of_one_request_sum_up(struct world *w)
     char name[8], big[901];
     unsigned count = 0;
 
+    world_stay(w);
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = 0;
     CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
@@ -223,6 +230,7 @@ static void p02_what_was_given_outlives_a_flush(struct world *w)
     struct visit v;
     uint8_t id[ID_SIZE];
 
+    world_stay(w);
     CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
     CHECK_INT(world_put(w, 0, id, "k", "given before"), RC_OK);
     CHECK_INT_FATAL(visit_find(&v, w, 0, id), RC_OK);
