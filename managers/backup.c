@@ -404,7 +404,6 @@ static bool backup_forget(struct manager *m, struct table_stripe *stripe,
         forget_place(b, e, &p, now);
     replica_uncount(b->replica, e);
     handover_free(e);
-    note_role(b, e, NULL);
     return true;
 }
 
@@ -520,12 +519,6 @@ static bool backup_ready(const struct manager *m, struct instant now)
     return channel_may_answer(((const struct backup *)m)->channel, now);
 }
 
-/* The two are read one after the other. */
-static uint64_t less(uint64_t all, uint64_t users)
-{
-    return users < all ? all - users : 0;
-}
-
 static void backup_stats(struct manager *m, struct manager_stats *out)
 {
     struct backup *b = backup_of(m);
@@ -538,8 +531,8 @@ static void backup_stats(struct manager *m, struct manager_stats *out)
     places_counts(replica_places(b->replica), &c);
     out->conflicts = f.conflicts;
     out->strays = f.strays;
-    out->active = less(c.primary, atomic_load(&b->users[ROLE_PRIMARY]));
-    out->backups = less(c.backup, atomic_load(&b->users[ROLE_BACKUP]));
+    out->active = c.primary;
+    out->backups = c.backup;
     out->proxies = c.lists - c.users - c.primary - c.backup;
     out->exposed = atomic_load(&b->exposed);
     out->moved = atomic_load(&b->moved);

@@ -61,27 +61,8 @@ bool place_change(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
                   struct place *p, struct instant now)
 {
     struct place want = *p;
-    bool changed = replica_place_put(b->replica, e, id, &want, now, p);
 
-    if (e)
-        note_role(b, e, p);
-    return changed;
-}
-
-void note_role(struct backup *b, struct entry *e, const struct place *p)
-{
-    struct backup_entry *own = backup_entry(e);
-    enum role role = ROLE_NONE;
-
-    if (record_kind(e->record) != RECORD_USER)
-        return;
-    if (p && p->kind == PLACE_LIST && place_has(p, self(b)))
-        role = p->holders[0] == self(b) ? ROLE_PRIMARY : ROLE_BACKUP;
-    if (role == own->role)
-        return;
-    atomic_fetch_sub(&b->users[own->role], 1);
-    atomic_fetch_add(&b->users[role], 1);
-    own->role = (uint8_t)role;
+    return replica_place_put(b->replica, e, id, &want, now, p);
 }
 
 void tell_place(struct backup *b, const uint8_t id[ID_SIZE],
@@ -467,7 +448,6 @@ void entry_drop(struct backup *b, struct table_stripe *stripe, struct entry *e)
 {
     replica_uncount(b->replica, e);
     handover_free(e);
-    note_role(b, e, NULL);
     table_remove(stripe, e);
 }
 

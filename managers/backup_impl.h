@@ -44,15 +44,12 @@ struct handover {
     uint64_t moving; /* one more, which is to be the primary; 0: none */
 };
 
-enum role { ROLE_NONE, ROLE_PRIMARY, ROLE_BACKUP, ROLES };
-
 struct backup_entry {
     struct replica_entry base; /* first */
     struct handover *handover; /* NULL: none */
     uint64_t streak_node;
     uint16_t streak;
     uint16_t errands; /* CACHED: writes under way, it must not go */
-    uint8_t role;     /* of a user's record: enum role, as it is counted */
 };
 
 static inline struct backup_entry *backup_entry(struct entry *e)
@@ -105,8 +102,6 @@ struct backup {
 
     _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
     _Atomic uint64_t moved, handed_over, let_go, lost;
-    /* Users' records by role: places count them, too, and do not know. */
-    _Atomic uint64_t users[ROLES];
 };
 
 static inline struct backup *backup_of(struct manager *m)
@@ -203,8 +198,6 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
 void entry_drop(struct backup *b, struct table_stripe *stripe,
                 struct entry *e);
 void handover_free(struct entry *e);
-/* Its place is p now (NULL: none). Stripe locked. */
-void note_role(struct backup *b, struct entry *e, const struct place *p);
 
 /* ---- backup_sweep.c ---- */
 

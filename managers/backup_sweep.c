@@ -201,8 +201,6 @@ static void look_at(struct backup *b, const uint8_t id[ID_SIZE],
     struct table_stripe *stripe = table_lock(b->base.table, id);
     struct entry *e = table_find(stripe, id);
     enum remedy remedy = remedy_of(b, e, id, &p, now);
-    if (e)
-        note_role(b, e, &p);
     table_unlock(stripe);
     switch (remedy) {
     case NOTHING:
@@ -235,8 +233,6 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
     struct table_stripe *stripe = table_lock(b->base.table, id);
     struct entry *e = table_find(stripe, id);
     bool copy = is_copy(e);
-    if (e)
-        note_role(b, e, place);
     if (place->kind == PLACE_LIST && place_has(place, self(b))) {
         if (copy)
             e->flags |= ENTRY_LISTED;
