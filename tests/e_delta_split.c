@@ -7,17 +7,15 @@
  * MARGAY_PAUSES how often one is stopped. */
 #include "config.h"
 
+#include "tests/line.h"
 #include "tests/relay.h"
 #include "tests/traffic.h"
 #include "tests/unit.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define DROP_MS 1000
@@ -242,66 +240,6 @@ static void links_that_break_lose_nothing(void)
 
 /* ---- a pause ---- */
 
-struct line {
-    int fd;
-    char said[4096];
-};
-
-static void line_open(struct line *l, const struct server *s)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                            .sin_port = htons((uint16_t)s->port)};
-    l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(l->fd >= 0 &&
-                    connect(l->fd, (struct sockaddr *)&a, sizeof a) == 0);
-}
-
-static void line_ask(struct line *l, const char *cookie)
-{
-    char text[512];
-    int len = snprintf(text, sizeof text,
-                       "GET /login/me HTTP/1.1\r\nHost: localhost\r\n"
-                       "Cookie: %s\r\n\r\n",
-                       cookie);
-    CU_ASSERT(send(l->fd, text, (size_t)len, MSG_NOSIGNAL) == len);
-}
-
-/* The status of the next answer, all of which is read; 0: none came. */
-static int line_answer(struct line *l)
-{
-    struct pollfd ready = {.fd = l->fd, .events = POLLIN};
-    size_t len = 0, whole = sizeof l->said - 1;
-    int status = 0;
-    while (len < whole && poll(&ready, 1, 10000) == 1) {
-        ssize_t n = recv(l->fd, l->said + len, whole - len, 0);
-        if (n <= 0)
-            break;
-        len += (size_t)n;
-        l->said[len] = 0;
-        const char *body = strstr(l->said, "\r\n\r\n");
-        const char *size = strstr(l->said, "Content-Length: ");
-        if (body && size)
-            whole = (size_t)(body + 4 - l->said) + (size_t)atoi(size + 16);
-    }
-    sscanf(l->said, "HTTP/1.1 %d", &status);
-    return len ? status : 0;
-}
-
-static bool is_stopped(void *user)
-{
-    const struct server *s = user;
-    char path[64], text[512] = "";
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)s->pid);
-    FILE *file = fopen(path, "r");
-    if (!file)
-        return false;
-    text[fread(text, 1, sizeof text - 1, file)] = 0;
-    fclose(file);
-    const char *behind = strrchr(text, ')');
-    return behind && behind[1] && behind[2] == 'T';
-}
-
 static bool is_ready(void *user)
 {
     return server_health(user) == 200;
@@ -323,7 +261,7 @@ static unsigned pause_once(struct fleet *f, unsigned sleeper)
     CHECK_INT(line_answer(&known), 200);
 
     server_signal(s, SIGSTOP);
-    CU_ASSERT(eventually(5000, is_stopped, s));
+    CU_ASSERT(eventually(5000, server_is_stopped, s));
     CHECK_INT(
         browser_post(&b, fleet_server(f, sleeper + 1), "/login/logout", NULL),
         200);
@@ -371,7 +309,7 @@ static void the_last_one_goes_on(void)
     traffic_login(&t, f, 4);
     CHECK_INT(server_stop(fleet_server(f, 2)), 0);
     server_signal(fleet_server(f, 1), SIGSTOP);
-    CU_ASSERT(eventually(5000, is_stopped, fleet_server(f, 1)));
+    CU_ASSERT(eventually(5000, server_is_stopped, fleet_server(f, 1)));
     atomic_store(&t.away[1], true);
     atomic_store(&t.away[2], true);
     traffic_go(&t, 8);
@@ -383,6 +321,8 @@ static void the_last_one_goes_on(void)
     CU_ASSERT(eventually(10000, is_ready, fleet_server(f, 1)));
     CU_ASSERT_FATAL(fleet_restart(f, 2));
     CU_ASSERT(eventually(10000, is_ready, fleet_server(f, 2)));
+    atomic_store(&t.away[1], false);
+    atomic_store(&t.away[2], false);
     traffic_check(&t);
 }
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * traffic.h: a load without stickiness that keeps the books.
+ * traffic.h: a load that keeps the books.
  *
  * What    Sessions that were logged in before are hit and read, in turn at
- *         every instance that is not away, over many connections, by a thread
- *         of its own. For each session it knows how many hits were sent and
+ *         every instance that is not away (sticky: each at one of them), over
+ *         many connections, by a thread of its own. For each session it knows how many hits were sent and
  *         how many acknowledged; what is read must never be less than what was
  *         acknowledged before the question was sent, nor more than was sent
  *         before the answer came.
@@ -26,6 +26,8 @@ struct traffic {
     char cookies[TRAFFIC_SESSIONS][128];
     atomic_bool away[FLEET_MAX]; /* passed over, as a balancer would */
     atomic_uint answered;        /* with 200 */
+    atomic_llong worst_ms;       /* the longest of these took; may be set */
+    bool sticky;                 /* before traffic_go */
 
     /* the books */
     unsigned sent[TRAFFIC_SESSIONS], acknowledged[TRAFFIC_SESSIONS];
@@ -46,6 +48,7 @@ struct traffic {
     struct flight {
         bool flies, is_hit;
         unsigned session, floor;
+        long long begun;
     } flights[TRAFFIC_CONNECTIONS];
 };
 
@@ -57,8 +60,8 @@ bool traffic_pass(struct traffic *t, unsigned more);
 void traffic_halt(struct traffic *t);
 /* The counter of a session at an instance; -1: it does not say. */
 int traffic_read(const struct traffic *t, unsigned session, unsigned instance);
-/* Every instance knows each session, and a number of its hits from
- * `acknowledged` to `sent`, the same everywhere within 5 s. */
+/* Every instance that is not away knows each session, and a number of its hits
+ * from `acknowledged` to `sent`, the same everywhere within 5 s. */
 void traffic_check(const struct traffic *t);
 
 #endif
