@@ -161,7 +161,8 @@ static unsigned choose_new(struct backup *b, struct entry *e,
     uint64_t except[2 * PLACE_HOLDERS];
     unsigned count = 0, n;
 
-    if (p->kind != PLACE_LIST || have >= b->backups)
+    if (p->kind != PLACE_LIST || have >= b->backups ||
+        acting_primary(b, p) != self(b))
         return 0;
     for (unsigned i = 0; i < p->count; i++)
         except[count++] = p->holders[i];
