@@ -10,10 +10,10 @@
  *          waited for. A holder that is given up is replaced at the next change
  *          or, at the latest, by the sweep in the background.
  * Source   org/apache/catalina/ha/session/BackupManager.java and
- *          org/apache/catalina/tribes/tipis/LazyReplicatedMap.java. Unlike it: a
- *          request at another member neither moves the session nor copies it; a
- *          holder that cannot be reached is a 503, never a new session; there
- *          can be more than one backup.
+ *          org/apache/catalina/tribes/tipis/LazyReplicatedMap.java. Unlike it:
+ * a request at another member neither moves the session nor copies it; a holder
+ * that cannot be reached is a 503, never a new session; there can be more than
+ * one backup.
  *
  * docs/backup.md explains it with pictures. */
 #include "config.h"
@@ -29,7 +29,10 @@
 #define NOT_MINE_MS 1000
 
 #define AT(member) offsetof(struct backup_options, member)
-#define IGNORED(name, help) {name, OPTION_IGNORED, 0, NULL, help, 0, 0, NULL}
+#define IGNORED(name, help)                                                    \
+    {                                                                          \
+        name, OPTION_IGNORED, 0, NULL, help, 0, 0, NULL                        \
+    }
 
 static const struct option backup_options[] = {
     {"replication", OPTION_CHOICE, AT(replication), "all",
@@ -46,7 +49,8 @@ static const struct option backup_options[] = {
      PLACE_HOLDERS - 1, NULL},
     {"expireSessionsOnShutdown", OPTION_BOOL, AT(expire_on_shutdown), "false",
      "an orderly stop of this member ends all sessions of which it is the "
-     "primary, everywhere", 0, 0, NULL},
+     "primary, everywhere",
+     0, 0, NULL},
     {"notifySessionListenersOnReplication", OPTION_BOOL, AT(notify_sessions),
      "false", "session listeners hear at a backup what its primary did, too", 0,
      0, NULL},
@@ -98,9 +102,8 @@ bool note_access(const struct backup *b, struct entry *e)
 void tell_access(struct backup *b, const uint8_t id[ID_SIZE],
                  const struct place *p, int64_t access)
 {
-    struct channel_update u = {.kind = UPDATE_TOUCH,
-                               .app = replica_app(b->replica),
-                               .access = access};
+    struct channel_update u = {
+        .kind = UPDATE_TOUCH, .app = replica_app(b->replica), .access = access};
 
     for (unsigned i = 0; i < p->count; i++)
         if (p->holders[i] != self(b))
@@ -219,8 +222,8 @@ enum rc settle(struct backup *b, struct manager_write *w, struct instant now)
     bool tell = false;
     enum rc rc = e ? settle_entry(w, e) : RC_OK;
 
-    if (e && w->kind == WRITE_IDLE_END && w->before &&
-        place_of(b, w->id, &p) && p.kind == PLACE_LIST) {
+    if (e && w->kind == WRITE_IDLE_END && w->before && place_of(b, w->id, &p) &&
+        p.kind == PLACE_LIST) {
         place_end(&over, &p, PLACE_OVER, REASON_IDLE, now);
         tell = place_change(b, e, w->id, &over, now);
     }
@@ -281,7 +284,9 @@ static enum rc write_gate(const struct backup *b, const struct manager_write *w,
     if (w->kind == WRITE_CREATE)
         return (placed && p->kind != PLACE_OVER) || is_copy(e) ? RC_CONFLICT
                                                                : RC_OK;
+    /* a copy that does not know of its end yet is nobody's to write to */
     *elsewhere = !is_copy(e) || !placed ||
+                 (p->kind == PLACE_FINAL && !record_ended(e->record, NULL)) ||
                  (p->kind == PLACE_LIST && acting_primary(b, p) != self(b));
     return *elsewhere ? RC_UNAVAILABLE : RC_OK;
 }
@@ -309,8 +314,7 @@ enum rc write_here(struct backup *b, struct manager_write *w, bool *elsewhere)
     if (rc == RC_OK)
         rc = manager_apply(&b->base, stripe, e, w, &e);
     if (rc == RC_OK) {
-        struct record *said =
-            w->kind == WRITE_CREATE ? w->record : w->delta;
+        struct record *said = w->kind == WRITE_CREATE ? w->record : w->delta;
         backup_entry(e)->streak = 0;
         if (w->kind == WRITE_CREATE)
             e->flags |= ENTRY_LISTED;

@@ -16,7 +16,7 @@ struct errand {
     struct channel_call call; /* first */
     struct channel_pause pause;
     struct backup *b;
-    struct find_op *op;      /* one of these */
+    struct find_op *op; /* one of these */
     struct manager_write *w;
     int64_t deadline;
     /* members that were asked for an id that has no place here */
@@ -124,8 +124,7 @@ static bool learn_place(struct errand *r, struct instant now)
     if (!r->call.placed)
         return false;
     struct table_stripe *stripe = table_lock(r->b->base.table, id);
-    bool changed =
-        place_change(r->b, table_find(stripe, id), id, &p, now);
+    bool changed = place_change(r->b, table_find(stripe, id), id, &p, now);
     table_unlock(stripe);
     if (changed)
         placed_here(r->b, id, &p, now);
@@ -171,9 +170,8 @@ static void find_came(struct errand *r, struct instant now)
 
     op->reason = REASON_UNKNOWN;
     struct table_stripe *stripe = table_lock(b->base.table, op->id);
-    struct entry *e =
-        record ? cache(b, stripe, record, r->call.access, now)
-               : table_find(stripe, op->id);
+    struct entry *e = record ? cache(b, stripe, record, r->call.access, now)
+                             : table_find(stripe, op->id);
     if (e) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
         if (rc != RC_OK && !record) { /* it was used elsewhere meanwhile */
@@ -461,13 +459,17 @@ static void write_as_primary(struct errand *r, struct place *p,
         errand_pause(r, now);
 }
 
-static bool has_copy(struct backup *b, const uint8_t id[ID_SIZE])
+/* Can the copy here say what came of a session that is over? */
+static bool can_say(struct backup *b, const uint8_t id[ID_SIZE],
+                    const struct place *p)
 {
     struct table_stripe *stripe = table_lock(b->base.table, id);
-    bool copy = is_copy(table_find(stripe, id));
+    const struct entry *e = table_find(stripe, id);
+    bool can =
+        is_copy(e) && (p->kind == PLACE_OVER || record_ended(e->record, NULL));
 
     table_unlock(stripe);
-    return copy;
+    return can;
 }
 
 static void write_go_on(struct errand *r, struct place *p, struct instant now)
@@ -478,7 +480,7 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
     bool copy;
 
     if (p->kind != PLACE_LIST &&
-        (!primary || (primary == self(b) && !has_copy(b, r->w->id)))) {
+        (!primary || (primary == self(b) && !can_say(b, r->w->id, p)))) {
         errand_absent(r, p->reason); /* forgotten where it was known */
         return;
     }
