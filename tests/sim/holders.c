@@ -281,6 +281,16 @@ static unsigned others_seen(struct sim *sim)
     return least;
 }
 
+/* They have what they acknowledge no more when they have handed over. */
+static unsigned leaving(const struct sim *sim)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sim->count; i++)
+        n += sim->members[i].up && sim->members[i].leaving;
+    return n;
+}
+
 void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
 {
     const struct plan *p = &sim->plan;
@@ -296,8 +306,9 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     if (promised > others)
         promised = others;
     s->missing = have < p->backups + 1 ? p->backups + 1 - have : 0;
-    if (p->weather <= WEATHER_HOSTS && have + sim->ends - ends < promised + 1 &&
-        !s->renaming && !is_over(s)) {
+    if (p->weather <= WEATHER_HOSTS &&
+        have + leaving(sim) + sim->ends - ends < promised + 1 && !s->renaming &&
+        !is_over(s)) {
         holders_say(sim, s);
         sim_fail(sim,
                  "a change to session %u was acknowledged, %u members have it "
@@ -321,7 +332,8 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
     /* an end may have been forgotten by all the others */
-    if (s->missing <= sim->plan.backups && !s->renaming && !is_over(s))
+    if (s->missing <= sim->plan.backups && !s->renaming && !is_over(s) &&
+        !story_may_idle(s, s->used, sim->now))
         sim_fail(sim,
                  "session %u: what was acknowledged was at %s alone, though "
                  "no more than %u of those that had it went down",
