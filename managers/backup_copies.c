@@ -175,6 +175,18 @@ static unsigned choose_new(struct backup *b, struct entry *e,
     return n;
 }
 
+/* An end that too few holders would know of: somebody else is to know it before
+ * it is acknowledged, or a holder that is away brings the session back. */
+static unsigned choose_witnesses(struct backup *b, struct entry *e,
+                                 const struct place *p, unsigned have,
+                                 uint64_t picks[PLACE_HOLDERS])
+{
+    if (p->kind != PLACE_FINAL || have >= b->backups)
+        return 0;
+    return channel_choose(b->channel, record_id(e->record), p->holders,
+                          p->count, picks, b->backups - have);
+}
+
 bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
                    struct record *said, uint64_t except, uint64_t owner,
                    struct outgoing *out)
@@ -188,7 +200,9 @@ bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
     memcpy(out->update.id, record_id(e->record), ID_SIZE);
     out->whole = out->update;
     unsigned have = add_holders(b, e, p, except, &out->update);
-    unsigned count = choose_new(b, e, p, have, picks);
+    unsigned count = p->kind == PLACE_FINAL
+                         ? choose_witnesses(b, e, p, have, picks)
+                         : choose_new(b, e, p, have, picks);
     /* at `all` one update that holds everything serves old and new holders */
     struct channel_update *to =
         b->copies == COPIES_ALL || !out->update.target_count ? &out->update
