@@ -5,6 +5,7 @@
 #include "config.h"
 
 STORE(failing)
+STORE(file)
 STORE(memory)
 STORE(sqlite)
 STORE(tracing)

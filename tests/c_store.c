@@ -9,6 +9,7 @@
 
 #include "session/store_impl.h"
 
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ struct stall {
     struct memory_rows *rows;
     struct memory_options memory;
     struct sqlite_options sqlite;
+    struct file_options file;
     struct tracing_options tracing;
     struct failing_options failing;
     char path[512];
@@ -29,7 +31,15 @@ struct stall {
 
 typedef void statement_fn(struct stall *s);
 
-enum kind { KIND_MEMORY, KIND_QUEUED, KIND_SQLITE, KIND_TRACING, KIND_FAILING };
+enum kind {
+    KIND_MEMORY,
+    KIND_QUEUED,
+    KIND_SQLITE,
+    KIND_FILE,
+    KIND_FULL,
+    KIND_TRACING,
+    KIND_FAILING
+};
 
 static void stall_choose(struct stall *s, enum kind kind)
 {
@@ -44,6 +54,13 @@ static void stall_choose(struct stall *s, enum kind kind)
         s->ops = &store_sqlite;
         s->options = &s->sqlite;
         break;
+    case KIND_FILE:
+    case KIND_FULL:
+        s->ops = &store_file;
+        s->options = &s->file;
+        s->file.synchronous =
+            kind == KIND_FILE ? FILE_SYNC_NORMAL : FILE_SYNC_FULL;
+        break;
     case KIND_TRACING:
         s->ops = &store_tracing;
         s->options = &s->tracing;
@@ -56,9 +73,19 @@ static void stall_choose(struct stall *s, enum kind kind)
     }
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind,
+                      struct FTW *ftw)
+{
+    (void)st, (void)kind, (void)ftw;
+    return remove(path);
+}
+
 static void stall_remove_file(const struct stall *s)
 {
     char path[600];
+
+    if (s->ops == &store_file)
+        nftw(s->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 
     for (int i = 0; i < 4; i++) {
         static const char *const ends[] = {"", "-wal", "-shm", ".lock"};
@@ -74,7 +101,7 @@ static void with(enum kind kind, statement_fn *statement)
     s->rows = memory_rows_new();
     s->memory.rows = s->rows;
     snprintf(s->path, sizeof s->path, "%s/rows.db", unit_tmpdir());
-    s->sqlite.path = s->path;
+    s->sqlite.path = s->file.directory = s->path;
     s->tracing.wrapper.inner = s->failing.wrapper.inner = &store_memory;
     s->tracing.wrapper.inner_options = &s->memory;
     s->failing.wrapper.inner_options = &s->memory;
@@ -646,12 +673,15 @@ static void it_has_a_name(struct stall *s)
     static void memory_##name(void) { with(KIND_MEMORY, name); }               \
     static void queued_##name(void) { with(KIND_QUEUED, name); }               \
     static void sqlite_##name(void) { with(KIND_SQLITE, name); }               \
+    static void file_##name(void) { with(KIND_FILE, name); }                   \
+    static void full_##name(void) { with(KIND_FULL, name); }                   \
     static void tracing_##name(void) { with(KIND_TRACING, name); }             \
     static void failing_##name(void) { with(KIND_FAILING, name); }
 STATEMENTS(ON_EACH)
 
 #define CASES(name)                                                            \
     CASE(memory_##name), CASE(queued_##name), CASE(sqlite_##name),             \
+    CASE(file_##name), CASE(full_##name),                                      \
     CASE(tracing_##name), CASE(failing_##name),
 
 UNIT_MAIN("store", STATEMENTS(CASES))

@@ -34,6 +34,13 @@ struct sqlite_options {
     int synchronous; /* enum sqlite_sync */
 };
 
+enum file_sync { FILE_SYNC_NORMAL, FILE_SYNC_FULL };
+
+struct file_options {
+    char *directory;
+    int synchronous; /* enum file_sync */
+};
+
 /* What every wrapper's options begin with. From server.xml a wrapper wraps
  * the SQLite store, whose attributes it takes over. */
 struct wrapper_options {
@@ -70,7 +77,7 @@ struct failing_options {
     char *control; /* a file that says "ok", "down", "applied" or "lost" */
 };
 
-extern const struct store_ops store_memory, store_sqlite, store_tracing,
-    store_failing;
+extern const struct store_ops store_memory, store_sqlite, store_file,
+    store_tracing, store_failing;
 
 #endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * file.h: rows in files of a folder that several processes share.
+ *
+ * What    directory/APPLICATION/XX/ID.session, XX being the first two digits
+ *         of the id: 256 cells of one folder. What the file system does for
+ *         us, in our words; batches and answers are in file_store.c, what is
+ *         due and lists in file_sweep.c, the bytes in file_row.h.
+ * Laws    1. A name is made from the 16 bytes of an id and nothing else.
+ *         2. A row is replaced by a rename, so who reads sees the old one or
+ *            the new one, whole, and needs no lock.
+ *         3. Who writes or removes in a cell holds its lock: flock on the
+ *            cell's own directory. It belongs to the open directory, so it
+ *            ends with the process however that ends, and excludes threads
+ *            as well; and unlike that of a lock file it cannot be deleted
+ *            from under those who rely on it: in a directory that was removed
+ *            nothing can be made.
+ *         4. The folder that was opened first is the one for the life of the
+ *            process. What is at its path is compared before a row is
+ *            replaced (else UNAVAILABLE), after it (else UNCERTAIN), and
+ *            before "no such file" is believed (else UNAVAILABLE).
+ *         5. What is written aside is ID.VERSION.tmp, made and renamed under
+ *            the lock; so whoever has the lock and finds one may remove it.
+ *         6. A file's time of change is its row's expiry: what is due is found
+ *            by looking at names. The head decides.
+ * Time    A wait for a lock is bounded: the holder may have been stopped.
+ * Threads folder_get: any, many at once. Everything else: one thread.
+ * Errors  RC_UNAVAILABLE with what to do next; no text names a row, so the
+ *         same cause gives the same text. */
+#ifndef MARGAY_MANAGERS_STORES_FILE_H
+#define MARGAY_MANAGERS_STORES_FILE_H
+
+#include "managers/stores/file_row.h"
+#include "session/store_impl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#define CELLS 256
+#define FILE_NAME_SIZE 64
+
+struct folder {
+    char *path; /* directory/APPLICATION, absolute */
+    bool is_full;
+    struct log *log;
+    int fd; /* -1: not open yet; opened once, before anybody reads */
+    uint64_t dev, ino;
+};
+
+/* RC_INVALID: no folder can have such a name. */
+enum rc folder_init(struct folder *f, struct log *log, const char *directory,
+                    const char *app, bool is_full, struct err *err);
+void folder_release(struct folder *f);
+/* Makes the folders (0700) where there are none. */
+enum rc folder_open(struct folder *f, struct err *err);
+/* Is what is at the path the folder that we have open? */
+enum rc folder_look(const struct folder *f, struct err *err);
+
+/* "ID.session" */
+void file_name(const uint8_t id[16], char out[FILE_NAME_SIZE]);
+/* The id in such a name; false: it is another one. */
+bool file_name_id(const char *name, uint8_t id[16]);
+bool file_name_is_aside(const char *name);
+
+/* Answers a get and fills the call. */
+enum rc folder_get(struct folder *f, struct store_call *call);
+
+/* The cell's directory, which is made where it is missing and `make` is set;
+ * -1 with errno. */
+int cell_open(const struct folder *f, uint8_t cell, bool make);
+/* false with errno: EWOULDBLOCK when it was not free until then (mono ms). */
+bool cell_lock(int fd, int64_t until);
+
+/* A row's file, read whole. The caller frees `file`. */
+struct file_read {
+    enum rc rc;     /* OK; ABSENT; INVALID: damaged; UNAVAILABLE with err */
+    bool unchanged; /* OK, the version is `known`: file is not filled */
+    struct file_head head;
+    uint8_t *file;
+    size_t len;
+    int64_t changed; /* wall ms, the file's own time */
+};
+void file_read(const struct folder *f, int dir, const char *name,
+               const uint8_t id[16], uint64_t known, struct file_read *out,
+               struct err *err);
+
+/* As what a file shows its row's expiry. */
+struct timespec file_time(int64_t expiry);
+void file_set_time(int dir, const char *name, int64_t expiry);
+
+/* Hands what was read (OK or INVALID, not unchanged) to the call as `found`.
+ * What is damaged is shown as no bytes: whoever asked finds that it is no
+ * record, says so, and may replace it. */
+void file_show(struct store_call *call, struct file_read *r);
+
+/* Removes what is due, at most `limit` rows, from where the last call left
+ * off. What lies in a cell is looked at when something there is due or
+ * changed, and a cell with many files at most 20 a second: so it costs what
+ * changes and expires, within a bound, and never a scan of everything. */
+struct sweep {
+    struct cell_seen {
+        bool known;
+        struct timespec mtime; /* of the directory, when it was read */
+        int64_t read;          /* mono ms */
+        int64_t earliest;      /* wall ms */
+        uint32_t count;
+    } cells[CELLS];
+    unsigned next;
+};
+void folder_sweep(struct folder *f, struct sweep *sweep, int64_t wall,
+                  unsigned limit, store_removed_fn *each, void *user);
+
+#endif

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sessions in files of their own, in a folder that the processes of one
+ * machine share.
+ *
+ * Promises A put that was answered OK is what everybody reads from then on,
+ *          and survives `kill -9` of any process; with synchronous="FULL" a
+ *          power cut, too. Of two puts on one version one wins.
+ * Laws
+ * - Puts are done in groups: lock the cells, compare, write aside; then (FULL)
+ *   sync all files, rename all, sync the cells; then answer. With NORMAL a
+ *   group is one put. A group waits for a lock only while it holds none, so no
+ *   two processes wait for each other.
+ * - A cell whose lock was not to be had costs the full wait once; until it was
+ *   had again, its puts are refused without waiting.
+ * - A version is 63 random bits, as in the SQLite store, and for its reasons.
+ * Source   org/apache/catalina/session/FileStore.java for the names. */
+#include "config.h"
+
+#include "managers/stores/file.h"
+#include "managers/stores/stores.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define WAIT_MS 750 /* for locks, in one batch */
+#define GROUP_MAX 16
+#define RANDOM_VERSIONS 64
+
+/* A put that is written aside. */
+struct aside {
+    struct store_call *call;
+    int dir; /* of its cell, locked; another one's may be the same */
+    bool owns_dir;
+    int fd;
+    char name[FILE_NAME_SIZE], tmp[FILE_NAME_SIZE];
+    uint64_t version;
+    enum rc rc;
+};
+
+struct file_store {
+    struct store_base base;
+    struct folder folder;
+
+    /* the store's thread only */
+    struct aside group[GROUP_MAX];
+    unsigned count, group_max;
+    int64_t wait_until; /* mono ms, in this batch */
+    bool stuck[CELLS];
+    struct sweep sweep;
+    uint64_t random[RANDOM_VERSIONS];
+    unsigned random_left;
+};
+
+static store_open_fn file_open;
+static store_close_fn file_close;
+static store_get_fn file_get;
+static store_run_fn file_run;
+static store_expire_fn file_expire;
+static store_check_fn file_check;
+static store_describe_fn file_describe;
+
+static struct file_store *file_of(struct store_base *base)
+{
+    return (struct file_store *)base;
+}
+
+static uint64_t new_version(struct file_store *s)
+{
+    uint64_t v;
+
+    do {
+        if (!s->random_left) {
+            if (getrandom(s->random, sizeof s->random, 0) !=
+                (ssize_t)sizeof s->random)
+                abort(); /* not on a Linux that has the call */
+            s->random_left = RANDOM_VERSIONS;
+        }
+        v = s->random[--s->random_left] & INT64_MAX;
+    } while (!v);
+    return v;
+}
+
+static enum rc failed(const struct file_store *s, const char *what,
+                      struct err *err)
+{
+    const char *next = "";
+
+    if (errno == ENOSPC || errno == EDQUOT)
+        next = ": make room";
+    else if (errno == EROFS)
+        next = ": mount it so that it can be written";
+    else if (errno == EACCES || errno == EPERM)
+        next = ": make it belong to the user that Margay runs as";
+    else if (errno == EMFILE || errno == ENFILE)
+        next = ": raise the limit of open files";
+    return err_set(err, RC_UNAVAILABLE, "cannot %s in %s: %s%s", what,
+                   s->folder.path, strerror(errno), next);
+}
+
+/* --- a group of puts ------------------------------------------------------ */
+
+static void aside_remove(struct aside *a)
+{
+    if (a->fd >= 0)
+        close(a->fd);
+    a->fd = -1;
+    if (a->tmp[0])
+        unlinkat(a->dir, a->tmp, 0);
+}
+
+static void aside_release(struct aside *a)
+{
+    if (a->owns_dir)
+        close(a->dir); /* the lock goes with it */
+}
+
+/* Finds the cell's lock among those of the group, or takes it. */
+static enum rc group_enter(struct file_store *s, struct aside *a,
+                           struct err *err)
+{
+    uint8_t cell = a->call->id[0];
+    int64_t until = s->count || s->stuck[cell] ? 0 : s->wait_until;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        if (s->group[i].call->id[0] == cell) {
+            a->dir = s->group[i].dir;
+            return RC_OK;
+        }
+    }
+    a->dir = cell_open(&s->folder, cell, true);
+    if (a->dir < 0)
+        return failed(s, "open a folder", err);
+    if (cell_lock(a->dir, until)) {
+        a->owns_dir = true;
+        s->stuck[cell] = false;
+        return RC_OK;
+    }
+    bool busy = errno == EWOULDBLOCK;
+    enum rc rc = failed(s, "lock a folder", err);
+    close(a->dir);
+    if (!busy)
+        return rc;
+    s->stuck[cell] = s->stuck[cell] || !s->count;
+    return err_set(err, RC_UNAVAILABLE,
+                   "others hold a lock in %s too long: is one of the processes "
+                   "that use it stopped, or the disk slow?",
+                   s->folder.path);
+}
+
+/* RC_OK: what is stored is what the call wants to replace. */
+static enum rc compare(struct file_store *s, struct aside *a)
+{
+    struct store_call *call = a->call;
+    struct file_read r;
+
+    file_read(&s->folder, a->dir, a->name, call->id, call->version, &r,
+              &call->err);
+    if (r.rc == RC_ABSENT)
+        return call->version ? RC_ABSENT : RC_OK;
+    if (r.rc == RC_UNAVAILABLE || r.unchanged)
+        return r.rc;
+    file_show(call, &r);
+    if (call->new_version != call->version)
+        return RC_CONFLICT;
+    free(call->found);
+    call->found = NULL;
+    call->found_len = 0;
+    return RC_OK;
+}
+
+static bool write_all(int fd, const uint8_t head[FILE_HEAD], const void *bytes,
+                      size_t len)
+{
+    struct iovec parts[] = {{(void *)(uintptr_t)head, FILE_HEAD},
+                            {(void *)(uintptr_t)bytes, len}};
+    struct iovec *at = parts;
+    int left = 2;
+
+    while (left) {
+        ssize_t n = writev(fd, at, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        for (; left && (size_t)n >= at->iov_len; at++, left--)
+            n -= (ssize_t)at->iov_len;
+        if (left) {
+            at->iov_base = (char *)at->iov_base + n;
+            at->iov_len -= (size_t)n;
+        }
+    }
+    return true;
+}
+
+static enum rc write_aside(struct file_store *s, struct aside *a)
+{
+    struct store_call *call = a->call;
+    struct file_head head = {
+        .version = a->version, .expiry = call->expiry, .len = call->len};
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
+                                file_time(call->expiry)};
+    uint8_t bytes[FILE_HEAD];
+
+    memcpy(head.id, call->id, 16);
+    file_head_write(&head, call->bytes, bytes);
+    memcpy(a->tmp, a->name, 32);
+    snprintf(a->tmp + 32, sizeof a->tmp - 32, ".%016" PRIX64 ".tmp",
+             a->version);
+    a->fd = openat(a->dir, a->tmp,
+                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (a->fd < 0) {
+        a->tmp[0] = '\0';
+        return failed(s, "write", &call->err);
+    }
+    if (write_all(a->fd, bytes, call->bytes, call->len) &&
+        futimens(a->fd, times) == 0)
+        return RC_OK;
+    failed(s, "write", &call->err);
+    return RC_UNAVAILABLE;
+}
+
+static enum rc aside_begin(struct file_store *s, struct aside *a)
+{
+    struct store_call *call = a->call;
+
+    if (call->len > FILE_ROW_MAX)
+        return err_set(&call->err, RC_TOOBIG,
+                       "a session of %zu bytes is over what FileStore keeps "
+                       "(64 MiB)",
+                       call->len);
+    enum rc rc = group_enter(s, a, &call->err);
+    if (rc != RC_OK)
+        return rc;
+    rc = compare(s, a);
+    if (rc == RC_OK)
+        rc = write_aside(s, a);
+    if (rc != RC_OK) {
+        aside_remove(a);
+        aside_release(a);
+    }
+    return rc;
+}
+
+/* Brings what was written aside to its place. */
+static void aside_rename(struct file_store *s, struct aside *a)
+{
+    struct err *err = &a->call->err;
+
+    a->rc = RC_OK;
+    if (s->folder.is_full && fdatasync(a->fd))
+        a->rc = failed(s, "sync a file", err);
+    if (close(a->fd) && a->rc == RC_OK)
+        a->rc = failed(s, "write", err);
+    a->fd = -1;
+    if (a->rc == RC_OK && renameat(a->dir, a->tmp, a->dir, a->name))
+        a->rc = failed(s, "rename", err);
+    if (a->rc != RC_OK)
+        aside_remove(a);
+}
+
+static void group_sync(struct file_store *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        struct aside *a = &s->group[i];
+        if (!a->owns_dir || fsync(a->dir) == 0)
+            continue;
+        struct err err;
+        failed(s, "sync a folder", &err);
+        for (unsigned j = i; j < s->count; j++) {
+            if (s->group[j].dir == a->dir && s->group[j].rc == RC_OK) {
+                s->group[j].rc = RC_UNCERTAIN;
+                s->group[j].call->err = err;
+            }
+        }
+    }
+}
+
+static void group_fail(struct file_store *s, enum rc rc, const struct err *err)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        struct aside *a = &s->group[i];
+        if (a->rc != RC_OK)
+            continue;
+        a->rc = rc;
+        a->call->err = *err;
+        if (rc == RC_UNAVAILABLE)
+            aside_remove(a);
+    }
+}
+
+static void group_answer(struct file_store *s, struct store_batch *batch)
+{
+    struct aside group[GROUP_MAX];
+    unsigned count = s->count;
+
+    memcpy(group, s->group, sizeof group);
+    for (unsigned i = 0; i < count; i++)
+        aside_release(&group[i]);
+    s->count = 0;
+    for (unsigned i = 0; i < count; i++) {
+        struct store_call *call = group[i].call;
+        call->new_version = group[i].version;
+        if (group[i].rc == RC_OK)
+            store_batch_hold(batch, call);
+        else
+            store_batch_answer(batch, call, group[i].rc);
+    }
+    store_batch_settle(batch, RC_OK, NULL);
+}
+
+static void group_end(struct file_store *s, struct store_batch *batch)
+{
+    struct err err;
+
+    if (!s->count)
+        return;
+    for (unsigned i = 0; i < s->count; i++)
+        s->group[i].rc = RC_OK;
+    if (folder_look(&s->folder, &err) != RC_OK) {
+        group_fail(s, RC_UNAVAILABLE, &err);
+    } else {
+        if (s->folder.is_full)
+            for (unsigned i = 0; i < s->count; i++)
+                sync_file_range(s->group[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        for (unsigned i = 0; i < s->count; i++)
+            aside_rename(s, &s->group[i]);
+        if (s->folder.is_full)
+            group_sync(s);
+        if (folder_look(&s->folder, &err) != RC_OK)
+            group_fail(s, RC_UNCERTAIN, &err);
+    }
+    group_answer(s, batch);
+}
+
+static bool group_has(const struct file_store *s, const uint8_t id[16])
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (memcmp(s->group[i].call->id, id, 16) == 0)
+            return true;
+    return false;
+}
+
+static enum rc file_begin(struct file_store *s, struct store_call *call)
+{
+    struct aside *a = &s->group[s->count];
+
+    *a = (struct aside){
+        .call = call, .dir = -1, .fd = -1, .version = new_version(s)};
+    file_name(call->id, a->name);
+    return aside_begin(s, a);
+}
+
+static void file_put(struct file_store *s, struct store_batch *batch,
+                     struct store_call *call)
+{
+    if (s->count == s->group_max || group_has(s, call->id))
+        group_end(s, batch);
+    enum rc rc = file_begin(s, call);
+    if (rc == RC_UNAVAILABLE && s->count) {
+        group_end(s, batch); /* now it may wait for its lock */
+        rc = file_begin(s, call);
+    }
+    if (rc != RC_OK)
+        store_batch_answer(batch, call, rc);
+    else if (++s->count == s->group_max)
+        group_end(s, batch);
+}
+
+static void file_run(struct store_base *base, struct store_batch *batch)
+{
+    struct file_store *s = file_of(base);
+    struct store_call *call;
+
+    s->wait_until = instant_read().mono + WAIT_MS;
+    while ((call = store_batch_next(batch))) {
+        if (call->is_put)
+            file_put(s, batch, call);
+        else
+            store_batch_answer(batch, call, folder_get(&s->folder, call));
+    }
+    group_end(s, batch);
+}
+
+static void file_get(struct store_base *base, struct store_call *call)
+{
+    call->rc = folder_get(&file_of(base)->folder, call);
+}
+
+static void file_expire(struct store_base *base, struct instant now,
+                        unsigned limit, store_removed_fn *each, void *user)
+{
+    struct file_store *s = file_of(base);
+    struct err err;
+
+    if (folder_look(&s->folder, &err) == RC_OK)
+        folder_sweep(&s->folder, &s->sweep, now.wall, limit, each, user);
+}
+
+static enum rc file_check(struct store_base *base, struct err *err)
+{
+    struct file_store *s = file_of(base);
+
+    return s->folder.fd < 0 ? folder_open(&s->folder, err)
+                            : folder_look(&s->folder, err);
+}
+
+/* --- the store ------------------------------------------------------------ */
+
+static enum rc file_open(struct store_base *base, struct err *err)
+{
+    struct file_store *s = file_of(base);
+    const struct file_options *o = base->options;
+    bool is_full = o->synchronous == FILE_SYNC_FULL;
+
+    if (!o->directory || !*o->directory)
+        return err_set(err, RC_INVALID,
+                       "FileStore needs directory=\"...\", the folder that "
+                       "keeps the sessions");
+    enum rc rc = folder_init(&s->folder, base->env.log, o->directory,
+                             base->env.app, is_full, err);
+    if (rc != RC_OK)
+        return rc;
+    s->group_max = is_full ? GROUP_MAX : 1;
+    log_state(base->env.log, LOG_INFO, "store",
+              "FileStore keeps the sessions in %s", s->folder.path);
+    return RC_OK;
+}
+
+static void file_close(struct store_base *base)
+{
+    folder_release(&file_of(base)->folder);
+}
+
+static void file_describe(const struct store_base *base, char *out, size_t size)
+{
+    const struct file_options *o = base->options;
+    size_t len = strlen(o->directory);
+
+    while (len > 1 && o->directory[len - 1] == '/')
+        len--;
+    const char *slash = memrchr(o->directory, '/', len > 1 ? len : 0);
+    const char *last = slash ? slash + 1 : o->directory;
+    snprintf(out, size, "files in folder %.*s",
+             (int)(o->directory + len - last), last);
+}
+
+static const struct option file_options[] = {
+    {.name = "directory",
+     .kind = OPTION_STRING,
+     .offset = offsetof(struct file_options, directory),
+     .help = "the folder that keeps a file for each session; instances of one "
+             "machine that name the same folder share them"},
+    {.name = "synchronous",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct file_options, synchronous),
+     .preset = "NORMAL",
+     .choices = "NORMAL|FULL",
+     .help = "NORMAL: what was answered survives the end of any process; "
+             "FULL: a power cut as well, for two fsyncs a put or fewer"},
+    {0},
+};
+
+const struct store_ops store_file = {
+    .name = "FileStore",
+    .summary =
+        "a file for each session, shared by the processes of one machine",
+    .size = sizeof(struct file_store),
+    .options_size = sizeof(struct file_options),
+    .options = file_options,
+    .flags = STORE_READS_INLINE,
+    .open = file_open,
+    .close = file_close,
+    .run = file_run,
+    .get = file_get,
+    .expire = file_expire,
+    .check = file_check,
+    .describe = file_describe,
+};
