@@ -421,8 +421,9 @@ static void sweep_go_on(struct channel_pause *pause)
         channel_pause(b->channel, pause);
         return;
     }
+    bool again = b->sweep_begun || atomic_load(&b->exposed);
     b->sweep_again =
-        b->sweep_begun && can_protect(b) ? pause->now.mono + SWEEP_AGAIN_MS : 0;
+        again && can_protect(b) ? pause->now.mono + SWEEP_AGAIN_MS : 0;
     atomic_store(&b->sweeping, false);
 }
 
