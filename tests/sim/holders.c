@@ -339,8 +339,8 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
     /* an end may have been forgotten by all the others */
-    if (s->missing <= sim->plan.backups && !s->renaming && !is_over(s) &&
-        !story_may_idle(s, s->used, sim->now))
+    if (s->missing <= sim->plan.backups && sim->plan.weather <= WEATHER_HOSTS &&
+        !s->renaming && !is_over(s) && !story_may_idle(s, s->used, sim->now))
         sim_fail(sim,
                  "session %u: what was acknowledged was at %s alone, though "
                  "no more than %u of those that had it went down",
