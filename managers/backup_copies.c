@@ -112,10 +112,9 @@ static unsigned add_holders(struct backup *b, struct entry *e,
         if (!is_here(b, h->nodes[i]))
             continue;
         have++;
-        if (h->nodes[i] != except)
-            add_target(u, h->nodes[i]);
+        add_target(u, h->nodes[i]); /* all it has may be a cached copy */
     }
-    if (h && h->moving && h->moving != except && is_here(b, h->moving))
+    if (h && h->moving && is_here(b, h->moving))
         add_target(u, h->moving);
     return have;
 }

@@ -28,7 +28,7 @@
 #include <pthread.h>
 
 #define CACHED_MS 2000 /* a copy of what others hold is of use for so long */
-#define ODD_MS 10000 /* what does not fit together may still come to fit */
+#define ODD_MS 10000   /* what does not fit together may still come to fit */
 /* So many calls in a row from one member, and none between: the balancer sends
  * the session there now. */
 #define MOVE_AFTER 32
@@ -98,7 +98,9 @@ struct backup {
     unsigned sweep_leaf, sweep_pass;
     uint64_t sweep_exposed, sweep_begun;
     int64_t sweep_again; /* mono: what it began may be over; 0: nothing */
-    int64_t gone_at; /* mono: a view changed, holders may be gone; 0: no */
+    int64_t gone_at;     /* mono: a view changed, holders may be gone; 0: no */
+    int64_t gone_again, known_at; /* mono: to be looked at again; */
+    bool knows_all; /* whoever is a member has been heard of by now */
 
     _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
     _Atomic uint64_t moved, handed_over, let_go, lost;
@@ -195,8 +197,7 @@ void move_to(struct backup *b, const uint8_t id[ID_SIZE], uint64_t node,
 void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
             struct instant now);
 /* Takes it out of the table, its stripe locked. */
-void entry_drop(struct backup *b, struct table_stripe *stripe,
-                struct entry *e);
+void entry_drop(struct backup *b, struct table_stripe *stripe, struct entry *e);
 void handover_free(struct entry *e);
 
 /* ---- backup_sweep.c ---- */

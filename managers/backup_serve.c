@@ -30,7 +30,9 @@ static bool is_for_us(const struct backup *b, const struct entry *e,
     reply->placed = place_of(b, reply->id, &reply->place);
     if (!reply->placed)
         reply->answer = is_copy(e) ? CALL_UNAVAILABLE : CALL_ABSENT;
-    else if (reply->place.kind != PLACE_LIST && !is_copy(e))
+    else if (reply->place.kind != PLACE_LIST &&
+             (!is_copy(e) || (reply->place.kind == PLACE_FINAL &&
+                              !record_ended(e->record, NULL))))
         reply->answer = CALL_ABSENT;
     else if (reply->place.kind == PLACE_LIST &&
              acting_primary(b, &reply->place) != self(b))
@@ -87,8 +89,9 @@ static bool answer_find(struct backup *b, const struct channel_called *call,
         touch = note_access(b, e);
     reply->access = before;
     reply->owner = replica_entry(e)->owner;
-    reply->answer =
-        call->have && call->have == replica_entry(e)->hash ? CALL_SAME : CALL_OK;
+    reply->answer = call->have && call->have == replica_entry(e)->hash
+                        ? CALL_SAME
+                        : CALL_OK;
     if (reply->answer == CALL_OK)
         reply->record = record_ref(op.record);
     record_unref(&op.record);
@@ -185,13 +188,14 @@ static enum rc merge_delta(struct backup *b, const struct channel_called *call,
     uint8_t id[ID_SIZE];
     int64_t newer;
 
-    switch (replica_apply(b->replica, &u, now.mono, call->from, now, id,
-                          &newer)) {
+    switch (
+        replica_apply(b->replica, &u, now.mono, call->from, now, id, &newer)) {
     case REPLICA_DONE:
         return RC_OK;
     case REPLICA_STRAY: /* a new id, of which this member holds nothing */
         return record_ended(call->delta, NULL) ? RC_OK : RC_INVALID;
-    case REPLICA_NEWER: /* an idle end that a later access beats ended nothing */
+    case REPLICA_NEWER: /* an idle end that a later access beats ended nothing
+                         */
         return newer ? RC_OK : RC_ENDED;
     default:
         return RC_INVALID;

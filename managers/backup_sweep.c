@@ -13,6 +13,7 @@
 #define SWEEP_AT_ONCE 500 /* at each pause (50 ms): 10,000 a second */
 #define SWEEP_BYTES (1u << 20)
 #define SWEEP_AGAIN_MS 1000
+#define GONE_AGAIN_MS 10000
 #define ODD_AT_ONCE 2000
 
 /* ---- rows ---- */
@@ -89,9 +90,11 @@ static bool lives(const struct backup *b, const struct entry *e,
 
 static bool all_gone(const struct backup *b, const struct place *p)
 {
-    for (unsigned i = 0; i < p->count; i++)
-        if (channel_state(b->channel, p->holders[i]) != MEMBER_GONE)
+    for (unsigned i = 0; i < p->count; i++) {
+        enum member_state s = channel_state(b->channel, p->holders[i]);
+        if (s != MEMBER_GONE && !(s == MEMBER_UNKNOWN && b->knows_all))
             return false;
+    }
     return true;
 }
 
@@ -421,8 +424,9 @@ static void sweep_go_on(struct channel_pause *pause)
         channel_pause(b->channel, pause);
         return;
     }
+    bool again = b->sweep_begun || atomic_load(&b->exposed);
     b->sweep_again =
-        b->sweep_begun && can_protect(b) ? pause->now.mono + SWEEP_AGAIN_MS : 0;
+        again && can_protect(b) ? pause->now.mono + SWEEP_AGAIN_MS : 0;
     atomic_store(&b->sweeping, false);
 }
 
@@ -436,6 +440,21 @@ static void sweep_begin(struct backup *b, uint64_t view, struct instant now)
     b->pause.done = sweep_go_on;
     atomic_store(&b->sweeping, true);
     channel_pause(b->channel, &b->pause);
+}
+
+/* Who was gone before this member began is known to it from lists only: after
+ * a while, whom it has never heard of is no more. And lists of those that are
+ * gone may come at any time. */
+static void note_gone(struct backup *b, struct instant now)
+{
+    if (!b->known_at)
+        b->known_at = now.mono + 10 * b->channel->drop_ms;
+    b->knows_all = now.mono >= b->known_at;
+    if (now.mono < b->gone_again)
+        return;
+    b->gone_again = now.mono + GONE_AGAIN_MS;
+    if (!b->gone_at)
+        b->gone_at = now.mono;
 }
 
 void sweep_tick(struct backup *b, struct instant now)
@@ -453,6 +472,7 @@ void sweep_tick(struct backup *b, struct instant now)
         look_at(b, id, now);
         n--;
     }
+    note_gone(b, now);
     if (b->gone_at && replica_settled_at(b->replica) > b->gone_at) {
         b->gone_at = 0;
         lose_all(b, now);

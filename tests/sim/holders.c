@@ -189,6 +189,13 @@ static void say_place(const struct sim *sim, const struct member *m,
     for (unsigned i = 0; i < p.count && used < size; i++)
         used += (size_t)snprintf(out + used, size - used, " %s",
                                  name_of(sim, p.holders[i]));
+    for (unsigned i = 0; i < p.count && used + 2 < size; i++) {
+        enum member_state s = channel_state(&m->channel, p.holders[i]);
+        out[used++] = i ? "uhag"[s] : ' ';
+        if (!i)
+            out[used++] = "uhag"[s];
+        out[used] = 0;
+    }
 }
 
 static const char *what_is(const struct entry *e)
@@ -266,7 +273,7 @@ void holders_view(struct member *m)
     m->here = here;
 }
 
-/* As few others as any member that answers may have seen of late. */
+/* As few others as any member that is awake may have seen of late. */
 static unsigned others_seen(struct sim *sim)
 {
     unsigned least = sim->count - 1;
@@ -275,7 +282,7 @@ static unsigned others_seen(struct sim *sim)
         struct member *m = &sim->members[i];
         holders_view(m);
         unsigned here = sim->now - m->view_at > VIEW_US ? m->here : m->here_low;
-        if (member_answers(m) && here < least)
+        if (m->up && m->paused_until <= sim->now && here < least)
             least = here;
     }
     return least;
@@ -332,8 +339,8 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
     /* an end may have been forgotten by all the others */
-    if (s->missing <= sim->plan.backups && !s->renaming && !is_over(s) &&
-        !story_may_idle(s, s->used, sim->now))
+    if (s->missing <= sim->plan.backups && sim->plan.weather <= WEATHER_HOSTS &&
+        !s->renaming && !is_over(s) && !story_may_idle(s, s->used, sim->now))
         sim_fail(sim,
                  "session %u: what was acknowledged was at %s alone, though "
                  "no more than %u of those that had it went down",

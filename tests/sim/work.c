@@ -100,6 +100,9 @@ static void think_again(struct client *c)
     struct sim *sim = c->sim;
     int64_t ms = sim->plan.think_ms;
 
+    if (sim->plan.backup && !sim->working && ms < 200)
+        ms = 200; /* a moment without a request is waited for */
+
     c->at = AT_HOME;
     if (sim->equal_at)
         return;
