@@ -564,3 +564,25 @@ enum rc errand_write(struct backup *b, struct manager_write *w)
     errand_go_on(r, w->now);
     return RC_PENDING;
 }
+
+/* ---- what was said under an old id ---- */
+
+static void left_done(struct manager_write *w)
+{
+    manager_write_release(w);
+    free(w);
+}
+
+/* Written as what it is: stamped long ago, so it counts once. */
+void errand_left(void *user, struct record *record, struct instant now)
+{
+    struct backup *b = user;
+    struct manager_write *w = mem_alloc(sizeof *w);
+
+    memset(w, 0, sizeof *w);
+    w->done = left_done;
+    manager_write_init(w, WRITE_CHANGE, record_id(record), now);
+    w->delta = record_ref(record);
+    if (b->base.ops->write(&b->base, w) != RC_PENDING)
+        left_done(w);
+}

@@ -222,6 +222,8 @@ void serve_call(void *user, const struct channel_called *call,
 
 enum rc errand_find(struct backup *b, struct find_op *op);
 enum rc errand_write(struct backup *b, struct manager_write *w);
+/* The hook of replica_serve_left. */
+void errand_left(void *user, struct record *record, struct instant now);
 
 /* ---- backup.c, for errands that came back to this member ---- */
 

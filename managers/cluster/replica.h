@@ -122,6 +122,14 @@ typedef void replica_called_fn(void *user, const struct channel_called *call,
 /* All before it joins. */
 void replica_serve(struct replica *r, replica_placed_fn *placed,
                    replica_called_fn *called, void *user);
+/* What was said of a session under an id that has a successor, and came by
+ * comparing or for another member: it is to be written under the new id, whose
+ * holders may be others. record: of the new id, borrowed; a tombstone where the
+ * session was ended on the way. No lock is held. Before it joins; without it,
+ * and where a copy of the new id is here, it goes into the copy alone. */
+typedef void replica_left_fn(void *user, struct record *record,
+                             struct instant now);
+void replica_serve_left(struct replica *r, replica_left_fn *left);
 /* The core's: hands it on. */
 void replica_called(struct replica *r, const struct channel_called *call,
                     struct instant now);

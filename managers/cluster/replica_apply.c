@@ -305,9 +305,25 @@ static void tell_heard(struct arrival *a)
  * belongs to the session: two members that change one and give it a new id at
  * the same time both get what they were told. Every member does so with what it
  * hears, in whatever order, and so all come to the same. */
+static void hand_left(struct arrival *a)
+{
+    struct record *moved = record_rekey(a->left, a->successor);
+
+    /* what its maker sent to all holders it has written there itself */
+    if (!a->is_update)
+        a->r->left(a->r->serve_user, moved, a->now);
+    record_unref(&moved);
+    record_unref(&a->left);
+}
+
 static void apply_left(struct arrival *a, enum replica_rc *rc)
 {
     struct arrival on = *a;
+
+    if (a->left && a->r->left) {
+        hand_left(a);
+        return;
+    }
 
     a->left = NULL;
     on.stood = false;

@@ -64,6 +64,7 @@ struct replica {
     struct pair *pairs[PAIR_HEADS];
     replica_placed_fn *placed;
     replica_called_fn *called;
+    replica_left_fn *left;
     void *serve_user;
 };
 

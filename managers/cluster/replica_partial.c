@@ -56,6 +56,11 @@ void replica_serve(struct replica *r, replica_placed_fn *placed,
     r->serve_user = user;
 }
 
+void replica_serve_left(struct replica *r, replica_left_fn *left)
+{
+    r->left = left;
+}
+
 void replica_called(struct replica *r, const struct channel_called *call,
                     struct instant now)
 {
