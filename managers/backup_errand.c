@@ -573,16 +573,22 @@ static void left_done(struct manager_write *w)
     free(w);
 }
 
-/* Written as what it is: stamped long ago, so it counts once. */
+/* Changes as what they are: stamped long ago, so they count once. */
 void errand_left(void *user, struct record *record, struct instant now)
 {
     struct backup *b = user;
     struct manager_write *w = mem_alloc(sizeof *w);
+    struct record_end end;
+    bool ended = record_ended(record, &end);
 
     memset(w, 0, sizeof *w);
     w->done = left_done;
-    manager_write_init(w, WRITE_CHANGE, record_id(record), now);
-    w->delta = record_ref(record);
+    manager_write_init(w, ended ? WRITE_END : WRITE_CHANGE, record_id(record),
+                       now);
+    if (ended)
+        w->reason = end.reason;
+    else
+        w->delta = record_ref(record);
     if (b->base.ops->write(&b->base, w) != RC_PENDING)
         left_done(w);
 }
