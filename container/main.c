@@ -301,6 +301,18 @@ static void print_manager(const struct manager_config *m,
     printf("\n");
 }
 
+/* A url, its password left out: whatever stands before the last @ may be a
+ * part of it. */
+static void print_url(const char *url)
+{
+    const char *from = strstr(url, "://"), *at = strrchr(url, '@');
+
+    if (!from || !at || at < from)
+        printf("%s\n", url);
+    else
+        printf("%.*s...%s\n", (int)(from + 3 - url), url, at);
+}
+
 static void print_understood(const struct command *c, const struct loaded *l,
                              const char *cluster)
 {
@@ -325,6 +337,11 @@ static void print_understood(const struct command *c, const struct loaded *l,
     if (properties_asked(c->properties, "store.path"))
         printf("store.path   %s\n",
                properties_get(c->properties, "store.path"));
+    if (properties_asked(c->properties, "store.url") &&
+        properties_get(c->properties, "store.url")) {
+        printf("store.url    ");
+        print_url(properties_get(c->properties, "store.url"));
+    }
     printf("stop         drain %" PRId64 " s, then at most %" PRId64 " s\n",
            config->drain, config->stop_timeout);
 }

@@ -133,28 +133,3 @@ const char *properties_name(const struct properties *p, size_t index)
             return p->items[i].name;
     return NULL;
 }
-
-/* Exact names, or beginnings that end in a dot. */
-static const struct {
-    const char *name, *meanwhile;
-} later[] = {
-    {"store.url", "use sqlite.xml and store.path"},
-};
-
-static bool is_later(const char *name, const char *pattern)
-{
-    size_t len = strlen(pattern);
-    return pattern[len - 1] == '.' ? strncmp(name, pattern, len) == 0
-                                   : strcmp(name, pattern) == 0;
-}
-
-enum rc properties_check(const struct properties *p, struct err *err)
-{
-    for (size_t i = 0; i < p->count; i++)
-        for (size_t k = 0; k < sizeof later / sizeof later[0]; k++)
-            if (p->items[i].value && is_later(p->items[i].name, later[k].name))
-                return err_set(err, RC_UNSUPPORTED,
-                               "-D %s: comes with a later version: %s",
-                               p->items[i].name, later[k].meanwhile);
-    return RC_OK;
-}

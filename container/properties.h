@@ -43,8 +43,4 @@ bool properties_known(const struct properties *p, const char *name);
 /* The names that were set, in order; NULL behind the last. */
 const char *properties_name(const struct properties *p, size_t index);
 
-/* RC_UNSUPPORTED when one was set that belongs to a part of a later version:
- * err says so and what to use meanwhile. */
-enum rc properties_check(const struct properties *p, struct err *err);
-
 #endif

@@ -242,10 +242,8 @@ enum rc server_config_read(const struct config_input *input,
     config->file = reader_strdup(&r, input->file);
     config->folder = folder_of(&r, input->file);
     config->state_dir = reader_strdup(&r, input->state_dir);
-    rc = properties_check(input->properties, err);
-    if (rc == RC_OK)
-        rc = xml_read_file(&doc, input->file, properties_lookup,
-                           input->properties, err);
+    rc = xml_read_file(&doc, input->file, properties_lookup, input->properties,
+                       err);
     if (rc == RC_OK) {
         reader_keep(&r, doc);
         rc = read_server(&r, doc->root);

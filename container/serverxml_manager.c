@@ -22,7 +22,6 @@ static const struct {
     const char *name, *meanwhile;
 } stores_later[] = {
     {"FileStore", "use SQLiteStore"},
-    {"RedisStore", "use SQLiteStore"},
     {"MemcachedStore", "use SQLiteStore"},
 };
 

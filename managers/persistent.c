@@ -30,6 +30,10 @@ static const struct option persistent_options[] = {
      offsetof(struct persistent_options, on_store_outage), "refuse",
      "while the store is away: refuse (503) or serve this process's copies", 0,
      0, "refuse|local"},
+    {"minReplicas", OPTION_INT,
+     offsetof(struct persistent_options, min_replicas), "0",
+     "RedisStore: a change is answered when so many replicas have it, too", 0,
+     100, NULL},
     {"writeThrough", OPTION_LATER, 0, "true",
      "every change is stored before its response leaves", 0, 0, NULL},
     {"maxIdleBackup", OPTION_LATER, 0, "-1",
@@ -596,6 +600,9 @@ static enum rc persistent_open(struct manager *m, struct err *err)
     const struct persistent_options *o = m->options;
     struct store_env env = {
         .log = m->env.log, .app = m->env.app, .node = m->env.node};
+
+    if (o)
+        env.min_replicas = (unsigned)o->min_replicas;
 
     p->local = o && o->on_store_outage == OUTAGE_LOCAL;
     m->secret_shared = !p->local;

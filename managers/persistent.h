@@ -30,6 +30,7 @@ enum outage { OUTAGE_REFUSE, OUTAGE_LOCAL };
 
 struct persistent_options {
     int on_store_outage;
+    int64_t min_replicas;
 };
 
 #define TOLD_ROWS 64

@@ -7,5 +7,6 @@
 STORE(failing)
 STORE(file)
 STORE(memory)
+STORE(redis)
 STORE(sqlite)
 STORE(tracing)

@@ -23,8 +23,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define STORE_CHECK_MS 250
+#define STORE_BACK_OFF_MS 2000
 
 /* What is wrong is told when it begins, when the cause changes, and when it
  * is over. */
@@ -64,6 +66,7 @@ struct store {
     int64_t close_by; /* monotonic ms, when closing */
 
     int64_t next_check; /* the thread's own */
+    int64_t check_every;
     atomic_bool usable, suspect;
     struct trouble check, get, put;
     struct store_counts counts;
@@ -133,6 +136,25 @@ static void store_tell_get(struct store *s)
         trouble_tell(s, &s->get, &err);
 }
 
+/* A store behind a network that is not there is asked less and less often,
+ * and not by all who lost it at the same instant: between three and five
+ * quarters of a time that doubles. */
+static int64_t store_next_check(struct store *s, enum rc rc)
+{
+    int64_t every = s->check_every;
+    uint8_t chance = 0;
+
+    if (rc == RC_OK || !(s->base->flags & STORE_REMOTE)) {
+        s->check_every = STORE_CHECK_MS;
+        return STORE_CHECK_MS;
+    }
+    if (getrandom(&chance, 1, 0) != 1)
+        chance = 128;
+    if (every < STORE_BACK_OFF_MS)
+        s->check_every = every * 2;
+    return every * 3 / 4 + every * chance / 512;
+}
+
 static enum rc store_check(struct store *s, struct err *err)
 {
     enum rc rc = RC_OK;
@@ -141,7 +163,7 @@ static enum rc store_check(struct store *s, struct err *err)
     atomic_store(&s->suspect, false);
     if (s->ops->check)
         rc = s->ops->check(s->base, err);
-    s->next_check = mono_now() + STORE_CHECK_MS;
+    s->next_check = mono_now() + store_next_check(s, rc);
     if (rc == RC_OK) {
         trouble_over(s, &s->check);
         atomic_store(&s->usable, true);
@@ -150,6 +172,7 @@ static enum rc store_check(struct store *s, struct err *err)
     trouble_tell(s, &s->check, err); /* who is refused finds the line */
     pthread_mutex_lock(&s->lock);
     s->reason = *err;
+    s->get_reason.text[0] = '\0'; /* that was it */
     atomic_store(&s->usable, false);
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -461,6 +484,7 @@ static struct store *store_new(const struct store_ops *ops, const void *options,
     pthread_condattr_t attr;
 
     s->ops = ops;
+    s->check_every = STORE_CHECK_MS;
     s->base = mem_zero(ops->size);
     *s->base = (struct store_base){ops, options, *env, ops->flags};
     s->last = &s->first;
@@ -502,6 +526,10 @@ enum rc store_open(const struct store_ops *ops, const void *options,
         goto refused;
     store_assert_ops(ops, s->base->flags);
     rc = store_check(s, &why);
+    if (env->min_replicas && !(s->base->flags & STORE_REPLICATES))
+        rc = err_set(&why, RC_INVALID,
+                     "minReplicas=\"%u\": %s has no replicas; leave it out",
+                     env->min_replicas, ops->name);
     if (rc == RC_INVALID) {
         ops->close(s->base);
         goto refused;

@@ -67,8 +67,10 @@ struct store_call {
 /* What the instance tells each store at open. All borrowed for its life. */
 struct store_env {
     struct log *log;
-    const char *app;  /* "/login": rows of two applications never meet */
-    const char *node; /* for the log */
+    const char *app;       /* "/login": rows of two applications never meet */
+    const char *node;      /* for the log */
+    unsigned min_replicas; /* a put is done when so many replicas of the store
+                              have it as well */
 };
 
 struct store_stats {

@@ -27,8 +27,11 @@
 enum store_flag {
     STORE_READS_INLINE = 1, /* get is cheaper than a wait: any thread calls */
     STORE_SELF_EXPIRES =
-        2,          /* rows vanish by themselves: expire is not called */
-    STORE_LOCAL = 4 /* forgets with the process (reference, tests) */
+        2,                /* rows vanish by themselves: expire is not called */
+    STORE_LOCAL = 4,      /* forgets with the process (reference, tests) */
+    STORE_REMOTE = 16,    /* lies behind a network: while it cannot be used,
+                             the checks become rarer */
+    STORE_REPLICATES = 32 /* knows what env.min_replicas means */
 };
 
 /* Begins the struct of every store. */
@@ -108,9 +111,11 @@ typedef void store_expire_fn(struct store_base *store, struct instant now,
                              void *user);
 /* Called once before the store is used, then about four times a second and
  * after each batch that failed: looks whether the store is there, connects
- * anew where that is needed. RC_OK: it can be used. RC_UNAVAILABLE: not now;
- * calls are answered at once with err's text. RC_INVALID: it can never work;
- * at the first check store_open fails with it, later it is as UNAVAILABLE. */
+ * anew where that is needed (with STORE_REMOTE after up to 2 s while it is not
+ * there, each time after another while). RC_OK: it can be used. RC_UNAVAILABLE:
+ * not now; calls are answered at once with err's text. RC_INVALID: it can never
+ * work; at the first check store_open fails with it, later it is as
+ * UNAVAILABLE. */
 typedef enum rc store_check_fn(struct store_base *store, struct err *err);
 typedef void store_describe_fn(const struct store_base *store, char *out,
                                size_t size);

@@ -4,6 +4,7 @@
 #include "tests/process.h"
 
 #include "session/buf.h"
+#include "tests/redis_server.h"
 #include "tests/unit.h"
 
 #include <arpa/inet.h>
@@ -340,10 +341,23 @@ const char *fleet_database(const struct fleet *f, char out[320])
     return out;
 }
 
+/* A Redis of its own, unless the case has started one. */
+static void fleet_take_redis(struct fleet *f)
+{
+    char url[320];
+    int ms = 400 * slowness();
+
+    fleet_define(f, "store.url", redis_address(redis_start(NULL), url));
+    snprintf(url, sizeof url, "%d", ms < 10000 ? ms : 10000);
+    fleet_define(f, "store.timeout", url);
+}
+
 struct fleet *fleet_new(const char *conf)
 {
     char path[PATH_MAX];
     unsigned slot = 0;
+    if (strcmp(conf, "redis.xml") == 0 && !redis_is_there())
+        return NULL;
     while (slot < FLEETS && running.fleets[slot])
         slot++;
     if (slot == FLEETS)
@@ -365,6 +379,8 @@ struct fleet *fleet_new(const char *conf)
     fleet_define(f, "waitTimeout", path);
     fleet_define(f, "login.anyone", "true");
     fleet_define(f, "store.path", fleet_database(f, path));
+    if (strcmp(conf, "redis.xml") == 0)
+        fleet_take_redis(f);
     if (strcmp(conf, "delta.xml") == 0 || strcmp(conf, "backup.xml") == 0) {
         snprintf(path, sizeof path, "%d", 3 * slowness());
         fleet_define(f, "cluster.dropTime", path);
@@ -500,5 +516,6 @@ void fleet_end(void)
     fleet_each(fleet_signal);
     fleet_each(fleet_wait);
     fleet_each(fleet_release);
+    redis_stop_all();
     memset(running.fleets, 0, sizeof running.fleets);
 }

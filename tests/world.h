@@ -40,6 +40,7 @@ struct fixture {
     struct setting settings[2];    /* of the store */
     unsigned servers;              /* managers that see one another */
     bool clustered;                /* they are members of a mesh */
+    bool (*is_there)(void);        /* what it takes; else it skips the case */
     bool hops; /* whichever a statement names: each request at the next one */
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
@@ -170,8 +171,8 @@ void statement_run(const struct fixture *fixture,
                    const struct setting *settings, statement_fn *run);
 
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
-    fixture_sqlite, fixture_traced, fixture_delta, fixture_backup,
-    fixture_backup5;
+    fixture_sqlite, fixture_traced, fixture_delta, fixture_redis,
+    fixture_sentinel, fixture_backup, fixture_backup5;
 /* Memory behind w->faults, for statements about bad weather. */
 extern const struct fixture fixture_failing, fixture_failing_queued;
 
@@ -188,12 +189,15 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, queued)                                       \
     STATEMENT_ON(name, settings, sqlite)                                       \
     STATEMENT_ON(name, settings, traced)                                       \
+    STATEMENT_ON(name, settings, redis)                                        \
+    STATEMENT_ON(name, settings, sentinel)                                     \
     STATEMENT_ON(name, settings, delta)                                        \
     STATEMENT_ON(name, settings, backup)                                       \
     STATEMENT_ON(name, settings, backup5)
 #define STATEMENT_CASES(name, settings)                                        \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
-        CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_delta), \
+        CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_redis), \
+        CASE(name##_on_sentinel), CASE(name##_on_delta),                       \
         CASE(name##_on_backup), CASE(name##_on_backup5),
 
 #endif

@@ -41,6 +41,14 @@ struct file_options {
     int synchronous; /* enum file_sync */
 };
 
+enum redis_validate { REDIS_VALIDATE_VERSION, REDIS_VALIDATE_TRACKING };
+
+struct redis_options {
+    char *url;
+    int64_t timeout; /* ms */
+    int validate;    /* enum redis_validate */
+};
+
 /* What every wrapper's options begin with. From server.xml a wrapper wraps
  * the SQLite store, whose attributes it takes over. */
 struct wrapper_options {
@@ -79,5 +87,6 @@ struct failing_options {
 
 extern const struct store_ops store_memory, store_sqlite, store_file,
     store_tracing, store_failing;
+extern const struct store_ops store_redis;
 
 #endif

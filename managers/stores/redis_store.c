@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Sessions in Redis, shared by whoever reaches it.
+ *
+ * Laws
+ * - A row is one string: eight bytes of version, then the bytes. A key is
+ *   "margay:", the application with every character escaped that is not a
+ *   letter, digit or one of / . _ - (so no colon), a colon, the id in hex:
+ *   no two applications have a key in common.
+ * - A version is 63 random bits: the chance that one comes back is below that
+ *   of a broken memory cell, also after a row expired and was made again, or
+ *   a replica took over that lacked the last writes.
+ * - A batch is a pipeline: gets (GETRANGE of the version alone where the
+ *   caller holds a copy; the row follows in a second write when it is another)
+ *   and puts (the script below by its SHA1), then, with minReplicas, one WAIT.
+ *   A put is done when the WAIT behind it says so.
+ * - A refusal did nothing: the script writes once, and last. So a put that was
+ *   refused is UNAVAILABLE; one without an answer is UNCERTAIN.
+ * - A row lives as long from now on as our clock says, not until an instant by
+ *   the clock of Redis: that one may be wrong. */
+#include "config.h"
+
+#include "managers/stores/redis.h"
+#include "managers/stores/stores.h"
+#include "session/buf.h"
+#include "session/store_impl.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define ID_HEX 32
+#define VERSION_SIZE 8
+#define RANDOM_VERSIONS 64
+/* What one pipeline may hold: its bytes are copied. */
+#define PIPELINE_BYTES (4u << 20)
+/* Later than that is never. */
+#define FOREVER_MS (INT64_C(90) * 365 * 24 * 3600 * 1000)
+
+/* Is the stored version ("" without a row) the one that is expected? Then the
+ * new row, with its life in milliseconds or 0. Answers 1: done, 0: no row,
+ * else the row that is there. */
+static const char redis_script[] =
+    "local v = redis.call('GETRANGE', KEYS[1], 0, 7)\n"
+    "if v == ARGV[1] then\n"
+    "  if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])\n"
+    "  else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end\n"
+    "  return 1\n"
+    "end\n"
+    "if v == '' then return 0 end\n"
+    "return redis.call('GET', KEYS[1])\n";
+
+/* What a call asks next. */
+enum step { STEP_VERSION, STEP_ROW, STEP_PUT, STEP_PUT_WHOLE };
+
+struct item {
+    struct store_call *call; /* NULL: answered or held */
+    enum step step;
+};
+
+struct redis_store {
+    struct store_base base;
+    struct redis_url url;
+    struct redis_link link;
+    char *key; /* the prefix, with room for an id */
+    size_t prefix_len;
+    int64_t timeout_ms;
+
+    /* of the batch that runs */
+    struct item items[STORE_BATCH_MAX];
+    unsigned count;
+    char *row; /* a row that is about to be sent */
+    size_t row_cap;
+
+    uint64_t random[RANDOM_VERSIONS];
+    unsigned random_left;
+};
+
+static store_open_fn redis_store_open;
+static store_close_fn redis_store_close;
+static store_run_fn redis_store_run;
+static store_check_fn redis_store_check;
+static store_describe_fn redis_store_describe;
+
+/* --- rows ----------------------------------------------------------------- */
+
+static uint64_t redis_new_version(struct redis_store *s)
+{
+    uint64_t v;
+
+    do {
+        if (!s->random_left) {
+            if (getrandom(s->random, sizeof s->random, 0) !=
+                (ssize_t)sizeof s->random)
+                abort(); /* not on a Linux that has the call */
+            s->random_left = RANDOM_VERSIONS;
+        }
+        v = s->random[--s->random_left] & INT64_MAX;
+    } while (!v);
+    return v;
+}
+
+static void version_write(char out[VERSION_SIZE], uint64_t v)
+{
+    for (int i = VERSION_SIZE - 1; i >= 0; i--, v >>= 8)
+        out[i] = (char)(v & 0xff);
+}
+
+static uint64_t version_read(const char *bytes)
+{
+    uint64_t v = 0;
+
+    for (int i = 0; i < VERSION_SIZE; i++)
+        v = v << 8 | (unsigned char)bytes[i];
+    return v;
+}
+
+static struct redis_word key_of(struct redis_store *s, const uint8_t id[16])
+{
+    static const char digits[] = "0123456789ABCDEF";
+    char *out = s->key + s->prefix_len;
+
+    for (int i = 0; i < 16; i++) {
+        *out++ = digits[id[i] >> 4];
+        *out++ = digits[id[i] & 15];
+    }
+    return (struct redis_word){s->key, s->prefix_len + ID_HEX};
+}
+
+static char *prefix_new(const char *app, size_t *len)
+{
+    size_t cap = strlen(app) * 3 + ID_HEX + 16;
+    char *key = mem_zero(cap);
+    size_t n = (size_t)snprintf(key, cap, "margay:");
+
+    for (; *app; app++) {
+        if (isalnum((unsigned char)*app) || strchr("/._-", *app))
+            key[n++] = *app;
+        else
+            n += (size_t)snprintf(key + n, cap - n, "%%%02X",
+                                  (unsigned char)*app);
+    }
+    key[n++] = ':';
+    *len = n;
+    return key;
+}
+
+/* --- asking --------------------------------------------------------------- */
+
+static struct redis_word word(const char *text)
+{
+    return (struct redis_word){text, strlen(text)};
+}
+
+static void ask_version(struct redis_store *s, const struct store_call *call)
+{
+    struct redis_word words[] = {word("GETRANGE"), key_of(s, call->id),
+                                 word("0"), word("7")};
+
+    redis_add(s->link.redis, words, 4);
+}
+
+static void ask_row(struct redis_store *s, const struct store_call *call)
+{
+    struct redis_word words[] = {word("GET"), key_of(s, call->id)};
+
+    redis_add(s->link.redis, words, 2);
+}
+
+static struct redis_word row_of(struct redis_store *s,
+                                const struct store_call *call)
+{
+    size_t len = VERSION_SIZE + call->len;
+
+    if (len > s->row_cap) {
+        s->row_cap = len * 2;
+        s->row = mem_resize(s->row, s->row_cap);
+    }
+    version_write(s->row, call->new_version);
+    if (call->len)
+        memcpy(s->row + VERSION_SIZE, call->bytes, call->len);
+    return (struct redis_word){s->row, len};
+}
+
+static void life_write(char out[24], const struct store_call *call)
+{
+    int64_t life = call->expiry - instant_read().wall;
+
+    if (life > FOREVER_MS)
+        life = 0;
+    else if (life < 1)
+        life = 1;
+    snprintf(out, 24, "%" PRId64, life);
+}
+
+static void ask_put(struct redis_store *s, struct store_call *call, bool whole)
+{
+    char expected[VERSION_SIZE], life[24];
+
+    if (!call->new_version)
+        call->new_version = redis_new_version(s);
+    version_write(expected, call->version);
+    life_write(life, call);
+    struct redis_word words[] = {word(whole ? "EVAL" : "EVALSHA"),
+                                 word(whole ? redis_script : s->link.sha),
+                                 word("1"),
+                                 key_of(s, call->id),
+                                 {expected, call->version ? VERSION_SIZE : 0},
+                                 row_of(s, call),
+                                 word(life)};
+    redis_add(s->link.redis, words, 7);
+}
+
+static void item_ask(struct redis_store *s, const struct item *item)
+{
+    switch (item->step) {
+    case STEP_VERSION:
+        ask_version(s, item->call);
+        break;
+    case STEP_ROW:
+        ask_row(s, item->call);
+        break;
+    case STEP_PUT:
+    case STEP_PUT_WHOLE:
+        ask_put(s, item->call, item->step == STEP_PUT_WHOLE);
+        break;
+    }
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static void item_answer(struct store_batch *batch, struct item *item,
+                        enum rc rc)
+{
+    struct store_call *call = item->call;
+
+    item->call = NULL;
+    if (rc == RC_UNAVAILABLE)
+        call->new_version = 0;
+    store_batch_answer(batch, call, rc);
+}
+
+static enum rc row_show(struct redis_store *s, const struct redis_reply *reply,
+                        struct store_call *call)
+{
+    if (reply->len < VERSION_SIZE)
+        return err_set(&call->err, RC_UNAVAILABLE,
+                       "Redis at %s:%u: a key of ours holds something that is "
+                       "not ours",
+                       s->link.at.name, s->link.at.port);
+    call->new_version = version_read(reply->text);
+    call->found_len = reply->len - VERSION_SIZE;
+    call->found = mem_alloc(call->found_len + 1);
+    memcpy(call->found, reply->text + VERSION_SIZE, call->found_len);
+    return RC_OK;
+}
+
+static enum rc row_found(struct redis_store *s, struct item *item,
+                         const struct redis_reply *reply)
+{
+    struct store_call *call = item->call;
+
+    if (reply->kind == REDIS_NOTHING)
+        return RC_ABSENT;
+    if (reply->kind != REDIS_TEXT)
+        return redis_link_refused(&s->link, reply, &call->err);
+    return row_show(s, reply, call);
+}
+
+/* RC_PENDING: another step follows. */
+static enum rc version_found(struct redis_store *s, struct item *item,
+                             const struct redis_reply *reply)
+{
+    struct store_call *call = item->call;
+
+    if (reply->kind != REDIS_TEXT)
+        return redis_link_refused(&s->link, reply, &call->err);
+    if (!reply->len)
+        return RC_ABSENT;
+    if (reply->len == VERSION_SIZE &&
+        version_read(reply->text) == call->version) {
+        call->unchanged = true;
+        call->new_version = call->version;
+        return RC_OK;
+    }
+    item->step = STEP_ROW;
+    return RC_PENDING;
+}
+
+static enum rc put_answered(struct redis_store *s, struct item *item,
+                            const struct redis_reply *reply)
+{
+    struct store_call *call = item->call;
+    enum rc rc;
+
+    if (reply->kind == REDIS_NUMBER)
+        return reply->number ? RC_OK : RC_ABSENT;
+    if (reply->kind == REDIS_TEXT) {
+        rc = row_show(s, reply, call);
+        return rc == RC_OK ? RC_CONFLICT : rc;
+    }
+    if (redis_refused(reply, "NOSCRIPT") && item->step == STEP_PUT) {
+        item->step = STEP_PUT_WHOLE; /* that loads it, too */
+        return RC_PENDING;
+    }
+    return redis_link_refused(&s->link, reply, &call->err);
+}
+
+static void item_replied(struct redis_store *s, struct store_batch *batch,
+                         struct item *item, const struct redis_reply *reply)
+{
+    struct store_call *call = item->call;
+    enum rc rc;
+
+    if (call->is_put)
+        rc = put_answered(s, item, reply);
+    else if (item->step == STEP_VERSION)
+        rc = version_found(s, item, reply);
+    else
+        rc = row_found(s, item, reply);
+    if (rc == RC_PENDING)
+        return;
+    if (call->is_put && rc == RC_OK) {
+        item->call = NULL;
+        store_batch_hold(batch, call);
+    } else {
+        if (rc == RC_ABSENT)
+            call->new_version = 0;
+        item_answer(batch, item, rc);
+    }
+}
+
+/* --- batches -------------------------------------------------------------- */
+
+static unsigned min_replicas(const struct redis_store *s)
+{
+    return s->base.env.min_replicas;
+}
+
+/* Nothing reaches a master that has not the replicas it takes. */
+static bool lacks_replicas(const struct redis_store *s, struct err *err)
+{
+    if (s->link.replicas >= min_replicas(s))
+        return false;
+    err_set(err, RC_UNAVAILABLE,
+            "Redis at %s:%u has fewer replicas than minReplicas=\"%u\" asks "
+            "for",
+            s->link.at.name, s->link.at.port, min_replicas(s));
+    return true;
+}
+
+static void item_begin(struct redis_store *s, struct store_batch *batch,
+                       struct store_call *call)
+{
+    struct item *item = &s->items[s->count];
+
+    item->call = call;
+    if (call->is_put && lacks_replicas(s, &call->err)) {
+        item_answer(batch, item, RC_UNAVAILABLE);
+        return;
+    }
+    s->count++;
+    if (call->is_put) {
+        call->new_version = 0;
+        item->step = STEP_PUT;
+    } else {
+        item->step = call->version ? STEP_VERSION : STEP_ROW;
+    }
+    item_ask(s, item);
+}
+
+/* Adds what is queued to the pipeline; false when that is nothing. */
+static bool redis_take(struct redis_store *s, struct store_batch *batch)
+{
+    struct store_call *call;
+
+    s->count = 0;
+    while (s->count < STORE_BATCH_MAX &&
+           redis_waiting(s->link.redis) < PIPELINE_BYTES &&
+           (call = store_batch_next(batch)))
+        item_begin(s, batch, call);
+    return s->count > 0;
+}
+
+/* One WAIT for all puts before it in the pipeline. */
+static void ask_wait(struct redis_store *s, int64_t deadline)
+{
+    char count[16], ms[24];
+    int64_t left = deadline - instant_read().mono;
+
+    snprintf(count, sizeof count, "%u", min_replicas(s));
+    snprintf(ms, sizeof ms, "%" PRId64, left > 3 ? left * 2 / 3 : 1);
+    redis_say(s->link.redis, "WAIT", count, ms, NULL);
+}
+
+static enum rc wait_answered(struct redis_store *s, int64_t deadline,
+                             struct err *err)
+{
+    struct redis_reply reply;
+    enum rc rc = redis_next(s->link.redis, deadline, &reply, err);
+
+    if (rc == RC_OK && reply.kind != REDIS_NUMBER)
+        rc = redis_link_refused(&s->link, &reply, err);
+    if (rc != RC_OK)
+        return RC_UNCERTAIN;
+    if (reply.number >= min_replicas(s))
+        return RC_OK;
+    return err_set(err, RC_UNCERTAIN,
+                   "Redis at %s:%u: fewer replicas than "
+                   "minReplicas=\"%u\" have confirmed a write in time",
+                   s->link.at.name, s->link.at.port, min_replicas(s));
+}
+
+/* The connection failed: what has no answer. */
+static void redis_lose(struct redis_store *s, struct store_batch *batch,
+                       unsigned from, const struct err *err)
+{
+    bool has_sent = redis_has_sent(s->link.redis);
+
+    for (unsigned i = 0; i < s->count; i++) {
+        struct item *item = &s->items[i];
+        if (!item->call)
+            continue;
+        item->call->err = *err;
+        /* Before `from` it was answered that it was not done. */
+        item_answer(batch, item,
+                    item->call->is_put && has_sent && i >= from
+                        ? RC_UNCERTAIN
+                        : RC_UNAVAILABLE);
+    }
+}
+
+/* Reads what was asked; afterwards an item with a call has a step to go. */
+static enum rc redis_read(struct redis_store *s, struct store_batch *batch,
+                          int64_t deadline, struct err *err)
+{
+    struct redis_reply reply;
+    enum rc rc;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        if (!s->items[i].call)
+            continue;
+        rc = redis_next(s->link.redis, deadline, &reply, err);
+        if (rc != RC_OK) {
+            redis_lose(s, batch, i, err);
+            return rc;
+        }
+        item_replied(s, batch, &s->items[i], &reply);
+    }
+    return RC_OK;
+}
+
+static bool any_put(const struct redis_store *s)
+{
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->items[i].call && s->items[i].call->is_put)
+            return true;
+    return false;
+}
+
+/* One pipeline: what was added, and the WAIT. */
+static enum rc redis_round(struct redis_store *s, struct store_batch *batch,
+                           int64_t deadline, struct err *err)
+{
+    bool waits = any_put(s) && min_replicas(s) > 0;
+    enum rc rc, settled = RC_OK;
+
+    if (waits)
+        ask_wait(s, deadline);
+    rc = redis_read(s, batch, deadline, err);
+    if (waits)
+        settled = rc == RC_OK ? wait_answered(s, deadline, err) : RC_UNCERTAIN;
+    store_batch_settle(batch, settled, err);
+    return rc;
+}
+
+static bool redis_ask_again(struct redis_store *s)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < s->count; i++) {
+        if (!s->items[i].call)
+            continue;
+        item_ask(s, &s->items[i]);
+        any = true;
+    }
+    return any;
+}
+
+static void redis_refuse(struct store_batch *batch, const struct err *err)
+{
+    struct store_call *call;
+
+    while ((call = store_batch_next(batch))) {
+        call->err = *err;
+        store_batch_answer(batch, call, RC_UNAVAILABLE);
+    }
+}
+
+static void redis_store_run(struct store_base *base, struct store_batch *batch)
+{
+    struct redis_store *s = (struct redis_store *)base;
+    int64_t deadline;
+    struct err err;
+    enum rc rc = RC_OK;
+
+    if (!s->link.redis || !redis_is_open(s->link.redis))
+        rc = redis_link_check(&s->link, s->timeout_ms, &err);
+    if (rc != RC_OK) {
+        redis_refuse(batch, &err);
+        return;
+    }
+    deadline = instant_read().mono + s->timeout_ms;
+    if (!redis_take(s, batch))
+        return;
+    do
+        rc = redis_round(s, batch, deadline, &err);
+    while (rc == RC_OK && redis_ask_again(s));
+    if (rc != RC_OK)
+        redis_link_drop(&s->link);
+}
+
+static enum rc redis_store_check(struct store_base *base, struct err *err)
+{
+    struct redis_store *s = (struct redis_store *)base;
+
+    return redis_link_check(&s->link, s->timeout_ms, err);
+}
+
+/* --- the store ------------------------------------------------------------ */
+
+static void redis_store_describe(const struct store_base *base, char *out,
+                                 size_t size)
+{
+    const struct redis_store *s = (const struct redis_store *)base;
+    const struct redis_url *url = &s->url;
+
+    if (url->master[0])
+        snprintf(out, size, "Redis, the master %s of %u sentinels", url->master,
+                 url->host_count);
+    else
+        snprintf(out, size, "Redis at %s:%u", url->hosts[0].name,
+                 url->hosts[0].port);
+}
+
+static enum rc redis_store_open(struct store_base *base, struct err *err)
+{
+    struct redis_store *s = (struct redis_store *)base;
+    const struct redis_options *o = base->options;
+    char where[512];
+    enum rc rc;
+
+    if (!o->url || !*o->url)
+        return err_set(err, RC_INVALID,
+                       "RedisStore needs url=\"redis://host:port/db\"");
+    rc = redis_url_read(o->url, &s->url, err);
+    if (rc != RC_OK)
+        return rc;
+    if (o->validate == REDIS_VALIDATE_TRACKING)
+        return err_set(err, RC_INVALID,
+                       "RedisStore: validate=\"tracking\" is not offered: use "
+                       "\"version\", which asks at each request");
+    s->timeout_ms = o->timeout;
+    s->key = prefix_new(base->env.app, &s->prefix_len);
+    s->link = (struct redis_link){
+        .url = &s->url, .script = redis_script, .log = base->env.log};
+    redis_store_describe(base, where, sizeof where);
+    log_state(base->env.log, LOG_INFO, "store",
+              "RedisStore keeps the sessions in %s", where);
+    return RC_OK;
+}
+
+static void redis_store_close(struct store_base *base)
+{
+    struct redis_store *s = (struct redis_store *)base;
+
+    redis_link_close(&s->link);
+    free(s->key);
+    free(s->row);
+}
+
+static const struct option redis_options[] = {
+    {.name = "url",
+     .kind = OPTION_STRING,
+     .offset = offsetof(struct redis_options, url),
+     .help = "redis://[[user]:password@]host:port/db, or redis-sentinel://"
+             "[[user]:password@]host:port,host:port/master-name"},
+    {.name = "timeout",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct redis_options, timeout),
+     .preset = "400",
+     .min = 50,
+     .max = 10000,
+     .help = "milliseconds in which Redis connects, and answers a batch; twice "
+             "that is to be below the connector's waitTimeout"},
+    {.name = "validate",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct redis_options, validate),
+     .preset = "version",
+     .choices = "version|tracking",
+     .help = "version: each request asks whether its copy is the stored one"},
+    {0},
+};
+
+const struct store_ops store_redis = {
+    .name = "RedisStore",
+    .summary = "Redis, alone or with replicas that sentinels watch",
+    .size = sizeof(struct redis_store),
+    .options_size = sizeof(struct redis_options),
+    .options = redis_options,
+    .flags = STORE_SELF_EXPIRES | STORE_REMOTE | STORE_REPLICATES,
+    .open = redis_store_open,
+    .close = redis_store_close,
+    .run = redis_store_run,
+    .check = redis_store_check,
+    .describe = redis_store_describe,
+};
