@@ -87,6 +87,8 @@ static void plan_backup(struct plan *p)
         p->think_ms = rng_between(&r, 5, 60);
     }
     p->keeps = p->weather != WEATHER_FORGET;
+    /* one primary answers, whomever it waits for */
+    p->fresh |= p->weather == WEATHER_CALM;
 }
 
 void plan_make(struct plan *p, uint64_t seed, unsigned members,
