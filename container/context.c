@@ -288,6 +288,7 @@ enum rc context_start(struct context *context, struct instant now,
 {
     enum rc rc = loader_open(context, err);
 
+    context->rests = false;
     if (rc == RC_OK)
         rc = find_servlets(context, err);
     if (rc == RC_OK)
@@ -342,16 +343,21 @@ static void forget_servlets(struct context *c)
             c->servlets[i].servlet = NULL;
 }
 
+void context_rest(struct context *c, struct instant now, int within_ms)
+{
+    atomic_store(&c->running, false);
+    stop_servlets(c);
+    if (c->manager && !c->rests)
+        manager_stop(c->manager, now, within_ms);
+    c->rests = true;
+}
+
 void context_stop(struct context *context, struct instant now, int within_ms)
 {
     struct context *c = context;
 
-    atomic_store(&c->running, false);
-    stop_servlets(c);
-    if (c->manager) {
-        manager_stop(c->manager, now, within_ms);
-        manager_free(&c->manager);
-    }
+    context_rest(c, now, within_ms);
+    manager_free(&c->manager);
     stop_listeners(c);
     while (c->valve_count > 0)
         valve_free(&c->valves[--c->valve_count]);

@@ -113,6 +113,7 @@ struct context {
     struct manager_options manager_options;
     char *manager_text; /* servlet_context_manager; once it has started */
     atomic_bool running;
+    bool rests; /* see context_rest */
     void *state; /* the application's own */
 
     struct valve **valves; /* of the Context, in order */
@@ -128,6 +129,9 @@ enum rc context_start(struct context *context, struct instant now,
                       struct err *err);
 /* No request is under way, and none comes. within_ms: for the sessions. */
 void context_stop(struct context *context, struct instant now, int within_ms);
+/* The first half of it: what its manager has sent to other members may still be
+ * answered until context_stop, which is for when the cluster has stopped. */
+void context_rest(struct context *c, struct instant now, int within_ms);
 /* Implies context_stop. */
 void context_free(struct context **context);
 

@@ -443,15 +443,22 @@ static void stop_requests_turning(struct instance *in, int64_t deadline)
 }
 
 /* What still runs may use its application: that one only saves its sessions. */
-static void stop_contexts(struct instance *in, int64_t deadline)
+static void rest_contexts(struct instance *in, int64_t deadline)
 {
     for (size_t i = in->context_count; i-- > 0;) {
         struct context *c = in->contexts[i];
         if (!in->stuck)
-            context_stop(c, instant_read(), left_ms(deadline));
+            context_rest(c, instant_read(), left_ms(deadline));
         else if (c->manager)
             manager_stop(c->manager, instant_read(), left_ms(deadline));
     }
+}
+
+/* Nobody answers their managers any more. */
+static void stop_contexts(struct instance *in, int64_t deadline)
+{
+    for (size_t i = in->context_count; i-- > 0 && !in->stuck;)
+        context_stop(in->contexts[i], instant_read(), left_ms(deadline));
 }
 
 /* A thread never comes back out of an application: the process ends, and the
@@ -483,10 +490,13 @@ static void stop(struct instance *in)
         stop_requests_turning(in, deadline - within_ms / 10);
     else
         stop_requests(in, deadline - within_ms / 10);
-    if (!atomic_exchange(&in->loop->saving, true))
-        stop_contexts(in, deadline);
+    bool ours = !atomic_exchange(&in->loop->saving, true);
+    if (ours)
+        rest_contexts(in, deadline);
     if (in->cluster)
         in->config->cluster->ops->stop(in->cluster, left_ms(deadline));
+    if (ours)
+        stop_contexts(in, deadline);
     atomic_store(&in->state, INSTANCE_STOPPED);
     watchdog_free(&dog);
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* the one that the cookie names, and those that its creator chose */
 #define ASKED_MAX (PLACE_HOLDERS + 1)
 
 struct errand {
@@ -322,16 +323,16 @@ static void errand_call(struct errand *r, uint64_t to, enum call_kind kind,
 
 /* ---- an id that has no place here ---- */
 
-/* Whom its creator may have chosen. */
+/* Who the cookie says is the primary, then whom that one may have chosen. */
 static bool next_to_ask(struct errand *r, uint64_t *node)
 {
-    unsigned n;
+    const struct channel *c = r->b->channel;
+    bool first = r->asked_count == 0 && r->op && r->op->route_len;
 
-    if (r->asked_count == ASKED_MAX)
-        return false;
-    n = channel_choose(r->b->channel, errand_id(r), r->asked, r->asked_count,
-                       node, 1);
-    if (!n || r->asked_count > r->b->backups)
+    *node = first ? channel_named(c, r->op->route, r->op->route_len) : 0;
+    if (r->asked_count > r->b->backups + 1 ||
+        (!*node && !channel_choose(c, errand_id(r), r->asked, r->asked_count,
+                                   node, 1)))
         return false;
     r->asked[r->asked_count++] = *node;
     return true;

@@ -3,7 +3,7 @@
  * e_backup_loss.c: of five members that hold a session in pairs some die or
  * stand still.
  *
- * Timeout: 300 s. */
+ * Timeout: 300 s. MARGAY_CHAOS_SECONDS says for how long they are killed. */
 #include "config.h"
 
 #include "tests/line.h"
@@ -160,6 +160,51 @@ static void down_to_two(struct fleet *f)
     traffic_check(&t);
 }
 
+/* xorshift64 (Marsaglia) */
+static unsigned draw(uint64_t *state, unsigned below)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (unsigned)(*state >> 33) % below;
+}
+
+/* Any of them, and the next one as soon as it has been replaced; it comes back
+ * before or after that. */
+static void acknowledged_is_kept(struct fleet *f)
+{
+    int seconds = setting_number("MARGAY_CHAOS_SECONDS", 5);
+    uint64_t seed = (uint64_t)clock_ms() * 2 + 1;
+    long long end = clock_ms() + seconds * 1000LL;
+    unsigned kills = 0;
+    struct traffic t;
+    struct repair r = {&t, MEMBERS};
+    traffic_login(&t, f, TRAFFIC_SESSIONS);
+    traffic_go(&t, TRAFFIC_CONNECTIONS);
+    for (; clock_ms() < end; kills++) {
+        unsigned victim = draw(&seed, MEMBERS);
+        struct server *s = fleet_server(f, victim);
+        CU_ASSERT_FATAL(traffic_pass(&t, 200));
+        atomic_store(&t.away[victim], true);
+        server_kill(s);
+        r.living = MEMBERS - 1;
+        if (draw(&seed, 2))
+            CU_ASSERT_FATAL(eventually(20000, is_repaired, &r));
+        CU_ASSERT_FATAL(fleet_restart(f, victim));
+        CU_ASSERT_FATAL(eventually(20000, is_ready, s));
+        atomic_store(&t.away[victim], false);
+        r.living = MEMBERS;
+        CU_ASSERT_FATAL(eventually(20000, is_repaired, &r));
+    }
+    traffic_halt(&t);
+    printf("%u killed within %d s\n", kills, seconds);
+    printf("%u of %u were 503\n", t.unavailable, t.asked);
+    CU_ASSERT(t.unavailable * 200 <= t.asked);
+    t.unavailable = 0; /* those few waited while one after the other died */
+    nobody_was_failed(&t);
+    traffic_check(&t);
+}
+
 /* ---- too many at once ---- */
 
 #define GUESTS 24
@@ -308,9 +353,11 @@ static void who_stood_still_does_not_answer_for_the_gone(void)
 FLEET_CASE(the_next_request_after_a_kill_is_right, backup, "backup.xml",
            MEMBERS)
 FLEET_CASE(down_to_two, backup, "backup.xml", MEMBERS)
+FLEET_CASE(acknowledged_is_kept, backup, "backup.xml", MEMBERS)
 FLEET_CASE(only_who_lost_both_is_lost, backup, "backup.xml", MEMBERS)
 UNIT_MAIN_AROUND("backup_loss", NULL, loss_end,
                  CASE(the_next_request_after_a_kill_is_right_on_backup),
                  CASE(down_to_two_on_backup),
+                 CASE(acknowledged_is_kept_on_backup),
                  CASE(only_who_lost_both_is_lost_on_backup),
                  CASE(who_stood_still_does_not_answer_for_the_gone))

@@ -3,6 +3,7 @@
 
 #include "managers/cluster/channel.h"
 #include "managers/cluster/rendezvous.h"
+#include "managers/cluster/replica.h"
 
 static bool is_among(uint64_t node, const uint64_t *nodes, unsigned count)
 {
@@ -47,4 +48,22 @@ unsigned channel_choose(const struct channel *channel,
             count = insert(out, count, max, node, id);
     }
     return count;
+}
+
+uint64_t channel_named(const struct channel *channel, const char *name,
+                       size_t len)
+{
+    struct channel *c = (struct channel *)channel;
+    uint64_t hash = replica_hash((const uint8_t *)name, len);
+    unsigned slots =
+        atomic_load_explicit(&c->member_slots, memory_order_acquire);
+
+    for (unsigned i = 0; i < slots; i++) {
+        struct channel_member *m = &c->members[i];
+        if (atomic_load_explicit(&m->name, memory_order_relaxed) == hash &&
+            atomic_load_explicit(&m->state, memory_order_relaxed) ==
+                MEMBER_HERE)
+            return atomic_load_explicit(&m->node, memory_order_relaxed);
+    }
+    return 0;
 }

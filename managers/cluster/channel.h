@@ -142,6 +142,7 @@ enum member_state {
 };
 struct channel_member {
     _Atomic uint64_t node; /* 0: nobody yet */
+    _Atomic uint64_t name; /* replica_hash of it */
     _Atomic unsigned state;
 };
 
@@ -260,6 +261,8 @@ static inline enum member_state channel_state(const struct channel *channel,
 unsigned channel_choose(const struct channel *c, const uint8_t id[ID_SIZE],
                         const uint64_t *except, unsigned except_count,
                         uint64_t *out, unsigned max);
+/* Any thread. The node of the member of that name that is HERE; 0: none. */
+uint64_t channel_named(const struct channel *c, const char *name, size_t len);
 /* Is it this member's part to end that idle session and to tell listeners? It
  * is the owner's (who had the last access), and when that is gone the first's
  * of the living by rendezvous order. The channel's thread. */

@@ -56,6 +56,8 @@ static void slot_take(struct core *core, struct peer *p)
 
     atomic_store(&c->members[slot].state, MEMBER_UNKNOWN);
     atomic_store(&c->members[slot].node, p->node);
+    atomic_store(&c->members[slot].name,
+                 replica_hash((const uint8_t *)p->name, strlen(p->name)));
     if (slot == atomic_load(&c->member_slots))
         atomic_store(&c->member_slots, slot + 1);
     p->slot = slot;

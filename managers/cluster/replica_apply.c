@@ -252,6 +252,8 @@ static enum replica_rc join_cached(struct arrival *a,
     if (rc == REPLICA_BAD)
         return rc;
     e->flags &= ~(uint32_t)ENTRY_CACHED;
+    if (record_ended(e->record, NULL)) /* it may have been one before */
+        keep_ended(a, stripe, e);
     replica_recount(a->r, e, a->now);
     a->stood = true;
     return rc;

@@ -86,7 +86,10 @@ static void plan_backup(struct plan *p)
         p->sessions = 1 + rng_below(&r, p->sessions);
         p->think_ms = rng_between(&r, 5, 60);
     }
-    p->keeps = p->weather != WEATHER_FORGET;
+    p->keeps = p->weather < WEATHER_WILD;
+    /* one primary answers, whomever it waits for; but where it waits for nobody
+     * a new session may not be known yet */
+    p->fresh |= p->weather == WEATHER_CALM && p->copies == COPIES_ONE;
 }
 
 void plan_make(struct plan *p, uint64_t seed, unsigned members,

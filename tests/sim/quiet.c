@@ -204,6 +204,7 @@ static bool see_entry(void *user, struct entry *e)
     struct view *v = user;
     char text[ID_TEXT_SIZE];
 
+    memcpy(v->id, record_id(e->record), ID_SIZE);
     if (!is_copy(e) || record_ended(e->record, NULL) || e->idle)
         differs(v, "%s still keeps %s", v->m->name,
                 short_id(record_id(e->record), text));
@@ -233,6 +234,8 @@ bool quiet_forgotten(const struct sim *sim, char *why, size_t size)
         v.m = &sim->members[i];
         see_rest(&v);
     }
+    if (!v.good && size)
+        holders_say_id((struct sim *)sim, NULL, v.id);
     return v.good;
 }
 

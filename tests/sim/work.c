@@ -217,6 +217,8 @@ static void committed(struct client *c, enum rc rc)
         until_now.there = sim->now;
         /* its own end may have come by way of the new id */
         own = c->wish == WISH_LOGOUT && c->commit.reason == REASON_LOGOUT;
+        /* what a holder wrote to its copy goes on under the new id */
+        own |= sim->plan.backup && c->wish != WISH_LOGOUT;
         settle(c, c->new_id || own ? OUT_MAYBE : OUT_NOT);
         if (c->story && sim->members[c->slot].up)
             /* it may have idled out at any moment since it was asked */
