@@ -268,7 +268,8 @@ static void errand_answered(struct channel_call *call)
     struct errand *r = (struct errand *)call;
     struct instant now = call->now;
     struct place p;
-    bool had = place_of(r->b, errand_id(r), &p);
+    bool had = place_of(r->b, errand_id(r), &p) &&
+               (p.kind != PLACE_LIST || acting_primary(r->b, &p) == call->to);
     bool learnt = learn_place(r, now);
 
     switch (call->answer) {
@@ -354,6 +355,14 @@ static void ask_around(struct errand *r, struct instant now)
     }
 }
 
+/* None of its holders is here: one that took their place may not have told us
+ * yet, and it was chosen in the same order. */
+static void ask_others(struct errand *r, struct instant now)
+{
+    r->unsure = true;
+    ask_around(r, now);
+}
+
 /* ---- find ---- */
 
 static void find_go_on(struct errand *r, const struct place *p,
@@ -372,7 +381,7 @@ static void find_go_on(struct errand *r, const struct place *p,
         return;
     }
     if (!primary) {
-        errand_pause(r, now);
+        ask_others(r, now);
         return;
     }
     struct table_stripe *stripe = table_lock(b->base.table, op->id);
@@ -497,7 +506,7 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
         return;
     }
     if (!primary) {
-        errand_pause(r, now);
+        ask_others(r, now);
         return;
     }
     if (!r->applied) {

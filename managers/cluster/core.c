@@ -289,8 +289,10 @@ static void unlink_peer(struct core *core, struct peer *p, struct instant now)
     sync_drop_peer(core, p, now);
     calls_drop_peer(core, p);
     for (size_t i = 0; i < core->place_count; i++)
-        if (core->places[i].node == p->node)
+        if (core->places[i].node == p->node) {
             core->places[i].next_dial = now.mono;
+            core->places[i].hasty = REDIALS_SOON;
+        }
 }
 
 static void link_over(struct core *core, struct core_link *l,
@@ -299,9 +301,13 @@ static void link_over(struct core *core, struct core_link *l,
     l->up = false;
     if (l->place < 0)
         return;
-    core->places[l->place].next_dial = now.mono + core->options.redial_ms;
+    struct core_place *at = &core->places[l->place];
+    bool soon = !l->peer && at->hasty > 0;
+    at->hasty -= soon;
+    at->next_dial =
+        now.mono + (soon ? REDIAL_SOON_MS : core->options.redial_ms);
     if (!l->peer)
-        core->places[l->place].dialling = false;
+        at->dialling = false;
 }
 
 static void link_close(struct core *core, int number, struct instant now)

@@ -19,6 +19,10 @@
 #define OWED_BYTES (64u << 10)  /* applied and not acknowledged */
 #define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
 
+/* A process that dies accepts for a moment longer than its links live. */
+#define REDIAL_SOON_MS 20
+#define REDIALS_SOON 5
+
 /* An address at which a member may be. */
 struct core_place {
     char *address;
@@ -26,7 +30,8 @@ struct core_place {
     bool dialling; /* until who is there has said so */
     bool refused;  /* at the last attempt nobody listened */
     int64_t next_dial;
-    uint64_t node; /* who was there last; 0: nobody yet */
+    unsigned hasty; /* attempts that may follow soon, see link_over */
+    uint64_t node;  /* who was there last; 0: nobody yet */
 };
 
 /* Updates of a peer beyond a hole: (from, to] is applied as well; from == to:

@@ -24,6 +24,7 @@ struct arrival {
     bool stood;          /* partial: it is a copy, or ended, from now on */
     struct record *left; /* what is to go on under that id; a reference */
     uint8_t successor[ID_SIZE];
+    bool ours; /* of our copy, which may know more than who made the new id */
     /* for listeners, once the lock is released; references */
     struct record *created, *before;
     struct record_end end;
@@ -155,6 +156,7 @@ static void join_end(struct arrival *a, struct table_stripe *stripe,
     a->stood = true; /* its place may not say so */
     record_ended(merged, &a->end);
     leave(a, e->record, merged);
+    a->ours = a->left != NULL;
     table_replace(stripe, e, merged);
     e->access = a->access;
     keep_ended(a, stripe, e);
@@ -312,7 +314,7 @@ static void hand_left(struct arrival *a)
     struct record *moved = record_rekey(a->left, a->successor);
 
     /* what its maker sent to all holders it has written there itself */
-    if (!a->is_update)
+    if (!a->is_update || a->ours)
         a->r->left(a->r->serve_user, moved, a->now);
     record_unref(&moved);
     record_unref(&a->left);
