@@ -296,6 +296,7 @@ static bool plan_rest(struct flight *f, struct entry *e, const struct place *p,
                       const uint64_t *applied, unsigned applied_count,
                       struct channel_update *u)
 {
+    uint64_t picked[PLACE_HOLDERS];
     struct outgoing out;
     unsigned kept = 0;
 
@@ -312,6 +313,8 @@ static bool plan_rest(struct flight *f, struct entry *e, const struct place *p,
         if (!among(applied, applied_count, u->targets[i]))
             u->targets[kept++] = u->targets[i];
     u->target_count = kept;
+    handover_take(e, applied, applied_count,
+                  picked); /* nothing is sent there */
     if (!kept)
         record_unref(&u->record);
     return kept > 0;

@@ -577,28 +577,67 @@ enum rc errand_write(struct backup *b, struct manager_write *w)
 
 /* ---- what was said under an old id ---- */
 
-static void left_done(struct manager_write *w)
-{
-    manager_write_release(w);
-    free(w);
-}
+#define LEFT_HOPS 8
+
+struct left {
+    struct manager_write w; /* first */
+    struct backup *b;
+    struct record *record; /* as it is to be written; a reference */
+    unsigned hops;
+};
+
+static void left_done(struct manager_write *w);
 
 /* Changes as what they are: stamped long ago, so they count once. */
-void errand_left(void *user, struct record *record, struct instant now)
+static void left_write(struct left *left, struct instant now)
 {
-    struct backup *b = user;
-    struct manager_write *w = mem_alloc(sizeof *w);
+    struct manager_write *w = &left->w;
     struct record_end end;
-    bool ended = record_ended(record, &end);
+    bool ended = record_ended(left->record, &end);
+    enum rc rc;
 
     memset(w, 0, sizeof *w);
     w->done = left_done;
-    manager_write_init(w, ended ? WRITE_END : WRITE_CHANGE, record_id(record),
-                       now);
+    manager_write_init(w, ended ? WRITE_END : WRITE_CHANGE,
+                       record_id(left->record), now);
     if (ended)
         w->reason = end.reason;
     else
-        w->delta = record_ref(record);
-    if (b->base.ops->write(&b->base, w) != RC_PENDING)
-        left_done(w);
+        w->delta = record_ref(left->record);
+    rc = left->b->base.ops->write(&left->b->base, w);
+    if (rc == RC_PENDING)
+        return;
+    w->rc = rc;
+    left_done(w);
+}
+
+/* The session may have got one more id since. */
+static void left_done(struct manager_write *w)
+{
+    struct left *left = (struct left *)w;
+    struct instant now = w->now;
+    bool follow = w->rc == RC_ENDED && w->ended.reason == REASON_RENAMED &&
+                  ++left->hops < LEFT_HOPS;
+
+    if (follow) {
+        struct record *moved = record_rekey(left->record, w->ended.new_id);
+        record_unref(&left->record);
+        left->record = moved;
+    }
+    manager_write_release(w);
+    if (follow) {
+        left_write(left, now);
+        return;
+    }
+    record_unref(&left->record);
+    free(left);
+}
+
+void errand_left(void *user, struct record *record, struct instant now)
+{
+    struct left *left = mem_zero(sizeof *left);
+
+    left->b = user;
+    left->record = record_ref(record);
+    left_write(left, now);
 }
