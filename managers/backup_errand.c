@@ -75,7 +75,9 @@ static void errand_fail(struct errand *r)
         errand_end(r, err_set(&r->op->err, RC_UNAVAILABLE, why));
     else
         errand_end(r, err_set(&r->w->err,
-                              r->sent ? RC_UNCERTAIN : RC_UNAVAILABLE, why));
+                              r->sent || r->applied ? RC_UNCERTAIN
+                                                    : RC_UNAVAILABLE,
+                              why));
 }
 
 static void errand_absent(struct errand *r, enum reason reason)
