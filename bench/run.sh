@@ -621,6 +621,10 @@ part_cluster() {
 
 . bench/join.sh
 
+# --- a primary and a backup ---
+
+. bench/backup.sh
+
 # --- all ---
 
 # apt_get PACKAGE...
@@ -649,12 +653,12 @@ table() {
     done
 }
 
-parts=(instructions memory latency start throughput cluster join)
+parts=(instructions memory latency start throughput cluster join backup)
 [ $# -eq 0 ] || parts=("$@")
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null ||
         fail "no part is named $part" \
-            "they are instructions memory latency start throughput cluster join"
+            "they are instructions memory latency start throughput cluster join backup"
 done
 [ -x "$margay" ] || fail "no $margay" "./dev build makes it"
 make -C "$objects" bench/bare bench/load bench/start >"$work/make.log" 2>&1 ||

@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tomcat.sh BASE NODE PORT CLUSTER_PORTS SEND_OPTIONS: one Tomcat 10 of a
-# cluster on loopback, in the foreground and as this very process, with what
-# `./dev bench cluster` asks for: /hit.jsp, /me.jsp and /new.jsp. BASE is a new
-# directory, which the caller removes. NODE counts from 1: its port for members
-# is the NODE-th of CLUSTER_PORTS (PORT,PORT,...). SEND_OPTIONS is Tomcat's
-# channelSendOptions; with 8 the OrderInterceptor is put in, because without it
-# that mode loses sessions.
+# tomcat.sh BASE NODE PORT CLUSTER_PORTS SEND_OPTIONS [backup]: one Tomcat 10
+# of a cluster on loopback, in the foreground and as this very process, with
+# what `./dev bench cluster` asks for: /hit.jsp, /me.jsp and /new.jsp. BASE is a
+# new directory, which the caller removes. NODE counts from 1: its port for
+# members is the NODE-th of CLUSTER_PORTS (PORT,PORT,...). SEND_OPTIONS is
+# Tomcat's channelSendOptions; with 8 the OrderInterceptor is put in, because
+# without it that mode loses sessions. The manager is DeltaManager, or
+# BackupManager with these as its mapSendOptions.
 set -eu
-base=$1 node=$2 port=$3 options=$5
+base=$1 node=$2 port=$3 options=$5 kind=${6:-delta}
 IFS=, read -r -a ports <<<"$4"
 home=/usr/share/tomcat10
 
@@ -31,6 +32,17 @@ order() {
     [ "$options" -ne 8 ] || echo '<Interceptor className=
         "org.apache.catalina.tribes.group.interceptors.OrderInterceptor"/>'
 }
+manager() {
+    local class=org.apache.catalina.ha.session
+    if [ "$kind" = backup ]; then
+        echo "<Manager className=\"$class.BackupManager\"
+            mapSendOptions=\"$options\"/>"
+    else
+        echo "<Manager className=\"$class.DeltaManager\"
+            notifyListenersOnReplication=\"false\"
+            stateTransferTimeout=\"5\"/>"
+    fi
+}
 
 # channelStartOptions: no multicast. No access log, and no limit of requests
 # per connection: as the other side.
@@ -42,9 +54,7 @@ cat >"$base/conf/server.xml" <<XML
     <Engine name="Catalina" defaultHost="localhost" jvmRoute="node$node">
       <Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster"
                channelSendOptions="$options" channelStartOptions="3">
-        <Manager className="org.apache.catalina.ha.session.DeltaManager"
-                 notifyListenersOnReplication="false"
-                 stateTransferTimeout="5"/>
+        $(manager)
         <Channel className="org.apache.catalina.tribes.group.GroupChannel">
           <Receiver
               className="org.apache.catalina.tribes.transport.nio.NioReceiver"

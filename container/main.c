@@ -99,11 +99,20 @@ static struct kinds list_kinds(struct loaded *l)
     return kinds;
 }
 
+/* A folder and SQLite's file cannot share a name. */
+static const char *default_store(const char *file)
+{
+    const char *slash = strrchr(file, '/');
+
+    return strcmp(slash ? slash + 1 : file, "file.xml") == 0 ? "sessions"
+                                                             : "sessions.db";
+}
+
 static void offer_properties(struct command *c)
 {
     char path[PATH_MAX + 16];
 
-    snprintf(path, sizeof path, "%s/sessions.db", c->state);
+    snprintf(path, sizeof path, "%s/%s", c->state, default_store(c->file));
     properties_offer(c->properties, "store.path", path);
     properties_offer(c->properties, "webapps", c->webapps);
 }

@@ -236,6 +236,10 @@ static void write_sessions(struct page *p)
                  SUM(p, moved));
     write_number(p, "margay_sessions_handed_over_total", "counter",
                  "Copies made in the place of others.", SUM(p, handed_over));
+    write_number(p, "margay_sessions_places_bytes", "gauge",
+                 "Memory of the tables that say which members hold which "
+                 "session.",
+                 SUM(p, place_bytes));
     write_number(p, "margay_sessions_aside", "gauge",
                  "Sessions with attributes that stay in this process.",
                  SUM(p, asides));
@@ -283,6 +287,8 @@ static void write_replication(struct page *p)
                  "Ranges of ids in which copies differed.", f.repaired);
     write_number(p, "margay_replication_bytes_sent_total", "counter",
                  "Bytes sent to other members.", f.bytes_sent);
+    write_number(p, "margay_replication_frames_sent_total", "counter",
+                 "Frames sent to other members.", f.frames_sent);
     write_number(p, "margay_replication_unacknowledged_updates", "gauge",
                  "Changes that exist in this process only.",
                  SUM(p, unsaved) + f.unacknowledged);

@@ -542,6 +542,7 @@ static void backup_stats(struct manager *m, struct manager_stats *out)
     out->exposed = atomic_load(&b->exposed);
     out->moved = atomic_load(&b->moved);
     out->handed_over = atomic_load(&b->handed_over);
+    out->place_bytes = c.bytes;
 }
 
 static void backup_describe(const struct manager *m, char *out, size_t size)

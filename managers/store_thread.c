@@ -26,7 +26,7 @@
 #include <sys/random.h>
 
 #define STORE_CHECK_MS 250
-#define STORE_BACK_OFF_MS 2000
+#define STORE_BACK_OFF_MS 1000
 
 /* What is wrong is told when it begins, when the cause changes, and when it
  * is over. */

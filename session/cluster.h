@@ -36,7 +36,7 @@ struct cluster_self {
 struct cluster_figures {
     unsigned members;  /* this one included */
     unsigned complete; /* of the others, those that hold a whole copy */
-    uint64_t bytes_sent, bytes_received;
+    uint64_t bytes_sent, frames_sent, bytes_received;
     uint64_t unacknowledged; /* what would be lost if this one went now */
     double oldest;           /* seconds since the oldest of that */
     uint64_t garbage;        /* frames and connections refused */

@@ -115,6 +115,7 @@ struct manager_stats {
      * that got another primary because their requests went there; copies that
      * were made in the place of others */
     uint64_t exposed, moved, handed_over;
+    uint64_t place_bytes; /* of what says who holds which session */
 };
 
 /* Makes a manager of that kind. options: what ops->options filled; store_ops

@@ -111,11 +111,11 @@ typedef void store_expire_fn(struct store_base *store, struct instant now,
                              void *user);
 /* Called once before the store is used, then about four times a second and
  * after each batch that failed: looks whether the store is there, connects
- * anew where that is needed (with STORE_REMOTE after up to 2 s while it is not
- * there, each time after another while). RC_OK: it can be used. RC_UNAVAILABLE:
- * not now; calls are answered at once with err's text. RC_INVALID: it can never
- * work; at the first check store_open fails with it, later it is as
- * UNAVAILABLE. */
+ * anew where that is needed (with STORE_REMOTE after up to a second while it is
+ * not there, each time after another while). RC_OK: it can be used.
+ * RC_UNAVAILABLE: not now; calls are answered at once with err's text.
+ * RC_INVALID: it can never work; at the first check store_open fails with it,
+ * later it is as UNAVAILABLE. */
 typedef enum rc store_check_fn(struct store_base *store, struct err *err);
 typedef void store_describe_fn(const struct store_base *store, char *out,
                                size_t size);

@@ -650,6 +650,7 @@ static void a_bad_filter_makes_no_manager(void)
     S(p27_no_change_is_lost_over_a_new_id, filter)
 #define KEPT(S)                                                                \
     S(p26_a_restart_loses_it, filter, sqlite)                                  \
+    S(p26_a_restart_loses_it, filter, file)                                    \
     S(p26_a_restart_loses_it, filed_filter, standard)                          \
     S(p26_a_name_is_of_one_side, filter, sqlite)                               \
     S(p26_a_name_is_of_one_side, filed_filter, standard)                       \

@@ -360,9 +360,11 @@ static void p12_a_later_use_brings_it_back(struct world *w)
     STATEMENT_ON(name, settings, memory)                                       \
     STATEMENT_ON(name, settings, queued)                                       \
     STATEMENT_ON(name, settings, sqlite)                                       \
+    STATEMENT_ON(name, settings, file)                                         \
     STATEMENT_ON(name, settings, traced)
 #define STORED_CASES(name, settings)                                           \
     CASE(name##_on_memory), CASE(name##_on_queued), CASE(name##_on_sqlite),    \
+        CASE(name##_on_file),                                                  \
         CASE(name##_on_traced),
 /* clang-format on */
 

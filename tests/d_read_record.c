@@ -25,14 +25,15 @@ static const char *python(void)
 }
 
 /* What the script prints; "" when it fails. */
-static void script(struct buf *out, const char *arguments)
+static void script_named(struct buf *out, const char *name,
+                         const char *arguments)
 {
     const char *srcdir = getenv("srcdir");
     char line[1024], part[512];
     size_t n;
 
-    snprintf(line, sizeof line, "'%s' '%s/tests/read_record.py' %s", python(),
-             srcdir ? srcdir : ".", arguments);
+    snprintf(line, sizeof line, "'%s' '%s/tests/%s' %s", python(),
+             srcdir ? srcdir : ".", name, arguments);
     buf_init(out, 1 << 20);
     FILE *p = popen(line, "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(p);
@@ -40,6 +41,11 @@ static void script(struct buf *out, const char *arguments)
         buf_add(out, part, n);
     if (pclose(p) != 0)
         buf_reset(out);
+}
+
+static void script(struct buf *out, const char *arguments)
+{
+    script_named(out, "read_record.py", arguments);
 }
 
 static void script_on(struct buf *out, const struct record *r)
@@ -140,6 +146,39 @@ static void a_row_of_sqlite_says_the_same(struct world *w)
     buf_release(&out);
 }
 
+/* read_file.py looks at the file, and hands the block to the other one. */
+static void a_file_says_the_same(struct world *w)
+{
+    uint8_t mine[ID_SIZE];
+    char path[512], arguments[1536], text[ID_TEXT_SIZE];
+    const char *srcdir = getenv("srcdir");
+    struct buf out;
+
+    CHECK_INT_FATAL(world_create(w, 0, mine), RC_OK);
+    CHECK_INT_FATAL(world_put(w, 1, mine, "k", "kept"), RC_OK);
+    id_format(mine, text);
+    snprintf(path, sizeof path, "'%s/sessions/test/%.2s/%s.session'", w->dir,
+             text, text);
+    script_named(&out, "read_file.py", path);
+    HAS(&out, text);
+    HAS(&out, "\"access\": ");
+    buf_release(&out);
+    snprintf(arguments, sizeof arguments,
+             "%s --block | '%s' '%s/tests/read_record.py'", path, python(),
+             srcdir ? srcdir : ".");
+    script_named(&out, "read_file.py", arguments);
+    HAS(&out, "\"k\": \"kept\"");
+    HAS(&out, text);
+    buf_release(&out);
+    snprintf(arguments, sizeof arguments,
+             "/dev/null 2>&1; printf x | dd of=%s bs=1 seek=70 conv=notrunc "
+             "2>/dev/null; '%s' '%s/tests/read_file.py' %s 2>&1; true",
+             path, python(), srcdir ? srcdir : ".", path);
+    script_named(&out, "read_file.py", arguments);
+    HAS(&out, "damaged");
+    buf_release(&out);
+}
+
 /* Also skips when this python3 is one without sqlite3. */
 static void before(void)
 {
@@ -152,6 +191,8 @@ static void before(void)
 }
 
 STATEMENT_ON(a_row_of_sqlite_says_the_same, NULL, sqlite)
+STATEMENT_ON(a_file_says_the_same, NULL, file)
 
 UNIT_MAIN_AROUND("read_record", before, NULL, CASE(a_block_says_the_same),
-                 CASE(a_row_of_sqlite_says_the_same_on_sqlite))
+                 CASE(a_row_of_sqlite_says_the_same_on_sqlite),
+                 CASE(a_file_says_the_same_on_file))

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -352,6 +353,24 @@ static void fleet_take_redis(struct fleet *f)
     fleet_define(f, "store.timeout", url);
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind,
+                      struct FTW *ftw)
+{
+    (void)st, (void)kind, (void)ftw;
+    return remove(path);
+}
+
+/* In memory where that can be had: what is renamed on a disk waits for all that
+ * other tests make it write. */
+static void fleet_take_folder(struct fleet *f)
+{
+    snprintf(f->folder, sizeof f->folder, "/dev/shm/margay-fleet-XXXXXX");
+    if (mkdtemp(f->folder))
+        fleet_define(f, "store.path", f->folder);
+    else
+        f->folder[0] = '\0';
+}
+
 struct fleet *fleet_new(const char *conf)
 {
     char path[PATH_MAX];
@@ -379,6 +398,8 @@ struct fleet *fleet_new(const char *conf)
     fleet_define(f, "waitTimeout", path);
     fleet_define(f, "login.anyone", "true");
     fleet_define(f, "store.path", fleet_database(f, path));
+    if (strcmp(conf, "file.xml") == 0)
+        fleet_take_folder(f);
     if (strcmp(conf, "redis.xml") == 0)
         fleet_take_redis(f);
     if (strcmp(conf, "delta.xml") == 0 || strcmp(conf, "backup.xml") == 0) {
@@ -508,6 +529,8 @@ static void fleet_release(struct fleet *f)
     bool show = CU_get_number_of_failure_records() > running.failures;
     for (unsigned i = 0; i < f->count; i++)
         server_release(&f->servers[i], show);
+    if (f->folder[0])
+        nftw(f->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(f);
 }
 

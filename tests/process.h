@@ -39,6 +39,7 @@ struct server {
 struct fleet {
     char conf[320];       /* "sqlite.xml", or a file of its own */
     char dir[256];        /* of this fleet: database, logs */
+    char folder[64];      /* of the file store; "": in dir */
     char define[16][320]; /* NAME=VALUE for every instance */
     unsigned defines;
     unsigned count;
@@ -84,10 +85,12 @@ void fleet_end(void);
 #define FLEET_CASES(name)                                                      \
     FLEET_CASE(name, sqlite, "sqlite.xml", 3)                                  \
     FLEET_CASE(name, redis, "redis.xml", 3)                                    \
+    FLEET_CASE(name, file, "file.xml", 3)                                      \
     FLEET_CASE(name, delta, "delta.xml", 3)                                    \
     FLEET_CASE(name, backup, "backup.xml", 5)                                  \
     FLEET_CASE(name, standard, "standard.xml", 1)
 #define FLEET_ENTRIES(name)                                                    \
+    CASE(name##_on_file),                                                      \
     CASE(name##_on_sqlite), CASE(name##_on_redis), CASE(name##_on_delta),      \
         CASE(name##_on_backup), CASE(name##_on_standard)
 

@@ -5,12 +5,10 @@ its description in docs/stored-form.md. --block: the record itself, for
 read_record.py."""
 import json, struct, sys
 
-MASK = 2**64 - 1
-
 def checksum(data):
     total = 0xcbf29ce484222325
     for word, in struct.iter_unpack(">Q", data + bytes(-len(data) % 8)):
-        total = (total ^ word) * 0x100000001b3 & MASK
+        total = (total ^ word) * 0x100000001b3 % 2**64
         total ^= total >> 29
     return total
 

@@ -614,6 +614,21 @@ static void prepare_failing(struct world *w)
     options->faults = &w->faults;
 }
 
+void world_take_folder(struct world *w)
+{
+    snprintf(w->folder, sizeof w->folder, "%s/sessions", w->dir);
+    w->file.directory = w->folder;
+}
+
+static void prepare_failing_file(struct world *w)
+{
+    struct failing_options *options = w->store_options;
+    world_take_folder(w);
+    options->wrapper.inner = &store_file;
+    options->wrapper.inner_options = &w->file;
+    options->faults = &w->faults;
+}
+
 const struct fixture fixture_standard = {
     .name = "standard", .manager = "StandardManager", .servers = 1};
 const struct fixture fixture_memory = {.name = "memory",
@@ -633,6 +648,16 @@ const struct fixture fixture_sqlite = {.name = "sqlite",
                                        .store = &store_sqlite,
                                        .settings = {{"path", "@sessions.db"}},
                                        .servers = 3};
+const struct fixture fixture_file = {.name = "file",
+                                     .manager = "PersistentManager",
+                                     .store = &store_file,
+                                     .settings = {{"directory", "@sessions"}},
+                                     .servers = 3};
+const struct fixture fixture_failing_file = {.name = "failing_file",
+                                             .manager = "PersistentManager",
+                                             .store = &store_failing,
+                                             .servers = 3,
+                                             .prepare = prepare_failing_file};
 const struct fixture fixture_traced = {.name = "traced",
                                        .manager = "PersistentManager",
                                        .store = &store_tracing,

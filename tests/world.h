@@ -53,6 +53,8 @@ struct world {
     void *options, *store_options;
     struct memory_rows *rows;     /* of memory stores */
     struct memory_options memory; /* what a failing store wraps */
+    struct file_options file;     /* the same in a folder */
+    char folder[300];
     struct failing_faults faults;
     struct mesh *mesh; /* NULL: no cluster */
     struct manager *m[WORLD_MANAGERS];
@@ -173,8 +175,13 @@ void statement_run(const struct fixture *fixture,
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
     fixture_sqlite, fixture_traced, fixture_delta, fixture_redis,
     fixture_sentinel, fixture_backup, fixture_backup5;
+extern const struct fixture fixture_file;
 /* Memory behind w->faults, for statements about bad weather. */
 extern const struct fixture fixture_failing, fixture_failing_queued;
+/* The same with files. */
+extern const struct fixture fixture_failing_file;
+/* Files in w->folder. */
+void world_take_folder(struct world *w);
 
 /* The case NAME_on_FIXTURE. */
 #define STATEMENT_ON(name, settings, fixture)                                  \
@@ -188,6 +195,7 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, memory)                                       \
     STATEMENT_ON(name, settings, queued)                                       \
     STATEMENT_ON(name, settings, sqlite)                                       \
+    STATEMENT_ON(name, settings, file)                                         \
     STATEMENT_ON(name, settings, traced)                                       \
     STATEMENT_ON(name, settings, redis)                                        \
     STATEMENT_ON(name, settings, sentinel)                                     \
@@ -195,6 +203,7 @@ extern const struct fixture fixture_failing, fixture_failing_queued;
     STATEMENT_ON(name, settings, backup)                                       \
     STATEMENT_ON(name, settings, backup5)
 #define STATEMENT_CASES(name, settings)                                        \
+    CASE(name##_on_file),                                                      \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
         CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_redis), \
         CASE(name##_on_sentinel), CASE(name##_on_delta),                       \

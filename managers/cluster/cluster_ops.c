@@ -92,6 +92,7 @@ static void ops_figures(struct cluster *c, struct cluster_figures *out)
         .members = f.members,
         .complete = f.complete,
         .bytes_sent = f.bytes_sent,
+        .frames_sent = f.frames_sent,
         .bytes_received = f.bytes_received,
         .unacknowledged = f.unacknowledged,
         .oldest = f.oldest,

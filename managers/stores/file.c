@@ -112,8 +112,11 @@ enum rc folder_init(struct folder *f, struct log *log, const char *directory,
         here[0] = '\0';
     snprintf(full, sizeof full, "%s%s%s/%s", here, *here ? "/" : "", directory,
              name);
-    *f = (struct folder){
-        .path = mem_strdup(full), .is_full = is_full, .log = log, .fd = -1};
+    *f = (struct folder){.path = mem_strdup(full),
+                         .is_full = is_full,
+                         .log = log,
+                         .fd = -1,
+                         .turn_fd = -1};
     return RC_OK;
 }
 
@@ -122,7 +125,9 @@ void folder_release(struct folder *f)
     if (f->fd >= 0)
         close(f->fd);
     free(f->path);
-    *f = (struct folder){.fd = -1};
+    if (f->turn_fd >= 0)
+        close(f->turn_fd);
+    *f = (struct folder){.fd = -1, .turn_fd = -1};
 }
 
 static enum rc folder_errno(const char *what, const char *path, struct err *err)
@@ -194,6 +199,8 @@ enum rc folder_open(struct folder *f, struct err *err)
                  f->path);
     if (f->is_full)
         sync_above(f->path);
+    f->turn_fd =
+        openat(fd, ".turn", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     f->fd = fd;
     f->dev = st.st_dev;
     f->ino = st.st_ino;
@@ -239,12 +246,13 @@ int cell_open(const struct folder *f, uint8_t cell, bool make)
     return openat(f->fd, name, flags);
 }
 
-bool cell_lock(int fd, int64_t until)
+static bool poll_until(bool (*try)(int fd, uint8_t cell), int fd, uint8_t cell,
+                       int64_t until)
 {
     struct timespec pause = {.tv_nsec = 20000};
 
-    while (flock(fd, LOCK_EX | LOCK_NB)) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
+    while (!try(fd, cell)) {
+        if (errno != EWOULDBLOCK && errno != EACCES && errno != EINTR)
             return false;
         if (instant_read().mono >= until) {
             errno = EWOULDBLOCK;
@@ -255,6 +263,39 @@ bool cell_lock(int fd, int64_t until)
             pause.tv_nsec += 10000;
     }
     return true;
+}
+
+static bool turn_set(int fd, uint8_t cell, short type)
+{
+    struct flock f = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = cell, .l_len = 1};
+
+    return fcntl(fd, F_OFD_SETLK, &f) == 0;
+}
+
+static bool try_turn(int fd, uint8_t cell)
+{
+    return turn_set(fd, cell, F_WRLCK);
+}
+
+static bool try_cell(int fd, uint8_t cell)
+{
+    (void)cell;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0;
+}
+
+bool cell_lock(const struct folder *f, uint8_t cell, int fd, int64_t wait_ms)
+{
+    int64_t now = instant_read().mono;
+    bool next = f->turn_fd >= 0 &&
+                poll_until(try_turn, f->turn_fd, cell, now + wait_ms / 2);
+    bool locked = poll_until(try_cell, fd, cell, now + wait_ms);
+    int why = errno;
+
+    if (next)
+        turn_set(f->turn_fd, cell, F_UNLCK);
+    errno = why;
+    return locked;
 }
 
 struct timespec file_time(int64_t expiry)

@@ -15,6 +15,11 @@
  *            as well; and unlike that of a lock file it cannot be deleted
  *            from under those who rely on it: in a directory that was removed
  *            nothing can be made.
+ *            Who comes next is a matter of another lock, that on the cell's
+ *            byte of the file .turn: only one waits for the first, so one who
+ *            has just given it up does not take it again before those who
+ *            wait. It makes turns fair and nothing safe; without it (deleted,
+ *            held by one who was stopped) all goes on.
  *         4. The folder that was opened first is the one for the life of the
  *            process. What is at its path is compared before a row is
  *            replaced (else UNAVAILABLE), after it (else UNCERTAIN), and
@@ -44,7 +49,8 @@ struct folder {
     char *path; /* directory/APPLICATION, absolute */
     bool is_full;
     struct log *log;
-    int fd; /* -1: not open yet; opened once, before anybody reads */
+    int fd;      /* -1: not open yet; opened once, before anybody reads */
+    int turn_fd; /* of .turn, or -1 */
     uint64_t dev, ino;
 };
 
@@ -69,8 +75,8 @@ enum rc folder_get(struct folder *f, struct store_call *call);
 /* The cell's directory, which is made where it is missing and `make` is set;
  * -1 with errno. */
 int cell_open(const struct folder *f, uint8_t cell, bool make);
-/* false with errno: EWOULDBLOCK when it was not free until then (mono ms). */
-bool cell_lock(int fd, int64_t until);
+/* false with errno: EWOULDBLOCK when it was not free within that time. */
+bool cell_lock(const struct folder *f, uint8_t cell, int fd, int64_t wait_ms);
 
 /* A row's file, read whole. The caller frees `file`. */
 struct file_read {

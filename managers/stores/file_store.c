@@ -55,7 +55,7 @@ struct file_store {
     /* the store's thread only */
     struct aside group[GROUP_MAX];
     unsigned count, group_max;
-    int64_t wait_until; /* mono ms, in this batch */
+    int64_t may_wait; /* ms, for locks, in what is left of this batch */
     bool stuck[CELLS];
     struct sweep sweep;
     uint64_t random[RANDOM_VERSIONS];
@@ -130,7 +130,8 @@ static enum rc group_enter(struct file_store *s, struct aside *a,
                            struct err *err)
 {
     uint8_t cell = a->call->id[0];
-    int64_t until = s->count || s->stuck[cell] ? 0 : s->wait_until;
+    int64_t wait = s->count || s->stuck[cell] ? 0 : s->may_wait;
+    int64_t start = instant_read().mono;
 
     for (unsigned i = 0; i < s->count; i++) {
         if (s->group[i].call->id[0] == cell) {
@@ -141,7 +142,12 @@ static enum rc group_enter(struct file_store *s, struct aside *a,
     a->dir = cell_open(&s->folder, cell, true);
     if (a->dir < 0)
         return failed(s, "open a folder", err);
-    if (cell_lock(a->dir, until)) {
+    bool locked = cell_lock(&s->folder, cell, a->dir, wait);
+    if (wait)
+        s->may_wait -= instant_read().mono - start;
+    if (s->may_wait < 0)
+        s->may_wait = 0;
+    if (locked) {
         a->owns_dir = true;
         s->stuck[cell] = false;
         return RC_OK;
@@ -151,7 +157,7 @@ static enum rc group_enter(struct file_store *s, struct aside *a,
     close(a->dir);
     if (!busy)
         return rc;
-    s->stuck[cell] = s->stuck[cell] || !s->count;
+    s->stuck[cell] = s->stuck[cell] || wait == WAIT_MS;
     return err_set(err, RC_UNAVAILABLE,
                    "others hold a lock in %s too long: is one of the processes "
                    "that use it stopped, or the disk slow?",
@@ -382,7 +388,7 @@ static void file_run(struct store_base *base, struct store_batch *batch)
     struct file_store *s = file_of(base);
     struct store_call *call;
 
-    s->wait_until = instant_read().mono + WAIT_MS;
+    s->may_wait = WAIT_MS;
     while ((call = store_batch_next(batch))) {
         if (call->is_put)
             file_put(s, batch, call);

@@ -36,6 +36,7 @@ struct visit {
     struct round *round;
     struct cell_seen *seen;
     int dir;
+    uint8_t cell;
     bool locked, tried;
 };
 
@@ -47,7 +48,7 @@ static int64_t ms_of(struct timespec t)
 static bool visit_lock(struct visit *v)
 {
     if (!v->tried)
-        v->locked = cell_lock(v->dir, 0);
+        v->locked = cell_lock(v->round->folder, v->cell, v->dir, 0);
     v->tried = true;
     return v->locked;
 }
@@ -117,9 +118,9 @@ static void visit_name(struct visit *v, const char *name)
 }
 
 static void visit_cell(struct round *round, struct cell_seen *seen, int dir,
-                       int64_t mono)
+                       uint8_t cell, int64_t mono)
 {
-    struct visit v = {.round = round, .seen = seen, .dir = dir};
+    struct visit v = {.round = round, .seen = seen, .dir = dir, .cell = cell};
     int names = dup(dir);
     DIR *list = names < 0 ? NULL : fdopendir(names);
     struct stat st;
@@ -198,7 +199,8 @@ void folder_sweep(struct folder *f, struct sweep *sweep, int64_t wall,
         if (dir >= 0) {
             if (fstat(dir, &st) == 0 &&
                 wants_visit(&sweep->cells[cell], &st, wall, real))
-                visit_cell(&round, &sweep->cells[cell], dir, real.mono);
+                visit_cell(&round, &sweep->cells[cell], dir, (uint8_t)cell,
+                           real.mono);
             close(dir); /* and the lock is open */
         }
         round_tell(&round, each, user);

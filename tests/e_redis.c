@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * e_redis.c: Redis dies, stands still and forgets, under running instances.
+ * MARGAY_PAUSE_SECONDS: how long it stands still (2).
+ * Timeout: 240 s */
+#include "config.h"
+
+#include "tests/client.h"
+#include "tests/redis_server.h"
+#include "tests/unit.h"
+
+#include "session/buf.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SESSIONS 6
+
+/* ---- load ---- */
+
+struct load {
+    struct fleet *fleet;
+    pthread_t thread;
+    char cookies[SESSIONS][128];
+    unsigned sent[SESSIONS], acknowledged[SESSIONS];
+    unsigned number, refused, others;
+    char strange[64]; /* an answer that should not have come */
+    atomic_uint answered;
+    atomic_llong last_refused; /* clock_ms */
+    atomic_bool stop;
+};
+
+static bool load_next(void *user, struct shot *shot)
+{
+    struct load *load = user;
+    if (atomic_load(&load->stop))
+        return false;
+    unsigned n = load->number++;
+    shot->number = n % SESSIONS;
+    shot->server = fleet_server(load->fleet, n / SESSIONS);
+    shot->cookie = load->cookies[shot->number];
+    snprintf(shot->path, sizeof shot->path, "/login/hit");
+    shot->sends = &load->sent[shot->number];
+    return true;
+}
+
+static void load_hit(void *user, const struct shot *shot)
+{
+    struct load *load = user;
+    if (shot->status == 200) {
+        load->acknowledged[shot->number]++;
+        atomic_fetch_add(&load->answered, 1);
+    } else if (shot->status == 503) {
+        load->refused++;
+        atomic_store(&load->last_refused, clock_ms());
+    } else {
+        load->others++;
+        snprintf(load->strange, sizeof load->strange, "%d %.40s", shot->status,
+                 shot->body);
+    }
+}
+
+static void *load_run(void *argument)
+{
+    struct load *load = argument;
+    struct battery *battery = battery_new(8);
+    volley_run(battery, load_next, load_hit, load);
+    battery_free(&battery);
+    return NULL;
+}
+
+static struct load *load_start(struct fleet *f)
+{
+    struct load *load = mem_zero(sizeof *load);
+    struct browser b;
+    load->fleet = f;
+    for (unsigned n = 0; n < SESSIONS; n++) {
+        browser_open(&b);
+        CHECK_INT(browser_login(&b, fleet_server(f, n), "kim"), 303);
+        CU_ASSERT(browser_cookie(&b, "/login", load->cookies[n]));
+        browser_close(&b);
+    }
+    CU_ASSERT_FATAL(pthread_create(&load->thread, NULL, load_run, load) == 0);
+    return load;
+}
+
+struct until {
+    struct load *load;
+    unsigned answered;
+};
+
+static bool is_answered(void *user)
+{
+    struct until *until = user;
+    return atomic_load(&until->load->answered) >= until->answered;
+}
+
+static bool let_pass(struct load *load, unsigned more)
+{
+    struct until until = {load, atomic_load(&load->answered) + more};
+    return eventually(30000, is_answered, &until);
+}
+
+struct look {
+    struct fleet *fleet;
+    struct browser *browser;
+    const char *header;
+    int status;
+};
+
+static bool all_answer(void *user)
+{
+    struct look *look = user;
+    for (unsigned i = 0; i < look->fleet->count; i++)
+        if (browser_get_with(look->browser, fleet_server(look->fleet, i),
+                             "/login/me", look->header) != look->status)
+            return false;
+    return true;
+}
+
+/* Ends the load. How many acknowledged hits are not there. */
+static unsigned load_end(struct load *load)
+{
+    struct browser b;
+    unsigned lost = 0;
+    atomic_store(&load->stop, true);
+    pthread_join(load->thread, NULL);
+    CHECK_INT(load->others, 0);
+    CHECK_STR(load->strange, "");
+    browser_open(&b);
+    for (unsigned n = 0; n < SESSIONS; n++) {
+        char header[160], line[128];
+        struct look look = {load->fleet, &b, header, 200};
+        snprintf(header, sizeof header, "Cookie: %s", load->cookies[n]);
+        CU_ASSERT(eventually(5000, all_answer, &look));
+        unsigned final = (unsigned)atoi(browser_line(&b, "hits", line));
+        CU_ASSERT(final <= load->sent[n]);
+        if (final < load->acknowledged[n])
+            lost += load->acknowledged[n] - final;
+    }
+    browser_close(&b);
+    free(load);
+    return lost;
+}
+
+/* ---- the master dies ---- */
+
+static struct fleet *fleet_on(const char *url, const char *min_replicas)
+{
+    struct fleet *f = fleet_new("redis.xml");
+    if (!f)
+        return NULL;
+    fleet_define(f, "store.url", url);
+    fleet_define(f, "minReplicas", min_replicas);
+    CU_ASSERT_FATAL(fleet_start(f, 3));
+    return f;
+}
+
+struct change {
+    struct redis_group *group;
+    struct redis_server *old;
+};
+
+static bool is_replaced(void *user)
+{
+    struct change *c = user;
+    struct redis_server *now = redis_group_master(c->group, false);
+    return now && now != c->old;
+}
+
+static unsigned a_master_dies(const char *min_replicas)
+{
+    struct redis_group *g = redis_group_start(1000 * slowness());
+    struct fleet *f = fleet_on(g->url, min_replicas);
+    struct change change = {g, g->servers[0]};
+    if (!f)
+        return 0;
+    struct load *load = load_start(f);
+    CU_ASSERT(let_pass(load, 2000));
+    long long begin = clock_ms();
+    redis_kill(change.old);
+    CU_ASSERT(eventually(30000, is_replaced, &change));
+    long long named = clock_ms() - begin;
+    /* It comes back empty, and takes itself for the master at first. */
+    redis_restart(change.old);
+    CU_ASSERT(let_pass(load, 2000));
+    long long over = atomic_load(&load->last_refused) - begin;
+    printf("minReplicas=%s: another master after %lld ms, the last 503 after "
+           "%lld ms; %u requests, %u of them 503\n",
+           min_replicas, named, over, load->number, load->refused);
+    unsigned lost = load_end(load);
+    printf("%u acknowledged hits lost\n", lost);
+    return lost;
+}
+
+static void nothing_is_lost_that_all_replicas_had(void)
+{
+    if (redis_is_there())
+        CHECK_INT(a_master_dies("2"), 0);
+}
+
+/* What the replicas had not yet is lost, and nothing else is wrong: load_end
+ * looks. */
+static void without_waiting_the_last_moment_may_be_lost(void)
+{
+    if (redis_is_there())
+        CU_ASSERT(a_master_dies("0") < 2000);
+}
+
+/* ---- it stands still ---- */
+
+static int by_number(const void *a, const void *b)
+{
+    long long d = *(const long long *)a - *(const long long *)b;
+    return d < 0 ? -1 : d > 0;
+}
+
+static long long p99_of_me(struct fleet *f, struct browser *b)
+{
+    long long took[200];
+    for (int i = 0; i < 200; i++) {
+        long long begin = clock_ms();
+        browser_get(b, fleet_server(f, (unsigned)i), "/login/me");
+        took[i] = clock_ms() - begin;
+    }
+    qsort(took, 200, sizeof *took, by_number);
+    return took[197];
+}
+
+static void is_503(struct browser *b, struct server *s, const char *path)
+{
+    long long begin = clock_ms();
+    CHECK_INT(browser_get(b, s, path), 503);
+    CU_ASSERT(clock_ms() - begin < 1000 + 1000 * slowness());
+    CU_ASSERT_PTR_NULL(browser_header(b, "Set-Cookie", 0));
+    CHECK_INT(server_health(s), 200);
+}
+
+static void nobody_is_logged_out_while_it_stands_still(void)
+{
+    if (!redis_is_there())
+        return;
+    struct redis_server *redis = redis_start(NULL);
+    char url[320], line[128];
+    struct fleet *f = fleet_on(redis_address(redis, url), "0");
+    struct browser b;
+    struct look look = {f, &b, NULL, 503};
+    if (!f)
+        return;
+    browser_open(&b);
+    CHECK_INT(browser_login(&b, fleet_server(f, 0), "kim"), 303);
+    CHECK_INT(browser_get(&b, fleet_server(f, 1), "/login/hit"), 200);
+    long long before = p99_of_me(f, &b);
+    redis_signal(redis, SIGSTOP);
+    long long end =
+        clock_ms() + 1000LL * setting_number("MARGAY_PAUSE_SECONDS", 2);
+    CU_ASSERT(eventually(5000, all_answer, &look));
+    do {
+        is_503(&b, fleet_server(f, 0), "/login/me");
+        is_503(&b, fleet_server(f, 1), "/login/hit");
+        is_503(&b, fleet_server(f, 2), "/login/new");
+    } while (clock_ms() < end);
+    redis_signal(redis, SIGCONT);
+    long long begin = clock_ms();
+    look.status = 200;
+    CU_ASSERT(eventually(5000, all_answer, &look));
+    printf("all answer %lld ms after it goes on; p99 of me %lld ms before, "
+           "%lld ms after\n",
+           clock_ms() - begin, before, p99_of_me(f, &b));
+    CHECK_STR(browser_line(&b, "user", line), "kim");
+    CHECK_STR(browser_line(&b, "hits", line), "1");
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_INT(server_said_times(fleet_server(f, i), "can be used"), 1);
+    browser_close(&b);
+}
+
+static void it_forgets_its_script_and_is_restarted_under_load(void)
+{
+    if (!redis_is_there())
+        return;
+    struct redis_server *redis =
+        redis_start("appendonly yes\nappendfsync everysec");
+    char url[320], said[64];
+    struct fleet *f = fleet_on(redis_address(redis, url), "0");
+    if (!f)
+        return;
+    struct load *load = load_start(f);
+    for (int i = 0; i < 100; i++) {
+        CHECK_STR(redis_do(redis, said, sizeof said, "SCRIPT FLUSH"), "OK");
+        CU_ASSERT(let_pass(load, 20));
+    }
+    CHECK_INT(load->refused, 0);
+    for (int i = 0; i < 3; i++) {
+        redis_kill(redis);
+        redis_restart(redis);
+        CU_ASSERT(let_pass(load, 500));
+    }
+    printf("%u requests, %u of them 503\n", load->number, load->refused);
+    CHECK_INT(load_end(load), 0);
+}
+
+/* ---- the page ---- */
+
+/* Runs a block of docs/stored-form.md (the first of that language behind the
+ * heading "Redis") and returns what it prints. */
+static const char *page_run(const struct fleet *f, const char *language,
+                            const char *program, const char *arguments,
+                            char *out, size_t size)
+{
+    const char *top = getenv("srcdir");
+    char command[2000];
+    snprintf(command, sizeof command,
+             "awk -v fence='```%s' '/^## Redis/ { at = 1 } "
+             "at && $0 == fence { f = 1; next } /^```/ { if (f) exit } f' "
+             "%s/docs/stored-form.md >%s/block && %s %s/block %s 2>&1",
+             language, top ? top : ".", f->dir, program, f->dir, arguments);
+    FILE *p = popen(command, "r");
+    out[p ? fread(out, 1, size - 1, p) : 0] = 0;
+    CU_ASSERT(p && pclose(p) == 0);
+    return out;
+}
+
+static void the_page_shows_how_to_read_a_session(void)
+{
+    if (!redis_is_there())
+        return;
+    struct redis_server *redis = redis_start("requirepass pw");
+    const char *python = getenv("PYTHON");
+    char url[320], id[128], arguments[600], out[8192];
+    struct fleet *f = fleet_on(redis_address(redis, url), "0");
+    struct browser b;
+    if (!f)
+        return;
+    browser_open(&b);
+    CHECK_INT(browser_login(&b, fleet_server(f, 0), "kim"), 303);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_INT(browser_get(&b, fleet_server(f, i), "/login/hit"), 200);
+    CHECK_INT(browser_get(&b, fleet_server(f, 0), "/login/me"), 200);
+    browser_line(&b, "session", id);
+    snprintf(arguments, sizeof arguments, "'%s' %s", url, id);
+    page_run(f, "python", python ? python : "/usr/bin/python3", arguments, out,
+             sizeof out);
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "\"user\": \"kim\""));
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "\"hits\": 3"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, id));
+    snprintf(arguments, sizeof arguments, "redis://default:pw@127.0.0.1:%d/0",
+             redis->port);
+    setenv("URL", arguments, 1);
+    setenv("ID", id, 1);
+    page_run(f, "sh", "sh -e", "", out, sizeof out);
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, id));
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "kim"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(out, "\n19")); /* PTTL of 32 minutes */
+    if (CU_get_number_of_failures())
+        puts(out);
+    browser_close(&b);
+}
+
+UNIT_MAIN_AROUND("redis", NULL, fleet_end,
+                 CASE(nothing_is_lost_that_all_replicas_had),
+                 CASE(without_waiting_the_last_moment_may_be_lost),
+                 CASE(nobody_is_logged_out_while_it_stands_still),
+                 CASE(it_forgets_its_script_and_is_restarted_under_load),
+                 CASE(the_page_shows_how_to_read_a_session))
