@@ -433,6 +433,12 @@ static bool only_gone(const struct backup *b, const struct place *p)
     return false;
 }
 
+static void protected(struct flight *f, enum rc rc)
+{
+    (void)rc;
+    atomic_fetch_sub(&f->b->protecting, (size_t)(uintptr_t)f->user);
+}
+
 void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
 {
     struct channel_update u = {.kind = UPDATE_RECORD,
@@ -466,8 +472,12 @@ void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
     table_unlock(stripe);
     if (tell)
         tell_place(b, id, &next);
-    if (u.target_count)
-        flight_send(flight_new(b, id, landed_for_nobody, NULL), &u, COPIES_ALL);
+    if (!u.target_count)
+        return;
+    size_t bytes = u.record->len;
+    atomic_fetch_add(&b->protecting, bytes);
+    flight_send(flight_new(b, id, protected, (void *)(uintptr_t)bytes), &u,
+                COPIES_ALL);
 }
 
 /* ---- letting go ---- */

@@ -102,6 +102,7 @@ struct backup {
     int64_t gone_again, known_at; /* mono: to be looked at again; */
     bool knows_all; /* whoever is a member has been heard of by now */
 
+    _Atomic size_t protecting; /* bytes on their way to new holders */
     _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
     _Atomic uint64_t moved, handed_over, let_go, lost;
 };
