@@ -237,7 +237,7 @@ static void write_landed(struct flight *f, enum rc rc)
 {
     struct manager_write *w = f->user;
 
-    if (rc != RC_OK)
+    if (rc != RC_OK || (w->kind != WRITE_IDLE_END && lacks_copies(f->b, w->id)))
         w->rc = err_set(&w->err, RC_UNCERTAIN,
                         "not every copy is known to have it");
     else
@@ -434,6 +434,7 @@ static enum rc backup_open(struct manager *m, struct err *err)
     b->min_copies = o ? (unsigned)o->min_copies : 0;
     if (b->min_copies > b->backups)
         b->min_copies = b->backups;
+    b->swept_view = UINT64_MAX; /* none: also who is alone counts */
     m->secret_shared = true;
     return RC_OK;
 }

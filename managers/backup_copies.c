@@ -15,18 +15,12 @@
 
 /* ---- places ---- */
 
-static uint64_t stamp_after(const struct place *before, struct instant now)
-{
-    uint64_t stamp = now.wall > 0 ? (uint64_t)now.wall : 1;
-
-    return before && before->stamp >= stamp ? before->stamp + 1 : stamp;
-}
-
 void place_list(struct backup *b, struct place *p, const struct place *before,
                 struct instant now)
 {
     (void)b;
-    *p = (struct place){.kind = PLACE_LIST, .stamp = stamp_after(before, now)};
+    *p = (struct place){.kind = PLACE_LIST,
+                        .stamp = place_stamp(before, now.wall)};
 }
 
 void place_end(struct place *p, const struct place *before,
@@ -39,7 +33,7 @@ void place_end(struct place *p, const struct place *before,
         reason = REASON_UNKNOWN;
     end.kind = kind;
     end.reason = reason;
-    end.stamp = stamp_after(before, now);
+    end.stamp = place_stamp(before, now.wall);
     *p = end;
 }
 
@@ -87,9 +81,10 @@ static bool among(const uint64_t *nodes, unsigned count, uint64_t node)
 
 static void add_target(struct channel_update *u, uint64_t node)
 {
-    if (u->target_count < CHANNEL_TARGETS &&
-        !among(u->targets, u->target_count, node))
-        u->targets[u->target_count++] = node;
+    if (among(u->targets, u->target_count, node))
+        return;
+    assert(u->target_count < CHANNEL_TARGETS);
+    u->targets[u->target_count++] = node;
 }
 
 /* The holders and the coming ones that are here; returns how many there are
@@ -411,6 +406,22 @@ void outgoing_send(struct backup *b, struct outgoing *out, bool wait,
         channel_send(b->channel, &out->update, NULL, COPIES_NONE);
 }
 
+bool lacks_copies(struct backup *b, const uint8_t id[ID_SIZE])
+{
+    struct channel_update holders = {.target_count = 0};
+    struct place p;
+    bool lacks = false;
+
+    if (!b->min_copies)
+        return false;
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    struct entry *e = table_find(stripe, id);
+    if (is_copy(e) && place_of(b, id, &p) && p.kind == PLACE_LIST)
+        lacks = add_holders(b, e, &p, 0, &holders) < b->min_copies;
+    table_unlock(stripe);
+    return lacks;
+}
+
 /* ---- repair ---- */
 
 /* Nobody is missing, but somebody who is gone stands in the list. */
@@ -420,6 +431,12 @@ static bool only_gone(const struct backup *b, const struct place *p)
         if (channel_state(b->channel, p->holders[i]) == MEMBER_GONE)
             return true;
     return false;
+}
+
+static void protected(struct flight *f, enum rc rc)
+{
+    (void)rc;
+    atomic_fetch_sub(&f->b->protecting, (size_t)(uintptr_t)f->user);
 }
 
 void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
@@ -455,8 +472,12 @@ void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
     table_unlock(stripe);
     if (tell)
         tell_place(b, id, &next);
-    if (u.target_count)
-        flight_send(flight_new(b, id, landed_for_nobody, NULL), &u, COPIES_ALL);
+    if (!u.target_count)
+        return;
+    size_t bytes = u.record->len;
+    atomic_fetch_add(&b->protecting, bytes);
+    flight_send(flight_new(b, id, protected, (void *)(uintptr_t)bytes), &u,
+                COPIES_ALL);
 }
 
 /* ---- letting go ---- */

@@ -426,7 +426,7 @@ static void became_primary(struct flight *f, enum rc rc)
 {
     struct errand *r = f->user;
 
-    if (rc != RC_OK) {
+    if (rc != RC_OK || lacks_copies(r->b, r->w->id)) {
         r->sent = true;
         errand_fail(r);
         return;
@@ -434,36 +434,39 @@ static void became_primary(struct flight *f, enum rc rc)
     errand_end(r, settle(r->b, r->w, f->wait.now));
 }
 
-/* The change stands in the copy here, and this member is the primary now. */
-static void write_as_primary(struct errand *r, struct place *p,
-                             struct instant now)
+/* The change stands in the copy here, and this member is the primary now, or
+ * was a moment ago: whom it is sent to is what the place says under the lock.
+ */
+static void write_as_primary(struct errand *r, struct instant now)
 {
     struct backup *b = r->b;
     struct manager_write *w = r->w;
-    struct place before = *p;
+    struct place p, before;
     struct outgoing out;
     struct record_end end;
     bool tell = false, sends = false;
 
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
-    bool copy = is_copy(e);
-    if (copy) {
+    bool mine = is_copy(e) && place_of(b, w->id, &p) &&
+                acting_primary(b, &p) == self(b);
+    if (mine) {
+        before = p;
         if (record_ended(e->record, &end)) {
-            place_end(p, &before, PLACE_FINAL, end.reason, now);
-            tell = place_change(b, e, w->id, p, now);
+            place_end(&p, &before, PLACE_FINAL, end.reason, now);
+            tell = place_change(b, e, w->id, &p, now);
         } else {
-            tell = place_again(b, e, p, now);
+            tell = place_again(b, e, &p, now);
         }
-        sends = outgoing_plan(b, e, p, w->delta, 0, 0, &out);
+        sends = outgoing_plan(b, e, &p, w->delta, 0, 0, &out);
     }
     table_unlock(stripe);
-    if (!copy) {
+    if (!mine) {
         errand_pause(r, now);
         return;
     }
     if (tell)
-        tell_place(b, w->id, p);
+        tell_place(b, w->id, &p);
     if (sends)
         outgoing_send(b, &out, true, w->id, became_primary, r);
     else if (channel_may_answer(b->channel, now))
@@ -524,7 +527,7 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
         }
     }
     if (primary == self(b))
-        write_as_primary(r, p, now);
+        write_as_primary(r, now);
     else
         errand_call(r, primary, CALL_COMMIT, 0, r->w->delta);
 }

@@ -102,6 +102,7 @@ struct backup {
     int64_t gone_again, known_at; /* mono: to be looked at again; */
     bool knows_all; /* whoever is a member has been heard of by now */
 
+    _Atomic size_t protecting; /* bytes on their way to new holders */
     _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
     _Atomic uint64_t moved, handed_over, let_go, lost;
 };
@@ -173,6 +174,9 @@ bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
 void outgoing_send(struct backup *b, struct outgoing *out, bool wait,
                    const uint8_t id[ID_SIZE],
                    void (*landed)(struct flight *f, enum rc rc), void *user);
+/* Have holders gone while a change was on its way, so that there are fewer than
+ * minCopies? An end needs none. No lock is held. */
+bool lacks_copies(struct backup *b, const uint8_t id[ID_SIZE]);
 /* Changes the place (stripe locked, e may be NULL); true: tell_place. */
 bool place_change(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
                   struct place *p, struct instant now);

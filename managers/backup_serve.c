@@ -170,6 +170,8 @@ static void served_answer(struct backup *b, struct served *s, enum rc rc)
 
 static void served_landed(struct flight *f, enum rc rc)
 {
+    if (rc == RC_OK && lacks_copies(f->b, f->id))
+        rc = RC_UNCERTAIN;
     served_answer(f->b, f->user, rc);
 }
 
@@ -225,13 +227,20 @@ static void commit_on(struct backup *b, const struct channel_called *call,
 
     struct table_stripe *stripe = table_lock(b->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
-    if (is_copy(e) && place_of(b, call->id, &p)) {
+    bool here =
+        is_copy(e) && place_of(b, call->id, &p) &&
+        !(record_ended(e->record, NULL) && !record_ended(s->delta, NULL));
+    if (here) {
         tell = end_place(b, e, &p, now) || place_again(b, e, &p, now);
         replica_entry(e)->told = e->access;
         sends = outgoing_plan(b, e, &p, s->delta, call->from, call->from, &out);
         move = !tell && note_streak(e, call->from);
     }
     table_unlock(stripe);
+    if (!here) { /* it ended, or was let go, since it was looked at */
+        served_answer(b, s, RC_UNAVAILABLE);
+        return;
+    }
     if (tell)
         tell_place(b, call->id, &p);
     if (sends && b->copies != COPIES_NONE) {

@@ -12,7 +12,11 @@
 
 #define SWEEP_AT_ONCE 500 /* at each pause (50 ms): 10,000 a second */
 #define SWEEP_BYTES (1u << 20)
+/* Faster than the network, it would push changes out of the cluster's log. */
+#define SWEEP_ON_WAY ((size_t)8 << 20)
+#define SWEEP_LOOKS 20000 /* at each pause: milliseconds of the channel's */
 #define SWEEP_AGAIN_MS 1000
+#define COUNT_AGAIN_MS 10000 /* nothing to be done, but for the gauge */
 #define GONE_AGAIN_MS 10000
 #define ODD_AT_ONCE 2000
 
@@ -22,12 +26,12 @@ void row_add(struct backup *b, struct row *row, const uint8_t id[ID_SIZE],
              int64_t at)
 {
     pthread_mutex_lock(&b->lock);
-    if (row->first && row->first + row->count == row->cap) {
+    bool full = row->first + row->count == row->cap;
+    if (full && row->first > row->cap / 2) { /* else each one moves them all */
         memmove(row->items, row->items + row->first,
                 row->count * sizeof *row->items);
         row->first = 0;
-    }
-    if (row->count == row->cap) {
+    } else if (full) {
         row->cap = row->cap ? 2 * row->cap : 64;
         row->items = mem_resize(row->items, row->cap * sizeof *row->items);
     }
@@ -277,6 +281,8 @@ static void ids_add(struct ids *list, const uint8_t id[ID_SIZE], size_t bytes)
 struct look {
     struct backup *b;
     struct ids found;
+    size_t seen;
+    unsigned within_reach; /* backups that there could be now */
 };
 
 /* Other holders of a session of which this member is the acting primary; -1:
@@ -306,6 +312,7 @@ static bool sweep_look(void *user, struct entry *e)
     bool gone;
     int others = -1;
 
+    look->seen++;
     if (place_of(b, record_id(e->record), &p))
         others = others_of(b, e, &p, &gone);
     else
@@ -319,30 +326,31 @@ static bool sweep_look(void *user, struct entry *e)
     if (b->sweep_pass == 0)
         b->sweep_exposed += few;
     bool many = (unsigned)others > b->backups;
+    few = (unsigned)others < look->within_reach;
     if (b->sweep_pass == 0 ? few && others == 0 : few || gone || many)
         ids_add(&look->found, record_id(e->record), e->record->len);
     return true;
 }
 
-/* Could a session that misses a holder get one? */
-static bool can_protect(const struct backup *b)
+static unsigned within_reach(const struct backup *b)
 {
     uint64_t others[PLACE_HOLDERS];
     uint8_t id[ID_SIZE] = {0};
 
-    return channel_choose(b->channel, id, NULL, 0, others, 1) > 0;
+    return channel_choose(b->channel, id, NULL, 0, others, b->backups);
 }
 
 /* One step; false: this sweep is over. */
 static bool sweep_step(struct backup *b, struct instant now)
 {
-    struct look look = {.b = b};
+    struct look look = {.b = b, .within_reach = within_reach(b)};
 
     /* what others decided meanwhile is not known */
-    if (!channel_may_answer(b->channel, now))
+    if (!channel_may_answer(b->channel, now) ||
+        atomic_load(&b->protecting) >= SWEEP_ON_WAY)
         return true;
-    while (b->sweep_leaf < TABLE_LEAVES && look.found.count < SWEEP_AT_ONCE &&
-           look.found.bytes < SWEEP_BYTES)
+    while (b->sweep_leaf < TABLE_LEAVES && look.seen < SWEEP_LOOKS &&
+           look.found.count < SWEEP_AT_ONCE && look.found.bytes < SWEEP_BYTES)
         table_each_in(b->base.table, b->sweep_leaf++, sweep_look, &look);
     for (size_t i = 0; i < look.found.count; i++)
         protect(b, look.found.ids[i], now);
@@ -386,7 +394,7 @@ static bool lose(struct backup *b, const uint8_t id[ID_SIZE],
             over = p;
             over.kind = PLACE_OVER;
             over.reason = REASON_LOST;
-            over.stamp = p.stamp + 1;
+            over.stamp = place_stamp(&p, 0);
             lost = place_change(b, e, id, &over, now);
         }
     }
@@ -424,9 +432,11 @@ static void sweep_go_on(struct channel_pause *pause)
         channel_pause(b->channel, pause);
         return;
     }
-    bool again = b->sweep_begun || atomic_load(&b->exposed);
-    b->sweep_again =
-        again && can_protect(b) ? pause->now.mono + SWEEP_AGAIN_MS : 0;
+    b->sweep_again = 0;
+    if (b->sweep_begun)
+        b->sweep_again = pause->now.mono + SWEEP_AGAIN_MS;
+    else if (atomic_load(&b->exposed) || within_reach(b) < b->backups)
+        b->sweep_again = pause->now.mono + COUNT_AGAIN_MS;
     atomic_store(&b->sweeping, false);
 }
 

@@ -31,8 +31,9 @@
 struct channel;
 struct replica;
 
-/* The holders of a session, and one that is about to be one. */
-#define CHANNEL_TARGETS (PLACE_HOLDERS + 1)
+/* The other holders of a session, as many that are to be holders, and one that
+ * is to be the primary: a change leaves none of them out. */
+#define CHANNEL_TARGETS (2 * PLACE_HOLDERS + 1)
 
 /* How many others must have applied an update before `done`: of its targets,
  * where it has any. */
