@@ -33,7 +33,7 @@ static const char help[] =
     "  -c FILE         server.xml to read (%s/server.xml)\n"
     "  -D NAME=VALUE   the value of ${NAME} in it, for example port=8081\n"
     "  --manager NAME  NAME.xml beside server.xml: standard, sqlite, file, "
-    "delta\n"
+    "redis, delta\n"
     "\n"
     "Exit status: 0 in order, 1 refused to start, 2 wrong usage.\n";
 
@@ -241,7 +241,7 @@ static int choose_manager(struct command *c)
     if (strchr(c->manager, '/') || !exists(path)) {
         fprintf(stderr,
                 "margay: --manager %s: there is no %s: this version has "
-                "standard, sqlite, file and delta\n",
+                "standard, sqlite, file, redis and delta\n",
                 c->manager, path);
         return STATUS_REFUSED;
     }

@@ -300,6 +300,8 @@ static void print_replication(const struct manager_config *m)
 static void print_manager(const struct manager_config *m,
                           const struct manager_options *o)
 {
+    char cost[256];
+
     printf("%s: %s", m->kind->name, m->kind->summary);
     if (m->store)
         printf("; %s: %s", m->store->kind->name, m->store->kind->summary);
@@ -308,6 +310,8 @@ static void print_manager(const struct manager_config *m,
     if (o->max_lifetime > 0)
         printf(", at most %" PRId64 " s", o->max_lifetime);
     printf("\n");
+    if (*managers_cost(m->kind->ops, m->options, cost, sizeof cost))
+        printf("  %s\n", cost);
 }
 
 /* A url, its password left out: whatever stands before the last @ may be a

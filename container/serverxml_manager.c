@@ -21,7 +21,6 @@
 static const struct {
     const char *name, *meanwhile;
 } stores_later[] = {
-    {"FileStore", "use SQLiteStore"},
     {"MemcachedStore", "use SQLiteStore"},
 };
 

@@ -65,6 +65,15 @@ const struct store_ops *stores_at(size_t index)
                : NULL;
 }
 
+const char *managers_cost(const struct manager_ops *ops, const void *options,
+                          char *out, size_t size)
+{
+    out[0] = '\0';
+    if (ops->cost)
+        ops->cost(options, out, size);
+    return out;
+}
+
 struct kind_facts managers_facts(const struct manager_ops *ops)
 {
     return (struct kind_facts){

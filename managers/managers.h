@@ -30,6 +30,9 @@ struct kind_facts {
     size_t options_size;
     bool needs_store, needs_cluster; /* managers */
 };
+/* What these options cost, one sentence; "": nothing to tell. Returns out. */
+const char *managers_cost(const struct manager_ops *ops, const void *options,
+                          char *out, size_t size);
 struct kind_facts managers_facts(const struct manager_ops *ops);
 struct kind_facts stores_facts(const struct store_ops *ops);
 

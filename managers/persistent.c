@@ -34,16 +34,31 @@ static const struct option persistent_options[] = {
      offsetof(struct persistent_options, min_replicas), "0",
      "RedisStore: a change is answered when so many replicas have it, too", 0,
      100, NULL},
-    {"writeThrough", OPTION_LATER, 0, "true",
-     "every change is stored before its response leaves", 0, 0, NULL},
-    {"maxIdleBackup", OPTION_LATER, 0, "-1",
-     "Tomcat's idle mode: store a copy after so many idle seconds", 0, 0, NULL},
-    {"maxIdleSwap", OPTION_LATER, 0, "-1",
-     "Tomcat's idle mode: leave memory after so many idle seconds", 0, 0, NULL},
-    {"minIdleSwap", OPTION_LATER, 0, "-1",
-     "Tomcat's idle mode: stay in memory for so many idle seconds", 0, 0, NULL},
-    {"saveOnRestart", OPTION_LATER, 0, "true",
-     "with write-through all is stored at a stop anyway", 0, 0, NULL},
+    {"writeThrough", OPTION_BOOL,
+     offsetof(struct persistent_options, write_through), "true",
+     "every change is stored before its response leaves, unless an idle mode "
+     "is set; false: at a stop, and as the idle modes say",
+     0, 0, NULL},
+    {"maxIdleBackup", OPTION_INT,
+     offsetof(struct persistent_options, max_idle_backup), "-1",
+     "store a copy after so many idle seconds, instead of at each change; -1: "
+     "no",
+     -1, INT32_MAX, NULL},
+    {"maxIdleSwap", OPTION_INT,
+     offsetof(struct persistent_options, max_idle_swap), "-1",
+     "leave memory for the store after so many idle seconds; -1: no", -1,
+     INT32_MAX, NULL},
+    {"minIdleSwap", OPTION_INT,
+     offsetof(struct persistent_options, min_idle_swap), "-1",
+     "stay in memory for so many idle seconds; then a session may leave it "
+     "when there are more than nine tenths of maxActiveSessions; -1: none "
+     "leaves for that",
+     -1, INT32_MAX, NULL},
+    {"saveOnRestart", OPTION_BOOL,
+     offsetof(struct persistent_options, save_on_restart), "true",
+     "an orderly stop stores all sessions; false: it ends those in memory "
+     "(idle modes only)",
+     0, 0, NULL},
     {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
 };
 
@@ -187,7 +202,7 @@ static enum rc found_entry(struct find_call *fc, struct table_stripe *stripe,
     enum rc rc =
         manager_find_entry(&p->base, stripe, e, persistent_shown(e), fc->op);
 
-    fc->touch = rc == RC_OK && !fc->op->peek && !p->outage_since &&
+    fc->touch = rc == RC_OK && !p->lazy && !fc->op->peek && !p->outage_since &&
                 e->access - copy_of(e)->told >= p->base.grace_ms;
     return rc;
 }
@@ -213,6 +228,8 @@ static enum rc found_row(struct find_call *fc)
                           access, call->new_version, fc->op->now);
     rc = found_entry(fc, stripe, e);
     table_unlock(stripe);
+    if (rc == RC_OK && p->lazy)
+        manager_tell_activate(&p->base, fc->op->record, fc->op->now);
     return rc;
 }
 
@@ -347,7 +364,10 @@ static enum rc find_inline(struct persistent *p, struct find_op *op)
 static enum rc persistent_find(struct manager *m, struct find_op *op)
 {
     struct persistent *p = persistent_of(m);
+    enum rc here = p->lazy ? persistent_find_lazy(p, op) : RC_PENDING;
 
+    if (here != RC_PENDING)
+        return here;
     if (store_reads_inline(m->store))
         return find_inline(p, op);
     struct find_call *fc = mem_zero(sizeof *fc);
@@ -382,7 +402,8 @@ static void due_looked(struct due_look *look)
 
     if (op->rc == RC_ABSENT && op->reason == look->reason)
         manager_end_due(m, op->id, look->reason, op->now);
-    if (op->rc == RC_OK) { /* used elsewhere: this copy is of no use */
+    if (op->rc == RC_OK &&
+        !persistent_of(m)->lazy) { /* used elsewhere: this copy is of no use */
         struct table_stripe *stripe = table_lock(m->table, op->id);
         struct entry *e = table_find(stripe, op->id);
         if (e && !(e->flags & ENTRY_BUSY))
@@ -425,6 +446,10 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
     if (persistent_decode(p, id, bytes, len, &record, &access, &err) != RC_OK)
         return;
     int64_t mono = instant_mono_of(now, access);
+    if (p->lazy && persistent_row_lapsed(p, id, now)) {
+        record_unref(&record);
+        return;
+    }
     record_life(record, &life);
     if (!life.ended && !manager_idle_end_holds(&life, mono, now) &&
         manager_liveness(&p->base, record, mono, now, &end) != RC_OK)
@@ -433,6 +458,36 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
 }
 
 static void secret_ask(struct persistent *p);
+
+/* ---- changes that only we have ---- */
+
+struct unsaved {
+    struct persistent *p;
+    struct instant now;
+    struct flight **flights;
+    size_t count;
+};
+
+static bool collect_unsaved(void *user, struct entry *e)
+{
+    struct unsaved *u = user;
+
+    if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight)
+        u->flights[u->count++] =
+            persistent_save(u->p, e, u->now, SAVE_CATCH_UP);
+    return u->count < SAVES_AT_ONCE;
+}
+
+void persistent_flush_unsaved(struct persistent *p, struct instant now)
+{
+    struct unsaved u = {.p = p, .now = now};
+
+    u.flights = mem_alloc(SAVES_AT_ONCE * sizeof *u.flights);
+    table_each(p->base.table, collect_unsaved, &u);
+    for (size_t i = 0; i < u.count; i++)
+        persistent_send(u.flights[i]);
+    free(u.flights);
+}
 
 struct store_look {
     struct store_call call; /* first */
@@ -480,7 +535,9 @@ static void persistent_tick(struct manager *m, struct instant now)
     }
     if (!atomic_load(&m->secret_known))
         secret_ask(p);
-    if (atomic_load(&p->unsaved) && !atomic_load(&p->catching_up))
+    if (p->lazy)
+        persistent_idle_tick(p, now);
+    else if (atomic_load(&p->unsaved) && !atomic_load(&p->catching_up))
         look_for_store(p, now);
 }
 
@@ -605,6 +662,7 @@ static enum rc persistent_open(struct manager *m, struct err *err)
         env.min_replicas = (unsigned)o->min_replicas;
 
     p->local = o && o->on_store_outage == OUTAGE_LOCAL;
+    p->lazy = o && persistent_is_lazy(o);
     m->secret_shared = !p->local;
     return store_open(m->store_ops, m->store_options, &env, &m->store, err);
 }
@@ -635,7 +693,9 @@ static void persistent_stop(struct manager *m, struct instant now,
 {
     struct persistent *p = persistent_of(m);
 
-    if (atomic_load(&p->unsaved))
+    if (p->lazy)
+        persistent_idle_stop(p, now);
+    else if (atomic_load(&p->unsaved))
         persistent_flush_unsaved(p, now);
     /* What completes meanwhile may submit once more, and is then refused. */
     struct store *store = m->store;
@@ -660,6 +720,8 @@ static void persistent_stats(struct manager *m, struct manager_stats *out)
     int64_t since = atomic_load(&p->outage_since);
     if (out->unsaved && since)
         out->oldest_unsaved_ms = (uint64_t)(instant_read().mono - since);
+    if (p->lazy)
+        persistent_idle_stats(p, out);
     if (!m->store)
         return;
     store_stats(m->store, &s);
@@ -704,5 +766,6 @@ const struct manager_ops manager_persistent = {
     .due = persistent_due,
     .tick = persistent_tick,
     .stats = persistent_stats,
+    .cost = persistent_cost,
     .describe = persistent_describe,
 };

@@ -19,7 +19,10 @@
  *           known to be stored. UNCERTAIN keeps it, so that the next add
  *           continues behind slot values that may be stored, and sends it
  *           again with the next tick; only an end is taken back, and the next
- *           attach asks the store. */
+ *           attach asks the store.
+ *         - In an idle mode (lazy) all of this is turned round: the copy is the
+ *           truth, only ends of what is stored are stored at once, and nothing
+ *           that was acknowledged is undone (persistent_idle.c). */
 #ifndef MARGAY_MANAGERS_PERSISTENT_H
 #define MARGAY_MANAGERS_PERSISTENT_H
 
@@ -31,13 +34,18 @@ enum outage { OUTAGE_REFUSE, OUTAGE_LOCAL };
 struct persistent_options {
     int on_store_outage;
     int64_t min_replicas;
+    bool write_through, save_on_restart;
+    int64_t max_idle_backup, max_idle_swap, min_idle_swap; /* s; -1: off */
 };
 
 #define TOLD_ROWS 64
+#define SAVES_AT_ONCE 4096
 
 struct persistent {
     struct manager base;
-    bool local; /* onStoreOutage="local" */
+    bool local;              /* onStoreOutage="local" */
+    bool lazy;               /* Tomcat's idle modes: persistent_idle.c */
+    _Atomic int64_t idle_at; /* mono ms of the next look for idle sessions */
     uint8_t shared_secret[ID_SIZE];
     struct store_call secret_call;
     struct pack_writer secret_bytes;
@@ -58,6 +66,7 @@ struct copy {
     uint64_t version; /* what the record includes; 0: never stored */
     int64_t told;     /* mono ms: the last access that the store knows */
     struct flight *flight;
+    int64_t changed; /* lazy: mono ms of the first change that is not stored */
 };
 
 static inline struct persistent *persistent_of(struct manager *m)
@@ -98,7 +107,35 @@ void persistent_rebase(struct entry *entry, struct record *stored);
  * not what is on its way and may be undone. Borrowed, under the lock. */
 struct record *persistent_shown(struct entry *entry);
 
+/* The same where this process's copy is the truth (lazy): all but an end that
+ * is not stored yet. */
+struct record *persistent_shown_lazy(struct entry *entry);
+
 enum rc persistent_write(struct manager *m, struct manager_write *w);
+/* A put of the entry (locked, without a flight) as it stands. SWAP: it leaves
+ * memory once it is stored, unless it was used meanwhile. CATCH_UP: what was
+ * changed while the store was away. Send it when no lock is held. */
+enum save_how { SAVE, SAVE_SWAP, SAVE_CATCH_UP };
+struct flight *persistent_save(struct persistent *p, struct entry *entry,
+                               struct instant now, enum save_how how);
+void persistent_send(struct flight *flight);
+
+/* ---- persistent_idle.c ---- */
+
+/* Do these options ask for it? */
+bool persistent_is_lazy(const struct persistent_options *o);
+/* RC_PENDING: there is no copy here; ask the store. */
+enum rc persistent_find_lazy(struct persistent *p, struct find_op *op);
+/* Once a second: backs up and swaps out what has been idle for long enough. */
+void persistent_idle_tick(struct persistent *p, struct instant now);
+/* A row was removed as lapsed. true: the session lives here, and is stored anew
+ * in its time. */
+bool persistent_row_lapsed(struct persistent *p, const uint8_t id[ID_SIZE],
+                           struct instant now);
+/* Saves everything, or ends everything: saveOnRestart. */
+void persistent_idle_stop(struct persistent *p, struct instant now);
+void persistent_idle_stats(struct persistent *p, struct manager_stats *out);
+void persistent_cost(const void *options, char *out, size_t size);
 /* Tells the store of the entry's access, when nobody else is about to. */
 void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],
                       struct instant now);

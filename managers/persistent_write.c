@@ -10,7 +10,6 @@
 
 #define UNCERTAIN_TRIES 3
 #define CONFLICT_TRIES 1000
-#define UNSAVED_AT_ONCE 4096
 
 /* A put under way, and those who wait for it. */
 struct flight {
@@ -27,6 +26,7 @@ struct flight {
     unsigned uncertain, conflicts;
     bool catching_up; /* sends what was made while the store was away, */
     bool last_up;     /* and landed as the last of those under way */
+    bool swap;        /* then it leaves memory */
     bool over;        /* meanwhile a find saw that the session has ended */
 };
 
@@ -109,7 +109,7 @@ static void flight_load(struct flight *f, struct entry *e)
 static void flight_land(struct flight *f, struct entry *e)
 {
     copy_of(e)->flight = NULL;
-    if (!(e->flags & ENTRY_UNSAVED))
+    if (!(e->flags & ENTRY_UNSAVED) || f->p->lazy)
         e->flags &= ~(uint32_t)ENTRY_BUSY;
     atomic_fetch_sub(&f->p->flights, 1);
     if (f->catching_up)
@@ -135,6 +135,12 @@ struct record *persistent_shown(struct entry *e)
     return f && f->base ? f->base : e->record;
 }
 
+struct record *persistent_shown_lazy(struct entry *e)
+{
+    return e->idle || record_ended(e->record, NULL) ? persistent_shown(e)
+                                                    : e->record;
+}
+
 static void set_saved(struct persistent *p, struct entry *e)
 {
     if (e->flags & ENTRY_UNSAVED)
@@ -146,7 +152,16 @@ static void set_unsaved(struct persistent *p, struct entry *e)
 {
     if (!(e->flags & ENTRY_UNSAVED))
         atomic_fetch_add(&p->unsaved, 1);
-    e->flags |= ENTRY_UNSAVED | ENTRY_BUSY;
+    e->flags |= ENTRY_UNSAVED | (p->lazy ? 0 : ENTRY_BUSY);
+}
+
+/* A change that is stored in its time (lazy). */
+static void set_changed(struct persistent *p, struct entry *e,
+                        struct instant now)
+{
+    if (!(e->flags & ENTRY_UNSAVED))
+        copy_of(e)->changed = now.mono;
+    set_unsaved(p, e);
 }
 
 /* Submits the put. No lock is held; afterwards the flight may be gone. */
@@ -221,8 +236,20 @@ static void land_ok(struct flight *f, struct entry *e, struct outcome *o)
         o->send = true;
         return;
     }
-    set_saved(f->p, e);
+    if (!f->p->lazy || e->record == f->sent)
+        set_saved(f->p, e);
+    else
+        copy_of(e)->changed = f->now.mono;
     flight_land(f, e);
+}
+
+/* It is stored as it stands and was not used meanwhile: it leaves memory. */
+static void swap_out(struct flight *f, struct table_stripe *stripe,
+                     struct entry *e, const struct outcome *o)
+{
+    if (f->swap && !o->send && !(e->flags & ENTRY_UNSAVED) &&
+        e->access == f->sent_access && !record_ended(e->record, NULL))
+        table_remove(stripe, e);
 }
 
 static bool only_idle_ends(const struct flight *f)
@@ -322,15 +349,55 @@ static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
     return true;
 }
 
+/* The row lapsed while the session was in use here, which is the truth: it is
+ * stored anew, or, when it has ended, needs none. */
+static void land_lapsed(struct flight *f, struct entry *e, struct outcome *o)
+{
+    copy_of(e)->version = 0;
+    if (!e->idle && !record_ended(e->record, NULL)) {
+        flight_load(f, e);
+        o->send = true;
+        return;
+    }
+    take_all(f, o, RC_OK);
+    set_saved(f->p, e);
+    flight_land(f, e);
+}
+
 /* The row is gone: it lapsed, or somebody removed it. A write never creates. */
 static void land_absent(struct flight *f, struct table_stripe *stripe,
                         struct entry *e, struct outcome *o)
 {
+    if (f->p->lazy) {
+        land_lapsed(f, e, o);
+        return;
+    }
     o->end = (struct record_end){.reason = REASON_UNKNOWN};
     take_all(f, o, RC_ENDED);
     set_saved(f->p, e);
     flight_land(f, e);
     table_remove(stripe, e);
+}
+
+/* What the last end on the list replaced, else `found`. */
+static struct record *last_before(const struct manager_write *list,
+                                  struct record *found)
+{
+    for (; list; list = list->next)
+        if (list->before)
+            found = list->before;
+    return found;
+}
+
+/* Changes stay (they were acknowledged); an end was not, and is taken back. */
+static void undo_lazy(struct flight *f, struct table_stripe *stripe,
+                      struct entry *e, struct record *before)
+{
+    if (before && (e->idle || record_ended(e->record, NULL)))
+        table_replace(stripe, e, record_ref(before));
+    table_set_idle(stripe, e, false);
+    set_changed(f->p, e, f->now);
+    manager_arm(&f->p->base, stripe, e, f->now);
 }
 
 /* Back to what is stored. */
@@ -374,9 +441,14 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
         if (o->read == RC_OK)
             err_set(&o->err, RC_UNAVAILABLE, "others write it all the time");
         record_unref(&other);
+        struct record *before =
+            last_before(f->waiting, last_before(f->riding, NULL));
+        if (f->p->lazy)
+            undo_lazy(f, stripe, e, before);
         take_all(f, o, f->uncertain ? RC_UNCERTAIN : RC_UNAVAILABLE);
         flight_land(f, e);
-        undo(f, stripe, e);
+        if (!f->p->lazy)
+            undo(f, stripe, e);
         return;
     }
     if (record_ended(other, NULL) ||
@@ -397,16 +469,6 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
     f->base = other;
     flight_load(f, e);
     o->send = true;
-}
-
-/* What the last end on the list replaced, else `found`. */
-static struct record *last_before(const struct manager_write *list,
-                                  struct record *found)
-{
-    for (; list; list = list->next)
-        if (list->before)
-            found = list->before;
-    return found;
 }
 
 /* May be stored, may not: counts go on behind it, and it is sent again once
@@ -443,6 +505,13 @@ static void land_failed(struct flight *f, struct table_stripe *stripe,
     if (f->uncertain)
         rc = RC_UNCERTAIN;
     o->err = f->call.err;
+    if (f->p->lazy) {
+        undo_lazy(f, stripe, e,
+                  last_before(f->waiting, last_before(f->riding, NULL)));
+        flight_land(f, e);
+        take_all(f, o, rc);
+        return;
+    }
     if (f->p->local && rc != RC_TOOBIG) {
         set_unsaved(f->p, e);
         take_all(f, o, RC_OK);
@@ -472,6 +541,7 @@ static void land(struct flight *f, struct table_stripe *stripe, struct entry *e,
 {
     if (f->call.rc == RC_OK) {
         land_ok(f, e, o);
+        swap_out(f, stripe, e, o);
     } else if (f->call.rc == RC_ABSENT) {
         land_absent(f, stripe, e, o);
     } else if (f->over) {
@@ -617,6 +687,14 @@ static enum rc fetch_first(struct persistent *p, struct manager_write *w)
     return rc == RC_OK ? persistent_write(&p->base, w) : rc;
 }
 
+/* Of writes in an idle mode the ends of what is stored are: nothing that was
+ * logged out may come back from there. */
+static bool is_stored_at_once(struct entry *e, const struct manager_write *w)
+{
+    return w->kind != WRITE_CREATE && w->kind != WRITE_CHANGE &&
+           (copy_of(e)->version || copy_of(e)->flight);
+}
+
 /* Applies the write and finds it a put to ride with; *send: a new one. */
 static enum rc write_locked(struct persistent *p, struct table_stripe *stripe,
                             struct entry *e, struct manager_write *w,
@@ -634,6 +712,14 @@ static enum rc write_locked(struct persistent *p, struct table_stripe *stripe,
     if (rc != RC_OK || (w->kind != WRITE_CREATE && !w->delta)) {
         record_unref(&base);
         return rc;
+    }
+    if (p->lazy && !is_stored_at_once(e, w)) {
+        record_unref(&base);
+        if (w->kind == WRITE_CREATE || w->kind == WRITE_CHANGE)
+            set_changed(p, e, w->now);
+        else
+            set_saved(p, e);
+        return RC_OK;
     }
     if (f) {
         record_unref(&base);
@@ -686,36 +772,20 @@ void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],
         flight_send(f);
 }
 
-/* ---- changes that only we have ---- */
-
-struct unsaved {
-    struct persistent *p;
-    struct instant now;
-    struct flight **flights;
-    size_t count;
-};
-
-static bool collect_unsaved(void *user, struct entry *e)
+struct flight *persistent_save(struct persistent *p, struct entry *e,
+                               struct instant now, enum save_how how)
 {
-    struct unsaved *u = user;
+    struct flight *f = flight_new(p, e, record_ref(e->record), now);
 
-    if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight) {
-        struct flight *f = flight_new(u->p, e, record_ref(e->record), u->now);
-        flight_load(f, e);
-        f->catching_up = true;
-        atomic_fetch_add(&u->p->catching_up, 1);
-        u->flights[u->count++] = f;
-    }
-    return u->count < UNSAVED_AT_ONCE;
+    flight_load(f, e);
+    f->swap = how == SAVE_SWAP;
+    f->catching_up = how == SAVE_CATCH_UP;
+    if (f->catching_up)
+        atomic_fetch_add(&p->catching_up, 1);
+    return f;
 }
 
-void persistent_flush_unsaved(struct persistent *p, struct instant now)
+void persistent_send(struct flight *f)
 {
-    struct unsaved u = {.p = p, .now = now};
-
-    u.flights = mem_alloc(UNSAVED_AT_ONCE * sizeof *u.flights);
-    table_each(p->base.table, collect_unsaved, &u);
-    for (size_t i = 0; i < u.count; i++)
-        flight_send(u.flights[i]);
-    free(u.flights);
+    flight_send(f);
 }

@@ -128,6 +128,9 @@ enum manager_flag {
     MANAGER_NEEDS_CLUSTER = 8 /* env.channel is never NULL */
 };
 
+/* For `margay check`: what these options cost, one sentence; "": nothing. */
+typedef void manager_cost_fn(const void *options, char *out, size_t size);
+
 struct manager_ops {
     const char *name;    /* "StandardManager": className in server.xml */
     const char *summary; /* one line for help */
@@ -154,6 +157,7 @@ struct manager_ops {
                                       find says so itself. NULL: m->ready alone */
     manager_tick_fn *tick;         /* once a second */
     manager_stats_fn *stats;       /* adds what only the manager knows */
+    manager_cost_fn *cost;         /* NULL: nothing to tell */
     manager_describe_fn *describe; /* NULL: the name */
 };
 

@@ -486,11 +486,6 @@ static void what_comes_later_is_one_error(void)
                 "<Store className='MemcachedStore' url='x'/></Manager>"),
          "server.xml:6: MemcachedStore comes with a later version: use "
          "SQLiteStore"},
-        {SERVER("", "",
-                "<Manager className='PersistentManager'>\n"
-                "<Store className='FileStore'/></Manager>"),
-         "server.xml:6: FileStore comes with a later version: use "
-         "SQLiteStore"},
         {SERVER("", "", "<Valve className='SingleSignOn'/>"),
          "server.xml:5: SingleSignOn comes with a later version: let each "
          "application log in"},

@@ -4,9 +4,11 @@
 #include "managers/cluster/cluster_impl.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define BACKLOG 128
@@ -36,7 +38,7 @@ enum rc cluster_new(const struct cluster_options *options,
     c->channel.node = env->node;
     c->log = env->log;
     c->node = env->node;
-    c->listen_fd = -1;
+    c->listen_fd = c->wake_fd = -1;
     snprintf(c->name, sizeof c->name, "%s", env->name);
     pthread_mutex_init(&c->core_lock, NULL);
     cluster_queue_init(&c->queue);
@@ -90,7 +92,7 @@ static void on_prepare(uv_prepare_t *prepare)
 
     cluster_turn(c);
     if (!cluster_queue_sleep(c))
-        uv_async_send(&c->wake);
+        cluster_wake(c);
 }
 
 static void on_check(uv_check_t *check)
@@ -101,9 +103,19 @@ static void on_check(uv_check_t *check)
     cluster_turn(c);
 }
 
-static void on_wake(uv_async_t *wake)
+void cluster_wake(struct cluster *c)
 {
-    (void)wake; /* on_check does it */
+    eventfd_write(c->wake_fd, 1);
+}
+
+static void on_wake(uv_poll_t *wake, int status, int events)
+{
+    struct cluster *c = wake->data;
+    eventfd_t count;
+
+    (void)status;
+    (void)events;
+    eventfd_read(c->wake_fd, &count); /* on_check does the rest */
 }
 
 static void cluster_stop_tick(struct cluster *c);
@@ -143,11 +155,12 @@ static void start_handles(struct cluster *c)
     c->wake.data = c->tick.data = c->prepare.data = c->check.data = c;
     c->listener.data = c;
     uv_tcp_init(c->loop, &c->listener);
-    uv_async_init(c->loop, &c->wake, on_wake);
+    uv_poll_init(c->loop, &c->wake, c->wake_fd);
     uv_timer_init(c->loop, &c->tick);
     uv_prepare_init(c->loop, &c->prepare);
     uv_check_init(c->loop, &c->check);
     c->handles = 5;
+    uv_poll_start(&c->wake, UV_READABLE, on_wake);
     uv_timer_start(&c->tick, on_tick, 0, CLUSTER_TICK_MS);
     uv_prepare_start(&c->prepare, on_prepare);
     uv_check_start(&c->check, on_check);
@@ -174,6 +187,10 @@ enum rc cluster_start(struct cluster *c, uv_loop_t *loop, struct err *err)
     int n;
 
     assert(c->core && !c->loop);
+    c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->wake_fd < 0)
+        return err_set(err, RC_UNAVAILABLE, "cannot start the cluster: %s",
+                       strerror(errno));
     c->loop = loop;
     cluster_links_init(c);
     start_handles(c);
@@ -313,6 +330,8 @@ void cluster_free(struct cluster **cluster)
     free(c->members);
     if (c->listen_fd >= 0)
         close(c->listen_fd);
+    if (c->wake_fd >= 0)
+        close(c->wake_fd);
     cluster_queue_release(&c->queue);
     pthread_mutex_destroy(&c->core_lock);
     tls_key_free(&c->key);

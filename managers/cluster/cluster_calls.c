@@ -33,7 +33,7 @@ static void errand_push(struct cluster *c, struct queued_errand *e)
 {
     struct cluster_queue *q = &c->queue;
     struct errands *all = &q->errands;
-    bool refused;
+    bool refused, wake = false;
 
     pthread_mutex_lock(&q->lock);
     refused = q->stopped;
@@ -43,9 +43,11 @@ static void errand_push(struct cluster *c, struct queued_errand *e)
             all->items = mem_resize(all->items, all->cap * sizeof *all->items);
         }
         all->items[all->count++] = *e;
-        cluster_queue_wake_locked(c);
+        wake = cluster_queue_needs_wake(c);
     }
     pthread_mutex_unlock(&q->lock);
+    if (wake)
+        cluster_wake(c);
     if (refused)
         errand_refuse(e);
 }

@@ -6,8 +6,7 @@
  *         run under it. What the core wants done (send, close, dial) is noted
  *         there and done by cluster_turn, after the core has returned.
  *         `queue.lock` guards the queue, `asleep` and `stopped`. It is taken
- *         last, held for a moment, and nothing is called under it (but
- *         uv_async_send, so that the handle cannot be closed meanwhile).
+ *         last, held for a moment, and nothing is called under it.
  *         Everything else belongs to the loop's thread. */
 #ifndef MARGAY_MANAGERS_CLUSTER_CLUSTER_IMPL_H
 #define MARGAY_MANAGERS_CLUSTER_CLUSTER_IMPL_H
@@ -109,7 +108,10 @@ struct cluster {
     /* the loop's */
     uv_loop_t *loop;
     uv_tcp_t listener;
-    uv_async_t wake;
+    /* An eventfd, open until the end. With uv_async_send a loop that wakes at
+     * once spins until its waker, whom it may have interrupted, has gone on. */
+    int wake_fd; /* -1 */
+    uv_poll_t wake;
     uv_timer_t tick;
     uv_prepare_t prepare;
     uv_check_t check;
@@ -149,8 +151,9 @@ void cluster_queue_close(struct cluster *c);
 /* false: something is queued, go on turning. */
 bool cluster_queue_sleep(struct cluster *c);
 void cluster_queue_wake(struct cluster *c);
-/* Something was queued; its lock is held. */
-void cluster_queue_wake_locked(struct cluster *c);
+/* Something was queued; its lock is held. true: the caller wakes the loop when
+ * it has released it. */
+bool cluster_queue_needs_wake(struct cluster *c);
 
 /* cluster_calls.c: a part of the queue */
 void cluster_call(struct channel *channel, struct channel_call *call);
@@ -184,6 +187,7 @@ void cluster_drop_dials(struct cluster *c);
 /* cluster.c */
 void cluster_core_lock(struct cluster *c); /* and something happens there */
 void cluster_core_unlock(struct cluster *c);
+void cluster_wake(struct cluster *c); /* any thread */
 void cluster_handle_closed(struct cluster *c);
 
 /* cluster_open.c */

@@ -25,12 +25,12 @@ void cluster_queue_release(struct cluster_queue *q)
     pthread_mutex_destroy(&q->lock);
 }
 
-void cluster_queue_wake_locked(struct cluster *c)
+bool cluster_queue_needs_wake(struct cluster *c)
 {
-    if (!c->queue.asleep)
-        return;
+    bool asleep = c->queue.asleep;
+
     c->queue.asleep = false;
-    uv_async_send(&c->wake);
+    return asleep;
 }
 
 static size_t queued_size(const struct queued_update *item)
@@ -67,15 +67,17 @@ static void cluster_send(struct channel *channel,
 {
     struct cluster *c = (struct cluster *)channel;
     struct queued_update item = {*u, wait, copies};
-    bool refused;
+    bool refused, wake = false;
 
     pthread_mutex_lock(&c->queue.lock);
     refused = c->queue.stopped;
     if (!refused) {
         queue_push_locked(c, &item);
-        cluster_queue_wake_locked(c);
+        wake = cluster_queue_needs_wake(c);
     }
     pthread_mutex_unlock(&c->queue.lock);
+    if (wake)
+        cluster_wake(c);
     if (refused)
         update_refuse(&item);
 }
@@ -93,16 +95,18 @@ static void cluster_ask(struct channel *channel, struct channel_ask *ask,
     struct cluster *c = (struct cluster *)channel;
     struct cluster_queue *q = &c->queue;
     struct queued_ask item = {ask, mem_strndup(member, member_len)};
-    bool refused;
+    bool refused, wake = false;
 
     pthread_mutex_lock(&q->lock);
     refused = q->stopped;
     if (!refused) {
         q->asks = mem_resize(q->asks, (q->ask_count + 1) * sizeof *q->asks);
         q->asks[q->ask_count++] = item;
-        cluster_queue_wake_locked(c);
+        wake = cluster_queue_needs_wake(c);
     }
     pthread_mutex_unlock(&q->lock);
+    if (wake)
+        cluster_wake(c);
     if (refused)
         ask_refuse(&item);
 }
