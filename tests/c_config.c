@@ -499,12 +499,6 @@ static void what_comes_later_is_one_error(void)
                       "server.xml:2: <Connector> SSLEnabled", 36) == 0);
     CHECK_INT(scratch_read_text(&site, SERVER("SSLEnabled='false'", "", "")),
               RC_OK);
-    CU_ASSERT(scratch_read_text(&site,
-                                SERVER("", "",
-                                       "<Manager className='PersistentManager' "
-                                       "maxIdleSwap='5'/>")) == RC_UNSUPPORTED);
-    CU_ASSERT(strncmp(scratch_error(&site),
-                      "server.xml:5: <Manager> maxIdleSwap", 35) == 0);
 }
 
 static void properties_that_are_none(void)
