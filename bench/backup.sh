@@ -229,12 +229,12 @@ backup_fleet() { # KIND COUNT
 
 part_backup_members() {
     local -A noted=()
-    local note_order=() count label
-    for count in 4 6 8; do
+    local note_order=() count label members=${BENCH_MEMBERS:-4 6 8}
+    for count in $members; do
         backup_fleet backup "$count"
         backup_fleet delta "$count"
     done
-    row 'members' '4; 6; 8' \
+    row 'members' "${members// /; }" \
         "$backup_count sessions of /login/new at the first; messages: bytes in frames of all members a request, one client unless it says more"
     for label in "${note_order[@]}"; do
         label=${label//_/ }
