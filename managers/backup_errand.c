@@ -236,9 +236,9 @@ static void ended_came(struct errand *r, struct instant now)
     }
     record_unref(&w->before);
     record_unref(&w->after);
-    w->maybe = r->applied; /* a copy may bring it to the new id */
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
+    w->maybe = r->applied && is_copy(e); /* it goes on under the new id */
     if (e && e->flags & ENTRY_CACHED) {
         table_replace(stripe, e, record_merge(e->record, record));
         replica_recount(b->replica, e, now);
