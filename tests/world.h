@@ -41,6 +41,7 @@ struct fixture {
     unsigned servers;              /* managers that see one another */
     bool clustered;                /* they are members of a mesh */
     bool (*is_there)(void);        /* what it takes; else it skips the case */
+    bool expires_itself; /* the store, by the time that really passes */
     bool hops; /* whichever a statement names: each request at the next one */
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
