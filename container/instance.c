@@ -442,6 +442,25 @@ static void stop_requests_turning(struct instance *in, int64_t deadline)
         uv_run(&in->loop->uv, UV_RUN_DEFAULT);
 }
 
+static bool have_left(struct instance *in)
+{
+    for (size_t i = 0; i < in->context_count; i++)
+        if (in->contexts[i]->manager && !manager_left(in->contexts[i]->manager))
+            return false;
+    return true;
+}
+
+/* Other members take over what this one holds; some of the time is kept for
+ * what they have not acknowledged then. */
+static void leave_contexts(struct instance *in, int64_t deadline)
+{
+    for (size_t i = 0; i < in->context_count; i++)
+        if (in->contexts[i]->manager)
+            manager_leave(in->contexts[i]->manager, instant_read());
+    while (!have_left(in) && left_ms(deadline) > 0)
+        uv_run(&in->loop->uv, UV_RUN_ONCE); /* the cluster's tick wakes it */
+}
+
 /* What still runs may use its application: that one only saves its sessions. */
 static void rest_contexts(struct instance *in, int64_t deadline)
 {
@@ -491,6 +510,8 @@ static void stop(struct instance *in)
     else
         stop_requests(in, deadline - within_ms / 10);
     bool ours = !atomic_exchange(&in->loop->saving, true);
+    if (ours && in->cluster)
+        leave_contexts(in, deadline - within_ms / 20);
     if (ours)
         rest_contexts(in, deadline);
     if (in->cluster)

@@ -74,10 +74,15 @@ static const struct option backup_options[] = {
 
 uint64_t acting_primary(const struct backup *b, const struct place *p)
 {
-    for (unsigned i = 0; i < p->count; i++)
-        if (is_here(b, p->holders[i]))
+    uint64_t leaver = 0;
+
+    for (unsigned i = 0; i < p->count; i++) {
+        if (stays(b, p->holders[i]))
             return p->holders[i];
-    return 0;
+        if (!leaver && is_here(b, p->holders[i]))
+            leaver = p->holders[i];
+    }
+    return leaver;
 }
 
 bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
@@ -255,8 +260,8 @@ static bool write_places(struct backup *b, struct entry *e,
     if (w->kind == WRITE_CREATE) {
         place_list(b, p, before.stamp ? &before : NULL, w->now);
         p->holders[0] = self(b);
-        p->count = 1 + channel_choose(b->channel, w->id, p->holders, 1,
-                                      p->holders + 1, b->backups);
+        p->count =
+            1 + choose(b, w->id, p->holders, 1, p->holders + 1, b->backups);
         return place_change(b, e, w->id, p, w->now);
     }
     if (w->kind == WRITE_CHANGE)
@@ -272,8 +277,7 @@ static bool has_few(const struct backup *b, const struct manager_write *w)
     uint64_t others[PLACE_HOLDERS];
 
     return w->kind != WRITE_IDLE_END && b->min_copies &&
-           channel_choose(b->channel, w->id, NULL, 0, others, b->min_copies) <
-               b->min_copies;
+           choose(b, w->id, NULL, 0, others, b->min_copies) < b->min_copies;
 }
 
 /* Is it this member's to write? */
@@ -506,17 +510,34 @@ static enum rc backup_start(struct manager *m, struct instant now,
     return RC_OK;
 }
 
-static void backup_stop(struct manager *m, struct instant now, int within_ms)
+static void backup_leave(struct manager *m, struct instant now)
 {
     struct backup *b = backup_of(m);
     const struct backup_options *o = m->options;
 
-    (void)within_ms; /* the cluster's stop waits for what was sent */
-    if (!b->replica)
+    if (!b->replica || b->leave.begun)
         return;
     if (o && o->expire_on_shutdown)
         sweep_end_all(b, now);
-    sweep_leave(b, now);
+    leave_begin(b, now);
+}
+
+static bool backup_left(struct manager *m)
+{
+    struct backup *b = backup_of(m);
+
+    return !b->leave.begun || atomic_load(&b->left);
+}
+
+static void backup_stop(struct manager *m, struct instant now, int within_ms)
+{
+    struct backup *b = backup_of(m);
+
+    (void)within_ms; /* the cluster's stop waits for what was sent */
+    if (!b->replica)
+        return;
+    backup_leave(m, now);
+    leave_end(b, now);
     channel_leave(b->channel, b->replica);
 }
 
@@ -575,6 +596,8 @@ const struct manager_ops manager_backup = {
     .open = backup_open,
     .close = backup_close,
     .start = backup_start,
+    .leave = backup_leave,
+    .left = backup_left,
     .stop = backup_stop,
     .due = backup_due,
     .forget = backup_forget,

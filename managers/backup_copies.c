@@ -66,7 +66,10 @@ void tell_place(struct backup *b, const uint8_t id[ID_SIZE],
         .kind = UPDATE_PLACE, .app = replica_app(b->replica), .place = *p};
 
     memcpy(u.id, id, ID_SIZE);
-    channel_send(b->channel, &u, NULL, COPIES_NONE);
+    if (leaves(b))
+        leave_tell(b, &u);
+    else
+        channel_send(b->channel, &u, NULL, COPIES_NONE);
 }
 
 /* ---- what a change is sent to ---- */
@@ -87,7 +90,7 @@ static void add_target(struct channel_update *u, uint64_t node)
     u->targets[u->target_count++] = node;
 }
 
-/* The holders and the coming ones that are here; returns how many there are
+/* The holders and the coming ones that are here; returns how many of them stay,
  * with the one that has it already. */
 static unsigned add_holders(struct backup *b, struct entry *e,
                             const struct place *p, uint64_t except,
@@ -99,14 +102,14 @@ static unsigned add_holders(struct backup *b, struct entry *e,
     for (unsigned i = 0; i < p->count; i++) {
         if (p->holders[i] == self(b) || !is_here(b, p->holders[i]))
             continue;
-        have++;
+        have += stays(b, p->holders[i]);
         if (p->holders[i] != except)
             add_target(u, p->holders[i]);
     }
     for (unsigned i = 0; h && i < h->count; i++) {
         if (!is_here(b, h->nodes[i]))
             continue;
-        have++;
+        have += stays(b, h->nodes[i]);
         add_target(u, h->nodes[i]); /* all it has may be a cached copy */
     }
     if (h && h->moving && is_here(b, h->moving))
@@ -155,15 +158,15 @@ static unsigned choose_new(struct backup *b, struct entry *e,
     uint64_t except[2 * PLACE_HOLDERS];
     unsigned count = 0, n;
 
-    if (p->kind != PLACE_LIST || have >= b->backups ||
+    if (p->kind != PLACE_LIST || have >= wanted_others(b) ||
         acting_primary(b, p) != self(b))
         return 0;
     for (unsigned i = 0; i < p->count; i++)
         except[count++] = p->holders[i];
     for (unsigned i = 0; h && i < h->count; i++)
         except[count++] = h->nodes[i];
-    n = channel_choose(b->channel, record_id(e->record), except, count, picks,
-                       b->backups - have);
+    n = choose(b, record_id(e->record), except, count, picks,
+               wanted_others(b) - have);
     for (unsigned i = 0; i < n; i++)
         handover_add(e, picks[i]);
     return n;
@@ -175,10 +178,10 @@ static unsigned choose_witnesses(struct backup *b, struct entry *e,
                                  const struct place *p, unsigned have,
                                  uint64_t picks[PLACE_HOLDERS])
 {
-    if (p->kind != PLACE_FINAL || have >= b->backups)
+    if (p->kind != PLACE_FINAL || have >= wanted_others(b))
         return 0;
-    return channel_choose(b->channel, record_id(e->record), p->holders,
-                          p->count, picks, b->backups - have);
+    return choose(b, record_id(e->record), p->holders, p->count, picks,
+                  wanted_others(b) - have);
 }
 
 bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
@@ -232,8 +235,8 @@ static unsigned flight_applied(const struct flight *f,
 
 /* The list as it is when these new holders have it all: those that remain, in
  * their order, then the new ones, as many as there are to be (who is left over
- * lets go), and as many of those that are away as still are room for. Who is
- * away keeps its order, too: nothing was between. */
+ * lets go), and as many of those that are away, or leave, as still are room
+ * for. These keep their order, too: nothing was between. */
 static void next_list(const struct backup *b, const struct place *before,
                       const uint64_t *joined, unsigned joined_count,
                       struct place *p)
@@ -241,14 +244,15 @@ static void next_list(const struct backup *b, const struct place *before,
     unsigned wanted = b->backups + 1, here = 0, room;
 
     for (unsigned i = 0; i < before->count; i++)
-        here += is_here(b, before->holders[i]);
+        here += stays(b, before->holders[i]);
     room = here + joined_count < wanted ? wanted - here - joined_count : 0;
     for (unsigned i = 0; i < before->count; i++) {
-        enum member_state s = channel_state(b->channel, before->holders[i]);
-        bool stays = s == MEMBER_HERE || (s != MEMBER_GONE && room > 0);
-        room -= stays && s != MEMBER_HERE;
-        if (stays && p->count < wanted)
-            p->holders[p->count++] = before->holders[i];
+        uint64_t node = before->holders[i];
+        bool has_room = room > 0 && holder_state(b, node) != MEMBER_GONE;
+        bool sure = stays(b, node);
+        room -= has_room && !sure;
+        if ((sure || has_room) && p->count < wanted)
+            p->holders[p->count++] = node;
     }
     for (unsigned i = 0; i < joined_count && p->count < wanted; i++)
         if (!place_has(p, joined[i]))
@@ -271,6 +275,18 @@ static unsigned handover_take(struct entry *e, const uint64_t *nodes,
             h->nodes[kept++] = h->nodes[i];
     handover_shrink(e, kept);
     return taken;
+}
+
+/* Who has said meanwhile that it leaves is in no new list. */
+static unsigned only_staying(const struct backup *b,
+                             uint64_t nodes[PLACE_HOLDERS], unsigned count)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (stays(b, nodes[i]))
+            nodes[kept++] = nodes[i];
+    return kept;
 }
 
 static void drop_absent(const struct backup *b, struct entry *e)
@@ -333,7 +349,8 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
     struct entry *e = table_find(stripe, f->id);
     if (rc == RC_OK && is_copy(e) && place_of(b, f->id, &p)) {
         if (f->whole) {
-            joined_count = handover_take(e, applied, count, joined);
+            joined_count =
+                only_staying(b, joined, handover_take(e, applied, count, joined));
             handover_take(e, f->targets, f->target_count, failed);
         }
         drop_absent(b, e);
@@ -428,7 +445,7 @@ bool lacks_copies(struct backup *b, const uint8_t id[ID_SIZE])
 static bool only_gone(const struct backup *b, const struct place *p)
 {
     for (unsigned i = 0; i < p->count; i++)
-        if (channel_state(b->channel, p->holders[i]) == MEMBER_GONE)
+        if (holder_state(b, p->holders[i]) == MEMBER_GONE)
             return true;
     return false;
 }
@@ -474,7 +491,7 @@ void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
         tell_place(b, id, &next);
     if (!u.target_count)
         return;
-    size_t bytes = u.record->len;
+    size_t bytes = sending_cost(u.record);
     atomic_fetch_add(&b->protecting, bytes);
     flight_send(flight_new(b, id, protected, (void *)(uintptr_t)bytes), &u,
                 COPIES_ALL);
@@ -506,6 +523,8 @@ static void let_go_landed(struct flight *f, enum rc rc)
                 record_equal(e->record, sent) && !backup_entry(e)->errands;
     if (goes)
         entry_drop(b, stripe, e);
+    else if (unlisted)
+        e->flags &= ~(uint32_t)ENTRY_LEFT;
     table_unlock(stripe);
     atomic_fetch_add(&b->let_go, goes);
     if (unlisted && !goes)
@@ -628,7 +647,7 @@ static void move_landed(struct flight *f, enum rc rc)
     struct backup *b = f->b;
     struct channel_update u = {.place = {.stamp = 0}};
     struct place p;
-    bool has = rc == RC_OK && f->wait.applied & 1;
+    bool has = rc == RC_OK && f->wait.applied & 1 && stays(b, f->targets[0]);
 
     struct table_stripe *stripe = table_lock(b->base.table, f->id);
     struct entry *e = table_find(stripe, f->id);

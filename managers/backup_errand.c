@@ -298,6 +298,13 @@ static void errand_answered(struct channel_call *call)
         else
             errand_pause(r, now);
         return;
+    case CALL_LACKS: /* the next one may know; a holder's word is on its way */
+        record_unref(&call->record);
+        if (had)
+            errand_pause(r, now);
+        else
+            errand_go_on(r, now);
+        return;
     default:
         record_unref(&call->record);
         r->unsure = true;
@@ -335,8 +342,9 @@ static bool next_to_ask(struct errand *r, uint64_t *node)
 
     *node = first ? channel_named(c, r->op->route, r->op->route_len) : 0;
     if (r->asked_count > r->b->backups + 1 ||
-        (!*node && !channel_choose(c, errand_id(r), r->asked, r->asked_count,
-                                   node, 1)))
+        (!*node && !channel_choose_asked(c, replica_members(r->b->replica),
+                                         errand_id(r), r->asked,
+                                         r->asked_count, node, 1)))
         return false;
     r->asked[r->asked_count++] = *node;
     return true;

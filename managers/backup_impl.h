@@ -10,9 +10,11 @@
  *         backup_copies.c  who has a copy: the holders of a change, handing
  *                          over, repairing, letting go, moving
  *         backup_sweep.c   the same for what nobody uses, once a second
+ *         backup_leave.c   an orderly leave
  * Laws    - Everything that happens to a session goes through its acting
  *           primary: the first of its holders that this member has not given
- *           up. What others decide under way (a place, an end) is merged.
+ *           up, and that stays. What others decide under way (a place, an end)
+ *           is merged.
  *         - A place is changed under the stripe's lock of its id, and told
  *           after it (tell_place).
  *         - backup_entry's own fields belong to the stripe's lock.
@@ -34,7 +36,10 @@
 #define MOVE_AFTER 32
 
 /* A list has named this member: it is no newcomer's copy. */
-enum { ENTRY_LISTED = ENTRY_OWN };
+enum {
+    ENTRY_LISTED = ENTRY_OWN,
+    ENTRY_LEFT = 2 * ENTRY_OWN /* at the leave: others were given it */
+};
 
 /* Members that get the whole record and every change, and are not in the list
  * yet. */
@@ -72,6 +77,25 @@ struct row {
     size_t first, count, cap;
 };
 
+/* What a change takes in the log beside its record, about. */
+#define SENDING_COST 256
+#define PLACE_COST 300
+static inline size_t sending_cost(const struct record *r)
+{
+    return r->len + SENDING_COST;
+}
+
+/* An orderly leave: the channel's thread. Of the pass that goes on: sessions
+ * that this member hands over, that others are to take, that nobody can. */
+struct leave {
+    struct channel_pause pause;
+    bool begun, over;
+    unsigned leaf;
+    int64_t next; /* mono: of the next pass */
+    size_t own, others, alone;
+    size_t handed; /* in all */
+};
+
 struct backup_options {
     int replication; /* enum copies */
     int64_t backups, min_copies;
@@ -94,6 +118,8 @@ struct backup {
      * while `sweeping` is set, else to the tick's. */
     struct channel_pause pause;
     _Atomic bool sweeping, stopping;
+    struct leave leave;
+    _Atomic bool left; /* that is done */
     uint64_t swept_view; /* the channel's view that the last one began with */
     unsigned sweep_leaf, sweep_pass;
     uint64_t sweep_exposed, sweep_begun;
@@ -115,12 +141,47 @@ static inline uint64_t self(const struct backup *b)
 {
     return b->channel->node;
 }
+static inline enum member_state holder_state(const struct backup *b,
+                                             uint64_t node)
+{
+    enum app_state has;
+
+    return channel_holder(b->channel, replica_members(b->replica), node, &has);
+}
 static inline bool is_here(const struct backup *b, uint64_t node)
 {
-    return channel_state(b->channel, node) == MEMBER_HERE;
+    return holder_state(b, node) == MEMBER_HERE;
+}
+/* Here, and not about to leave. */
+static inline bool stays(const struct backup *b, uint64_t node)
+{
+    enum app_state has;
+
+    return channel_holder(b->channel, replica_members(b->replica), node,
+                          &has) == MEMBER_HERE &&
+           has != APP_LEAVES;
+}
+static inline bool leaves(const struct backup *b)
+{
+    return atomic_load_explicit(&replica_members(b->replica)->leaves,
+                                memory_order_relaxed);
+}
+/* Others that a session is to be at. */
+static inline unsigned wanted_others(const struct backup *b)
+{
+    return b->backups + leaves(b);
+}
+/* channel_choose: who could hold that session besides. */
+static inline unsigned choose(const struct backup *b, const uint8_t id[ID_SIZE],
+                              const uint64_t *except, unsigned except_count,
+                              uint64_t *out, unsigned max)
+{
+    return channel_choose(b->channel, replica_members(b->replica), id, except,
+                          except_count, out, max);
 }
 
-/* The first of its holders that is not given up; 0: none of them. */
+/* The first of its holders that is not given up, nor leaves while others stay:
+ * a member that leaves is the first to know. 0: none of them. */
 uint64_t acting_primary(const struct backup *b, const struct place *p);
 bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
               struct place *out);
@@ -209,13 +270,20 @@ void handover_free(struct entry *e);
 void row_add(struct backup *b, struct row *row, const uint8_t id[ID_SIZE],
              int64_t at);
 void sweep_tick(struct backup *b, struct instant now);
-/* An orderly leave: what this member holds is handed over. */
-void sweep_leave(struct backup *b, struct instant now);
 /* expireSessionsOnShutdown */
 void sweep_end_all(struct backup *b, struct instant now);
 /* The hook of replica_serve. */
 void placed_here(void *user, const uint8_t id[ID_SIZE],
                  const struct place *place, struct instant now);
+
+/* ---- backup_leave.c ---- */
+
+void leave_begin(struct backup *b, struct instant now);
+/* No more time: says what is left undone. Without leave_begin it does what can
+ * be done at once. */
+void leave_end(struct backup *b, struct instant now);
+/* Sends a place while leaving: no more than others take. */
+void leave_tell(struct backup *b, const struct channel_update *u);
 
 /* ---- backup_serve.c ---- */
 

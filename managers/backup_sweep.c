@@ -95,7 +95,7 @@ static bool lives(const struct backup *b, const struct entry *e,
 static bool all_gone(const struct backup *b, const struct place *p)
 {
     for (unsigned i = 0; i < p->count; i++) {
-        enum member_state s = channel_state(b->channel, p->holders[i]);
+        enum member_state s = holder_state(b, p->holders[i]);
         if (s != MEMBER_GONE && !(s == MEMBER_UNKNOWN && b->knows_all))
             return false;
     }
@@ -297,9 +297,9 @@ static int others_of(const struct backup *b, struct entry *e,
         acting_primary(b, p) != self(b))
         return -1;
     for (unsigned i = 0; i < p->count; i++) {
-        enum member_state s = channel_state(b->channel, p->holders[i]);
-        others += p->holders[i] != self(b) && s == MEMBER_HERE;
-        *gone |= s == MEMBER_GONE;
+        uint64_t node = p->holders[i];
+        others += node != self(b) && stays(b, node);
+        *gone |= holder_state(b, node) == MEMBER_GONE;
     }
     return others;
 }
@@ -337,7 +337,7 @@ static unsigned within_reach(const struct backup *b)
     uint64_t others[PLACE_HOLDERS];
     uint8_t id[ID_SIZE] = {0};
 
-    return channel_choose(b->channel, id, NULL, 0, others, b->backups);
+    return choose(b, id, NULL, 0, others, b->backups);
 }
 
 /* One step; false: this sweep is over. */
@@ -493,9 +493,9 @@ void sweep_tick(struct backup *b, struct instant now)
         sweep_begin(b, view, now);
 }
 
-/* ---- an orderly leave ---- */
+/* ---- expireSessionsOnShutdown ---- */
 
-static bool leave_look(void *user, struct entry *e)
+static bool acting_look(void *user, struct entry *e)
 {
     struct look *look = user;
     struct place p;
@@ -507,62 +507,11 @@ static bool leave_look(void *user, struct entry *e)
     return true;
 }
 
-/* The holders that remain, and one more in this member's place: it gets the
- * record first, over the same stream. */
-static void leave_one(struct backup *b, const uint8_t id[ID_SIZE],
-                      struct instant now)
-{
-    struct channel_update u = {.kind = UPDATE_RECORD,
-                               .app = replica_app(b->replica)};
-    struct place p, next;
-    bool tell = false;
-
-    memcpy(u.id, id, ID_SIZE);
-    struct table_stripe *stripe = table_lock(b->base.table, id);
-    struct entry *e = table_find(stripe, id);
-    if (is_copy(e) && place_of(b, id, &p) && p.kind == PLACE_LIST) {
-        place_list(b, &next, &p, now);
-        for (unsigned i = 0; i < p.count; i++)
-            if (p.holders[i] != self(b) && is_here(b, p.holders[i]))
-                next.holders[next.count++] = p.holders[i];
-        u.target_count =
-            channel_choose(b->channel, id, p.holders, p.count, u.targets, 1);
-        if (u.target_count && next.count < PLACE_HOLDERS)
-            next.holders[next.count++] = u.targets[0];
-        if (next.count)
-            tell = place_change(b, e, id, &next, now);
-        if (tell && u.target_count)
-            u.record = record_ref(e->record);
-        u.access = e->access;
-    }
-    table_unlock(stripe);
-    if (u.record)
-        channel_send(b->channel, &u, NULL, COPIES_NONE);
-    if (tell)
-        tell_place(b, id, &next);
-}
-
-void sweep_leave(struct backup *b, struct instant now)
-{
-    struct look look = {.b = b};
-
-    atomic_store(&b->stopping, true);
-    if (channel_may_answer(b->channel, now))
-        table_each(b->base.table, leave_look, &look);
-    for (size_t i = 0; i < look.found.count; i++)
-        leave_one(b, look.found.ids[i], now);
-    if (look.found.count)
-        log_line(b->base.env.log, LOG_INFO, "manager",
-                 "%zu sessions of %s are handed over to other members",
-                 look.found.count, b->base.env.app);
-    free(look.found.ids);
-}
-
 void sweep_end_all(struct backup *b, struct instant now)
 {
     struct look look = {.b = b};
 
-    table_each(b->base.table, leave_look, &look);
+    table_each(b->base.table, acting_look, &look);
     for (size_t i = 0; i < look.found.count; i++)
         manager_end_due(&b->base, look.found.ids[i], REASON_ADMIN, now);
     log_line(b->base.env.log, LOG_INFO, "manager",

@@ -117,6 +117,17 @@ enum rc manager_start(struct manager *m, struct instant now, struct err *err)
     return RC_OK;
 }
 
+void manager_leave(struct manager *m, struct instant now)
+{
+    if (m->ops->leave && atomic_load(&m->ready))
+        m->ops->leave(m, now);
+}
+
+bool manager_left(struct manager *m)
+{
+    return !m->ops->left || m->ops->left(m);
+}
+
 void manager_stop(struct manager *m, struct instant now, int within_ms)
 {
     if (m->ops->stop)

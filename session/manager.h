@@ -128,6 +128,11 @@ enum rc manager_new(const struct manager_ops *ops,
                     struct manager **out, struct err *err);
 /* Loads what was kept. `find` answers UNAVAILABLE until it is complete. */
 enum rc manager_start(struct manager *m, struct instant now, struct err *err);
+/* No new request comes any more: what other members are to take over goes to
+ * them, while ticks come and the cluster's loop turns. manager_left: that is
+ * done, as far as it can be. Both are of the loop's thread. */
+void manager_leave(struct manager *m, struct instant now);
+bool manager_left(struct manager *m);
 /* No new request comes any more; saves what is to be kept. within_ms: how long
  * it may take. */
 void manager_stop(struct manager *m, struct instant now, int within_ms);

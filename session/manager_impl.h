@@ -105,6 +105,8 @@ typedef enum rc manager_open_fn(struct manager *m, struct err *err);
 typedef void manager_close_fn(struct manager *m);
 typedef enum rc manager_start_fn(struct manager *m, struct instant now,
                                  struct err *err);
+typedef void manager_leave_fn(struct manager *m, struct instant now);
+typedef bool manager_left_fn(struct manager *m);
 typedef void manager_stop_fn(struct manager *m, struct instant now,
                              int within_ms);
 typedef enum rc manager_find_fn(struct manager *m, struct find_op *op);
@@ -146,6 +148,8 @@ struct manager_ops {
     manager_close_fn *close;
     manager_start_fn *start; /* NULL: begins empty, ready at once. Sets
                                 m->ready itself otherwise */
+    manager_leave_fn *leave; /* NULL: nobody else takes anything over */
+    manager_left_fn *left;
     manager_stop_fn *stop;
     manager_due_fn *due;           /* a session's time is over: end it. NULL:
                                       manager_end_due */

@@ -329,7 +329,13 @@ static void channel_to_leave(struct channel *c, struct replica *r)
         core_leave(host_of(c)->core, r);
 }
 
+static void channel_to_withdraw(struct channel *c, struct replica *r)
+{
+    core_withdraw(host_of(c)->core, r, host_of(c)->net->now);
+}
+
 static const struct channel_ops to_core = {.send = channel_to_core,
+                                           .withdraw = channel_to_withdraw,
                                            .join = channel_to_join,
                                            .leave = channel_to_leave};
 

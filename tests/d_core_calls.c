@@ -211,7 +211,9 @@ static void who_is_not_there_is_unavailable_at_once(void)
     no_app.call.app ^= 1;
     ask(n, &no_app);
     net_pass(n, 2 * STEP);
-    check_unavailable(&no_app);
+    CHECK_INT(no_app.done, 1);
+    CHECK_INT(no_app.call.answer, CALL_LACKS);
+    CU_ASSERT(!no_app.call.record && !no_app.call.placed);
     CHECK_INT(asked.count, 0);
     net_cut(n, 0, 1, true);
     question_init(n, &cut, CALL_FIND);

@@ -377,23 +377,23 @@ static void backups_are_chosen_by_rendezvous(void)
     quiet(n);
     for (int round = 0; round < 400; round++) {
         id_mint(id);
-        CHECK_INT_FATAL(channel_choose(c, id, NULL, 0, all, HOSTS), 4);
+        CHECK_INT_FATAL(channel_choose(c, NULL, id, NULL, 0, all, HOSTS), 4);
         for (int i = 1; i < 4; i++)
             CU_ASSERT(rendezvous_weight(all[i - 1], id) >
                       rendezvous_weight(all[i], id));
-        CHECK_INT(channel_choose(c, id, NULL, 0, some, 2), 2);
+        CHECK_INT(channel_choose(c, NULL, id, NULL, 0, some, 2), 2);
         CU_ASSERT(memcmp(some, all, 2 * sizeof *all) == 0);
-        CHECK_INT(channel_choose(c, id, all, 2, some, HOSTS), 2);
+        CHECK_INT(channel_choose(c, NULL, id, all, 2, some, HOSTS), 2);
         CU_ASSERT(memcmp(some, all + 2, 2 * sizeof *all) == 0);
         for (int i = 1; i < 5; i++)
             firsts[i] += node_of(n, i) == all[0];
     }
-    CHECK_INT(channel_choose(c, id, NULL, 0, some, 0), 0);
+    CHECK_INT(channel_choose(c, NULL, id, NULL, 0, some, 0), 0);
     for (int i = 1; i < 5; i++)
         CU_ASSERT(firsts[i] > 60 && firsts[i] < 140);
     n->hosts[2].paused = true;
     net_pass(n, 2 * DROP);
-    CHECK_INT(channel_choose(c, id, NULL, 0, all, HOSTS), 3);
+    CHECK_INT(channel_choose(c, NULL, id, NULL, 0, all, HOSTS), 3);
     for (int i = 0; i < 3; i++)
         CU_ASSERT(all[i] != node_of(n, 2));
     net_free(&n);

@@ -80,7 +80,8 @@ static void hello_comes_back(void)
 
 static void pulse_comes_back(void)
 {
-    const struct frame_root roots[] = {{1, UINT64_MAX}, {UINT32_MAX, 0}};
+    const struct frame_root roots[] = {{1, UINT64_MAX, false},
+                                       {UINT32_MAX, 0, true}};
     struct frame_pulse p = {
         .mono = FRAME_TIME_MAX,
         .echo = 5,
@@ -109,9 +110,9 @@ static void pulse_comes_back(void)
     CHECK_INT(f.pulse.ack.ahead_to, 30);
     CHECK_INT(f.pulse.root_count, 2);
     CU_ASSERT(frame_next_root(&f.pulse, &root));
-    CU_ASSERT(root.app == 1 && root.sum == UINT64_MAX);
+    CU_ASSERT(root.app == 1 && root.sum == UINT64_MAX && !root.leaves);
     CU_ASSERT(frame_next_root(&f.pulse, &root));
-    CU_ASSERT(root.app == UINT32_MAX && root.sum == 0);
+    CU_ASSERT(root.app == UINT32_MAX && root.sum == 0 && root.leaves);
     CU_ASSERT(!frame_next_root(&f.pulse, &root));
     w.len = 0;
     p.echo = INT64_MIN;

@@ -251,7 +251,10 @@ static void replies_that_do_not_fit_are_refused(void)
     CHECK_INT(a_reply(CALL_OK, &touch, NULL), RC_INVALID);
     CHECK_INT(a_reply(CALL_ENDED, &record, NULL), RC_OK);
     CHECK_INT(a_reply(CALL_ENDED, NULL, NULL), RC_OK);
-    CHECK_INT(a_reply(CALL_ENDED + 1, NULL, NULL), RC_INVALID);
+    CHECK_INT(a_reply(CALL_LACKS, NULL, NULL), RC_OK);
+    CHECK_INT(a_reply(CALL_LACKS, &place, NULL), RC_INVALID);
+    CHECK_INT(a_reply(CALL_LACKS, &record, NULL), RC_INVALID);
+    CHECK_INT(a_reply(CALL_LACKS + 1, NULL, NULL), RC_INVALID);
     CHECK_INT(a_reply(CALL_ELSEWHERE, &place, NULL), RC_OK);
     CHECK_INT(a_reply(CALL_ELSEWHERE, NULL, NULL), RC_INVALID);
     CHECK_INT(a_reply(CALL_ELSEWHERE, &place, &record), RC_INVALID);

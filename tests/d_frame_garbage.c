@@ -48,7 +48,7 @@ static void another_version_is_told_apart(void)
     struct err err;
 
     CHECK_INT(frame_decode(later, sizeof later, &f, &err), RC_UNSUPPORTED);
-    CU_ASSERT(strstr(err.text, "version 2") != NULL);
+    CU_ASSERT(strstr(err.text, "version 3") != NULL);
     CHECK_INT(frame_decode(now, sizeof now, &f, &err), RC_INVALID);
 }
 

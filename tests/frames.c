@@ -181,7 +181,7 @@ static void any_pulse(struct pack_writer *w, struct dice *d)
     };
 
     for (uint32_t i = 0; i < f.root_count; i++)
-        roots[i] = (struct frame_root){any_app(d), any_number(d)};
+        roots[i] = (struct frame_root){any_app(d), any_number(d), any_bool(d)};
     frame_pulse(w, &f, roots);
 }
 
@@ -323,12 +323,13 @@ static void any_reply(struct pack_writer *w, struct dice *d)
     struct frame_update updates[2];
     struct frame_reply f = {
         .no = any_number(d),
-        .answer = (enum call_answer)dice_below(d, CALL_ENDED + 1),
+        .answer = (enum call_answer)dice_below(d, CALL_LACKS + 1),
         .mono = any_time(d),
     };
     uint32_t app = any_app(d);
     bool record = frame_reply_may(f.answer, true, true) && any_bool(d);
-    bool place = !frame_reply_may(f.answer, false, record) || any_bool(d);
+    bool place = !frame_reply_may(f.answer, false, record) ||
+                 (frame_reply_may(f.answer, true, record) && any_bool(d));
 
     if (place) {
         updates[f.count] = any_update(d, RECORDS, app, f.mono);

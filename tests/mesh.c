@@ -265,6 +265,17 @@ static void mesh_join(struct channel *c, struct replica *replica)
     pthread_mutex_unlock(&m->mesh->lock);
 }
 
+static void mesh_withdraw(struct channel *c, struct replica *replica)
+{
+    struct member *m = member_of(c);
+
+    pthread_mutex_lock(&m->mesh->lock);
+    atomic_store(&replica_members(replica)->leaves, true);
+    mesh_views(m->mesh, 0);
+    atomic_store(&replica_members(replica)->left, true);
+    pthread_mutex_unlock(&m->mesh->lock);
+}
+
 static void mesh_leave(struct channel *c, struct replica *replica)
 {
     struct member *m = member_of(c);
@@ -305,6 +316,7 @@ static const struct channel_ops mesh_ops = {
     .send = mesh_send,
     .ask = mesh_ask,
     .join = mesh_join,
+    .withdraw = mesh_withdraw,
     .leave = mesh_leave,
     .call = mesh_call,
     .reply = mesh_reply,

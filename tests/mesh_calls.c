@@ -28,7 +28,8 @@ struct member *mesh_peer(struct member *m, uint64_t node)
     return NULL;
 }
 
-static void set_state(struct channel *c, uint64_t node, enum member_state state)
+static unsigned set_state(struct channel *c, uint64_t node,
+                          enum member_state state)
 {
     unsigned slots = atomic_load(&c->member_slots), i = 0;
 
@@ -37,12 +38,26 @@ static void set_state(struct channel *c, uint64_t node, enum member_state state)
     if (i == FRAME_MEMBERS_MAX)
         abort(); /* so many starts in one case */
     if (i < slots && atomic_load(&c->members[i].state) == (unsigned)state)
-        return;
+        return i;
     atomic_store(&c->members[i].state, (unsigned)state);
     atomic_store(&c->members[i].node, node);
     if (i == slots)
         atomic_store(&c->member_slots, slots + 1);
     atomic_fetch_add(&c->view, 1);
+    return i;
+}
+
+/* What m knows of the other's application. */
+static void set_app(struct member *m, struct member *other, unsigned slot)
+{
+    struct channel_app *own = m->replica ? replica_members(m->replica) : NULL;
+    bool leaves = atomic_load(&replica_members(other->replica)->leaves);
+    enum app_state state = leaves ? APP_LEAVES : APP_HAS;
+
+    if (!own || atomic_load(&own->at[slot]) == (uint8_t)state)
+        return;
+    atomic_store(&own->at[slot], (uint8_t)state);
+    atomic_fetch_add(&m->channel.view, 1);
 }
 
 void mesh_views(struct mesh *mesh, uint64_t gone)
@@ -53,9 +68,12 @@ void mesh_views(struct mesh *mesh, uint64_t gone)
             set_state(&m->channel, gone, MEMBER_GONE);
         for (unsigned n = 0; n < mesh->count; n++) {
             struct member *other = &mesh->members[n];
-            if (n != i && other->replica)
-                set_state(&m->channel, other->channel.node,
-                          m->cut || other->cut ? MEMBER_AWAY : MEMBER_HERE);
+            if (n == i || !other->replica)
+                continue;
+            set_app(m, other,
+                    set_state(&m->channel, other->channel.node,
+                              m->cut || other->cut ? MEMBER_AWAY
+                                                   : MEMBER_HERE));
         }
     }
 }

@@ -31,9 +31,45 @@ static unsigned insert(uint64_t *nodes, unsigned count, unsigned max,
     return count;
 }
 
-unsigned channel_choose(const struct channel *channel,
-                        const uint8_t id[ID_SIZE], const uint64_t *except,
-                        unsigned except_count, uint64_t *out, unsigned max)
+static enum app_state app_at(const struct channel_app *app, unsigned slot)
+{
+    return (enum app_state)atomic_load_explicit(
+        &((struct channel_app *)app)->at[slot], memory_order_relaxed);
+}
+
+enum member_state channel_holder(const struct channel *channel,
+                                 const struct channel_app *app, uint64_t node,
+                                 enum app_state *state)
+{
+    struct channel *c = (struct channel *)channel;
+    unsigned slots =
+        atomic_load_explicit(&c->member_slots, memory_order_acquire);
+    enum member_state there = MEMBER_UNKNOWN;
+
+    *state = APP_UNKNOWN;
+    if (node == c->node) {
+        bool leaves = atomic_load_explicit(
+            &((struct channel_app *)app)->leaves, memory_order_relaxed);
+        *state = leaves ? APP_LEAVES : APP_HAS;
+        return MEMBER_HERE;
+    }
+    for (unsigned i = 0; i < slots; i++) {
+        struct channel_member *m = &c->members[i];
+        if (atomic_load_explicit(&m->node, memory_order_relaxed) != node)
+            continue;
+        there = (enum member_state)atomic_load_explicit(&m->state,
+                                                        memory_order_relaxed);
+        *state = app_at(app, i);
+        break;
+    }
+    return there == MEMBER_HERE && *state == APP_LACKS ? MEMBER_GONE : there;
+}
+
+/* Of an application the state has a bit in `states`. */
+static unsigned choose(const struct channel *channel,
+                       const struct channel_app *app, unsigned states,
+                       const uint8_t id[ID_SIZE], const uint64_t *except,
+                       unsigned except_count, uint64_t *out, unsigned max)
 {
     struct channel *c = (struct channel *)channel;
     unsigned slots =
@@ -44,10 +80,28 @@ unsigned channel_choose(const struct channel *channel,
         struct channel_member *m = &c->members[i];
         unsigned state = atomic_load_explicit(&m->state, memory_order_relaxed);
         uint64_t node = atomic_load_explicit(&m->node, memory_order_relaxed);
-        if (state == MEMBER_HERE && !is_among(node, except, except_count))
+        if (state == MEMBER_HERE && (!app || states & 1u << app_at(app, i)) &&
+            !is_among(node, except, except_count))
             count = insert(out, count, max, node, id);
     }
     return count;
+}
+
+unsigned channel_choose(const struct channel *c, const struct channel_app *app,
+                        const uint8_t id[ID_SIZE], const uint64_t *except,
+                        unsigned except_count, uint64_t *out, unsigned max)
+{
+    return choose(c, app, 1u << APP_HAS, id, except, except_count, out, max);
+}
+
+unsigned channel_choose_asked(const struct channel *c,
+                              const struct channel_app *app,
+                              const uint8_t id[ID_SIZE], const uint64_t *except,
+                              unsigned except_count, uint64_t *out,
+                              unsigned max)
+{
+    return choose(c, app, ~(1u << APP_LACKS), id, except, except_count, out,
+                  max);
 }
 
 uint64_t channel_named(const struct channel *channel, const char *name,

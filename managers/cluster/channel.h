@@ -49,6 +49,7 @@ struct channel_wait {
     /* the channel's own */
     struct channel_wait *next;
     uint64_t seq;
+    uint32_t app;
     enum copies copies;
     unsigned target_count;
     uint64_t targets[CHANNEL_TARGETS];
@@ -141,6 +142,20 @@ enum member_state {
     MEMBER_AWAY,    /* given up, or not admitted yet; it may come back */
     MEMBER_GONE     /* its process is gone for good */
 };
+/* And what that one has of one application, as far as it has said so. */
+enum app_state {
+    APP_UNKNOWN, /* it has not said yet */
+    APP_LACKS,   /* nothing: none of its updates count there */
+    APP_LEAVES,  /* it stops in order, and is to hold no more sessions of it */
+    APP_HAS
+};
+struct channel_app {
+    _Atomic uint8_t at[FRAME_MEMBERS_MAX]; /* enum app_state, by slot */
+    _Atomic bool leaves;                   /* this member does */
+    _Atomic bool left; /* and all that are here know that, and what they did
+                          before is here */
+    int64_t left_from; /* the channel's own */
+};
 struct channel_member {
     _Atomic uint64_t node; /* 0: nobody yet */
     _Atomic uint64_t name; /* replica_hash of it */
@@ -164,6 +179,7 @@ struct channel_ops {
     void (*ask)(struct channel *c, struct channel_ask *ask, const char *member,
                 size_t member_len);
     void (*join)(struct channel *c, struct replica *replica);
+    void (*withdraw)(struct channel *c, struct replica *replica);
     void (*leave)(struct channel *c, struct replica *replica);
     void (*call)(struct channel *c, struct channel_call *call);
     void (*reply)(struct channel *c, const struct channel_reply *reply);
@@ -257,11 +273,23 @@ static inline enum member_state channel_state(const struct channel *channel,
                 &c->members[i].state, memory_order_relaxed);
     return MEMBER_UNKNOWN;
 }
-/* The first `max` by rendezvous order of id of the others that are HERE and not
- * among `except`. Returns how many. */
-unsigned channel_choose(const struct channel *c, const uint8_t id[ID_SIZE],
-                        const uint64_t *except, unsigned except_count,
-                        uint64_t *out, unsigned max);
+/* The same for one application, of which *state says what it has. A member that
+ * is there and lacks it is GONE: so is all that it had of it. */
+enum member_state channel_holder(const struct channel *c,
+                                 const struct channel_app *app, uint64_t node,
+                                 enum app_state *state);
+/* The first `max` by rendezvous order of id of the others that are HERE, and
+ * not among `except`. app: it has that one and stays; NULL: whatever it has.
+ * Returns how many. */
+unsigned channel_choose(const struct channel *c, const struct channel_app *app,
+                        const uint8_t id[ID_SIZE], const uint64_t *except,
+                        unsigned except_count, uint64_t *out, unsigned max);
+/* The same of those that may hold sessions of it now, also who leaves. */
+unsigned channel_choose_asked(const struct channel *c,
+                              const struct channel_app *app,
+                              const uint8_t id[ID_SIZE], const uint64_t *except,
+                              unsigned except_count, uint64_t *out,
+                              unsigned max);
 /* Any thread. The node of the member of that name that is HERE; 0: none. */
 uint64_t channel_named(const struct channel *c, const char *name, size_t len);
 /* Is it this member's part to end that idle session and to tell listeners? It
@@ -279,7 +307,16 @@ static inline void channel_join(struct channel *c, struct replica *replica)
 {
     c->ops->join(c, replica);
 }
-/* Returns when the replica will not be called any more. */
+/* This member is to hold no more sessions of it, and says so to all: the first
+ * step of an orderly leave. Updates and calls come as before. `left` of its
+ * channel_app says when all know. */
+static inline void channel_withdraw(struct channel *c, struct replica *replica)
+{
+    c->ops->withdraw(c, replica);
+}
+/* Returns when the replica will not be called any more. The others hear that
+ * this member lacks the application before anything is acknowledged that it
+ * passes over. */
 static inline void channel_leave(struct channel *c, struct replica *replica)
 {
     c->ops->leave(c, replica);

@@ -227,6 +227,15 @@ static void cluster_join(struct channel *channel, struct replica *replica)
     cluster_core_unlock(c);
 }
 
+static void cluster_withdraw(struct channel *channel, struct replica *replica)
+{
+    struct cluster *c = (struct cluster *)channel;
+
+    cluster_core_lock(c);
+    core_withdraw(c->core, replica, instant_read());
+    cluster_core_unlock(c);
+}
+
 static void cluster_leave(struct channel *channel, struct replica *replica)
 {
     struct cluster *c = (struct cluster *)channel;
@@ -256,6 +265,7 @@ const struct channel_ops cluster_channel_ops = {
     .reply = cluster_reply,
     .pause = cluster_pause,
     .join = cluster_join,
+    .withdraw = cluster_withdraw,
     .leave = cluster_leave,
     .is_mine = cluster_is_mine,
     .figures = cluster_channel_figures,

@@ -54,6 +54,12 @@ struct core *core_new(const struct core_options *options,
     return core;
 }
 
+static void peer_free(struct peer *p)
+{
+    free(p->apps);
+    free(p);
+}
+
 void core_free(struct core **pointer)
 {
     struct core *core = *pointer;
@@ -66,7 +72,7 @@ void core_free(struct core **pointer)
     calls_stop(core);
     stream_release(core);
     for (size_t i = 0; i < core->peer_count; i++)
-        free(core->peers[i]);
+        peer_free(core->peers[i]);
     for (size_t i = 0; i < core->place_count; i++)
         free(core->places[i].address);
     free(core->peers);
@@ -123,7 +129,7 @@ static void peer_remove(struct core *core, size_t index, struct instant now)
 
     sync_drop_peer(core, p, now);
     core->peers[index] = core->peers[--core->peer_count];
-    free(p);
+    peer_free(p);
 }
 
 int core_place(struct core *core, const char *address, bool listed)
@@ -167,11 +173,52 @@ void core_join(struct core *core, struct replica *replica)
     core->replicas = mem_resize(core->replicas, (core->replica_count + 1) *
                                                     sizeof *core->replicas);
     core->replicas[core->replica_count++] = replica;
+    view_joined(core, replica);
     if (core->ever_complete) { /* its copies are not */
         core->stale_no++;
         core->complete = false;
+        core->says_apps = true;
         atomic_store(&core->channel->answer_until, 0);
     }
+}
+
+static void pulse_all(struct core *core, struct instant now)
+{
+    for (size_t i = 0; i < core->peer_count; i++)
+        if (peer_linked(core->peers[i]))
+            lease_send_pulse(core, core->peers[i], now);
+}
+
+/* An earlier pulse may have the same mono: the next one tells. */
+static void say_apps(struct core *core, struct instant now)
+{
+    core->says_apps = false;
+    pulse_all(core, now);
+    for (size_t i = 0; i < core->peer_count; i++)
+        core->peers[i]->next_pulse = now.mono + 1;
+    for (size_t i = 0; i < core->replica_count; i++) {
+        struct channel_app *app = replica_members(core->replicas[i]);
+        if (app->left_from == INT64_MAX)
+            app->left_from = now.mono + 1;
+    }
+}
+
+static void say_lacks(struct core *core, struct instant now)
+{
+    core->says_lacks = false;
+    pulse_all(core, now);
+}
+
+void core_withdraw(struct core *core, struct replica *replica,
+                   struct instant now)
+{
+    struct channel_app *app = replica_members(replica);
+
+    lease_time(core, now);
+    app->left_from = INT64_MAX;
+    atomic_store(&app->leaves, true);
+    core->says_apps = true;
+    view_look_left(core);
 }
 
 void core_leave(struct core *core, struct replica *replica)
@@ -181,6 +228,7 @@ void core_leave(struct core *core, struct replica *replica)
     for (size_t i = 0; i < core->replica_count; i++)
         if (core->replicas[i] == replica)
             core->replicas[i--] = core->replicas[--core->replica_count];
+    core->says_lacks = true;
 }
 
 /* ---- links ---- */
@@ -673,6 +721,7 @@ void core_tick(struct core *core, struct instant now)
     stream_tick(core, now);
     sync_tick(core, now);
     view_tick(core, now);
+    view_look_left(core);
     calls_tick(core);
     forget_peers(core, now);
     lease_check_complete(core, now);
@@ -683,7 +732,11 @@ void core_tick(struct core *core, struct instant now)
 void core_flush(struct core *core, struct instant now)
 {
     lease_time(core, now);
+    if (core->says_lacks && !core->stopping) /* before it acknowledges more */
+        say_lacks(core, now);
     stream_flush(core, now);
+    if (core->says_apps && !core->stopping) /* behind what it decided */
+        say_apps(core, now);
 }
 
 bool core_idle(const struct core *core)

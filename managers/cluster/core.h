@@ -97,6 +97,8 @@ void core_reply(struct core *core, const struct channel_reply *reply,
 void core_pause(struct core *core, struct channel_pause *pause,
                 struct instant now);
 void core_join(struct core *core, struct replica *replica);
+void core_withdraw(struct core *core, struct replica *replica,
+                   struct instant now);
 void core_leave(struct core *core, struct replica *replica);
 
 /* An orderly stop: flushes, tells all members not to wait for this one, and

@@ -153,10 +153,10 @@ void calls_drop_peer(struct core *core, const struct peer *p)
 /* ---- who is asked ---- */
 
 static void refuse_call(struct core *core, struct peer *p, uint64_t no,
-                        struct instant now)
+                        enum call_answer answer, struct instant now)
 {
     const struct frame_reply f = {
-        .no = no, .answer = CALL_UNAVAILABLE, .mono = now.mono};
+        .no = no, .answer = answer, .mono = now.mono};
 
     frame_reply(&core->w, &f, NULL);
     core_post(core, p);
@@ -174,7 +174,9 @@ static void on_call(struct core *core, struct peer *p,
                is_of(delta, f->id);
         core->garbage += !good;
     }
-    if (r && replica_places(r) && good && !core->stopping) {
+    if (!r || !replica_places(r)) {
+        refuse_call(core, p, f->no, CALL_LACKS, now);
+    } else if (good && !core->stopping) {
         struct channel_called called = {
             .from = p->node,
             .no = f->no,
@@ -186,7 +188,7 @@ static void on_call(struct core *core, struct peer *p,
         memcpy(called.id, f->id, ID_SIZE);
         replica_called(r, &called, now);
     } else {
-        refuse_call(core, p, f->no, now);
+        refuse_call(core, p, f->no, CALL_UNAVAILABLE, now);
     }
     record_unref(&delta);
 }

@@ -40,6 +40,12 @@ struct ahead {
     uint64_t from, to;
 };
 
+/* An application of a peer. */
+struct peer_app {
+    uint32_t app;
+    bool leaves;
+};
+
 /* One start of another member. */
 struct peer {
     uint64_t node;
@@ -49,6 +55,8 @@ struct peer {
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
     int link;      /* NO_LINK: none */
     bool departed; /* its process is gone, and with it all that it knew */
+    struct peer_app *apps; /* as its last pulse said; NULL: none came */
+    size_t app_count;
 
     /* our stream to it */
     bool resumed; /* over this link: we know where to go on */
@@ -192,6 +200,7 @@ struct core {
     size_t peer_count;
     struct replica **replicas;
     size_t replica_count;
+    bool says_apps, says_lacks; /* with the next flush */
 
     /* core_stream.c */
     uint64_t seq;
@@ -344,5 +353,15 @@ void view_init(struct channel *c);
 /* Whether it is waited for, or gone, has changed. */
 void view_note(struct core *core, struct peer *p, struct instant now);
 void view_tick(struct core *core, struct instant now);
+/* What applications it has, as a pulse says. true: that is news. */
+bool view_pulsed(struct core *core, struct peer *p,
+                 const struct frame_pulse *f);
+/* The same for an application that this member has from now on. */
+void view_joined(struct core *core, struct replica *r);
+/* It has said that it has not got that application of ours: what it
+ * acknowledges of it, it has passed over. */
+bool view_lacks(struct core *core, const struct peer *p, uint32_t app);
+/* Do all that are here know that this member leaves the application? */
+void view_look_left(struct core *core);
 
 #endif

@@ -173,6 +173,7 @@ void lease_send_pulse(struct core *core, struct peer *p, struct instant now)
         roots[f.root_count++] = (struct frame_root){
             .app = replica_app(core->replicas[i]),
             .sum = replica_root(core->replicas[i], p->node),
+            .leaves = atomic_load(&replica_members(core->replicas[i])->leaves),
         };
     stream_cover_rest(core, p, now);
     frame_pulse(&core->w, &f, roots);
@@ -192,6 +193,8 @@ static bool equal_roots(struct core *core, const struct peer *p,
         if (r && replica_root(r, p->node) == root.sum)
             equal++;
     }
+    for (size_t i = 0; i < core->replica_count; i++)
+        equal += view_lacks(core, p, replica_app(core->replicas[i]));
     return equal == core->replica_count;
 }
 
@@ -219,11 +222,21 @@ static void admitted(struct core *core, struct peer *p,
         lease_stale(core);
 }
 
-/* Who may not answer waits for our echo: at once, but not in a circle. */
+static bool leaves_any(const struct peer *p)
+{
+    for (size_t i = 0; i < p->app_count; i++)
+        if (p->apps[i].leaves)
+            return true;
+    return false;
+}
+
+/* Who may not answer, or leaves, waits for our echo: at once, but not in a
+ * circle. */
 static bool wants_answer(const struct core *core, const struct peer *p,
                          struct instant now)
 {
-    return p->next_pulse - now.mono < core->options.pulse_ms * 4 / 5;
+    return (!p->answering || leaves_any(p)) &&
+           p->next_pulse - now.mono < core->options.pulse_ms * 4 / 5;
 }
 
 void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
@@ -231,6 +244,7 @@ void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
 {
     bool first = !p->pulsed || f->epoch > p->their_epoch;
 
+    first |= view_pulsed(core, p, f);
     stream_acked(core, p, &f->ack, now);
     if (!p->pulsed) {
         p->pulsed = true;
@@ -257,7 +271,7 @@ void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
         lease_send_pulse(core, p, now);
     }
     compare_roots(core, p, f, now);
-    if (first || (!f->answering && wants_answer(core, p, now)))
+    if (first || wants_answer(core, p, now))
         lease_send_pulse(core, p, now);
 }
 

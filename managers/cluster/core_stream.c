@@ -137,6 +137,7 @@ static void wait_begin(struct core *core, const struct channel_update *u,
                                                     : &core->wait_one;
 
     w->seq = core->seq;
+    w->app = u->app;
     w->copies = copies;
     w->target_count = u->target_count;
     memcpy(w->targets, u->targets, u->target_count * sizeof *u->targets);
@@ -380,13 +381,14 @@ static bool has(const struct peer *p, uint64_t seq)
 }
 
 /* All that are waited for, or (one) any of them. */
-static bool has_travelled(const struct core *core, const struct channel_wait *w)
+static bool has_travelled(struct core *core, const struct channel_wait *w)
 {
     bool any = false, alone = true;
 
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
-        if (!p->waited || w->seq <= p->waited_from)
+        if (!p->waited || w->seq <= p->waited_from ||
+            view_lacks(core, p, w->app))
             continue;
         alone = false;
         if (has(p, w->seq))
@@ -412,7 +414,7 @@ static bool has_landed(struct core *core, const struct channel_wait *w)
     for (unsigned i = 0; i < w->target_count; i++) {
         const struct peer *p = peer_of(core, w->targets[i]);
         if (!p || !p->waited || w->seq <= p->waited_from ||
-            has_missed(p, w->seq))
+            has_missed(p, w->seq) || view_lacks(core, p, w->app))
             continue;
         alone = false;
         if (has(p, w->seq))
@@ -431,7 +433,8 @@ static unsigned copies_at_targets(struct core *core, struct channel_wait *w)
     w->applied = 0;
     for (unsigned i = 0; i < w->target_count; i++) {
         const struct peer *p = peer_of(core, w->targets[i]);
-        if (!p || p->departed || !has(p, w->seq) || has_missed(p, w->seq))
+        if (!p || p->departed || !has(p, w->seq) || has_missed(p, w->seq) ||
+            view_lacks(core, p, w->app))
             continue;
         w->applied |= 1u << i;
         copies++;
@@ -439,13 +442,15 @@ static unsigned copies_at_targets(struct core *core, struct channel_wait *w)
     return copies;
 }
 
-static unsigned copies_of(const struct core *core, uint64_t seq)
+static unsigned copies_of(struct core *core, const struct channel_wait *w)
 {
     unsigned copies = 0;
 
-    for (size_t i = 0; i < core->peer_count; i++)
-        if (!core->peers[i]->departed && has(core->peers[i], seq))
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        if (!p->departed && has(p, w->seq) && !view_lacks(core, p, w->app))
             copies++;
+    }
     return copies;
 }
 
@@ -454,7 +459,7 @@ static void answer_waits(struct core *core, struct wait_list *list)
     while (list->first && has_travelled(core, list->first)) {
         const struct channel_wait *w = list->first;
         bool enough =
-            !w->min_copies || copies_of(core, w->seq) >= w->min_copies;
+            !w->min_copies || copies_of(core, w) >= w->min_copies;
         wait_answer(core, list, &list->first, enough ? RC_OK : RC_UNCERTAIN);
     }
 }

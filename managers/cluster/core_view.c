@@ -6,7 +6,9 @@
 
 #include "managers/cluster/core_impl.h"
 #include "managers/cluster/rendezvous.h"
+#include "session/buf.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- states ---- */
@@ -49,6 +51,107 @@ static unsigned slot_for(struct core *core, uint64_t node)
     return 0;
 }
 
+/* ---- applications ---- */
+
+static enum app_state app_of(const struct peer *p, uint32_t app)
+{
+    if (!p->apps)
+        return APP_UNKNOWN;
+    for (size_t i = 0; i < p->app_count; i++)
+        if (p->apps[i].app == app)
+            return p->apps[i].leaves ? APP_LEAVES : APP_HAS;
+    return APP_LACKS;
+}
+
+/* true: that changed it. */
+static bool note_app(struct core *core, const struct peer *p,
+                     struct replica *r)
+{
+    _Atomic uint8_t *at = &replica_members(r)->at[p->slot];
+    enum app_state state = app_of(p, replica_app(r));
+
+    if (!p->has_slot || atomic_load(at) == (uint8_t)state)
+        return false;
+    atomic_store(at, (uint8_t)state);
+    core->view_changed = true;
+    return true;
+}
+
+static void note_apps(struct core *core, const struct peer *p)
+{
+    bool changed = false;
+
+    for (size_t i = 0; i < core->replica_count; i++)
+        changed |= note_app(core, p, core->replicas[i]);
+    if (changed)
+        atomic_fetch_add(&core->channel->view, 1);
+}
+
+void view_joined(struct core *core, struct replica *r)
+{
+    for (size_t i = 0; i < core->peer_count; i++)
+        note_app(core, core->peers[i], r);
+}
+
+bool view_lacks(struct core *core, const struct peer *p, uint32_t app)
+{
+    return core_replica(core, app) && app_of(p, app) == APP_LACKS;
+}
+
+/* With other managers for one application, nobody has what others have of it. */
+static void warn_other_kind(struct core *core, const struct peer *p)
+{
+    for (size_t i = 0; i < core->replica_count; i++) {
+        struct replica *r = core->replicas[i];
+        const struct manager *m = replica_manager(r);
+        if (app_of(p, replica_other_app(r)) >= APP_LEAVES)
+            core_say(core, LOG_WARN,
+                     "%s has another manager for %s than this member, whose "
+                     "is %s: neither knows the sessions of the other; "
+                     "configure the same at all members",
+                     p->name, m->env.app, m->ops->name);
+    }
+}
+
+bool view_pulsed(struct core *core, struct peer *p,
+                 const struct frame_pulse *f)
+{
+    struct frame_pulse pulse = *f;
+    struct peer_app *apps = mem_zero((f->root_count + 1) * sizeof *apps);
+    struct frame_root root;
+    size_t count = 0;
+
+    while (frame_next_root(&pulse, &root))
+        apps[count++] = (struct peer_app){root.app, root.leaves};
+    bool news = !p->apps || count != p->app_count ||
+                memcmp(apps, p->apps, count * sizeof *apps) != 0;
+    free(p->apps);
+    p->apps = apps;
+    p->app_count = count;
+    if (!news)
+        return false;
+    note_apps(core, p);
+    warn_other_kind(core, p);
+    return true;
+}
+
+void view_look_left(struct core *core)
+{
+    for (size_t i = 0; i < core->replica_count; i++) {
+        struct channel_app *app = replica_members(core->replicas[i]);
+        bool all = atomic_load(&app->leaves);
+        for (size_t k = 0; all && k < core->peer_count; k++) {
+            const struct peer *p = core->peers[k];
+            all = !p->waited ||
+                  (p->echo >= app->left_from && p->applied >= p->seq);
+        }
+        if (all)
+            atomic_store(&app->left, true);
+    }
+}
+
+/* ---- slots ---- */
+
 static void slot_take(struct core *core, struct peer *p)
 {
     struct channel *c = core->channel;
@@ -62,6 +165,7 @@ static void slot_take(struct core *core, struct peer *p)
         atomic_store(&c->member_slots, slot + 1);
     p->slot = slot;
     p->has_slot = true;
+    note_apps(core, p);
 }
 
 void view_note(struct core *core, struct peer *p, struct instant now)

@@ -185,7 +185,8 @@ static bool get_ack_or_none(struct pack_reader *r, bool *any,
 
 static bool get_root(struct pack_reader *r, struct frame_root *out)
 {
-    return get_app(r, &out->app) && get_any(r, &out->sum);
+    return get_app(r, &out->app) && get_any(r, &out->sum) &&
+           get_bool(r, &out->leaves);
 }
 
 static bool get_applied(struct pack_reader *r, struct frame_applied *out)
@@ -275,7 +276,7 @@ static bool read_pulse(struct pack_reader *r, struct frame *f)
         !get_any(r, &p->floor) || !get_bool(r, &p->compare) ||
         !get_bool(r, &p->answering) || !get_any(r, &p->seq) ||
         !get_ack(r, &p->ack) ||
-        !get_groups(r, 2, FRAME_APPS_MAX, &p->root_count))
+        !get_groups(r, 3, FRAME_APPS_MAX, &p->root_count))
         return false;
     p->roots = *r;
     for (uint32_t i = 0; i < p->root_count; i++)
@@ -450,7 +451,7 @@ static bool read_reply(struct pack_reader *r, struct frame *f)
     struct frame_reply *y = &f->reply;
     uint32_t answer;
 
-    if (!get_any(r, &y->no) || !get_u32(r, CALL_ENDED, &answer) ||
+    if (!get_any(r, &y->no) || !get_u32(r, CALL_LACKS, &answer) ||
         !get_time(r, &y->mono) ||
         !get_updates(r, 2, RECORDS | PLACES, 0, &y->rest, &y->count))
         return false;

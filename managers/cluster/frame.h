@@ -27,7 +27,7 @@
 #include "session/pack.h"
 #include "session/rc.h"
 
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 /* No body is longer, and nobody makes room for more: the largest session
  * (RECORD_MAX_BYTES) and what stands around it. */
 #define FRAME_MAX ((16u << 20) + (256u << 10))
@@ -76,7 +76,9 @@ enum call_answer {
     CALL_SAME = 2,   /* FIND: it is what you have; no record */
     CALL_ABSENT = 3, /* nobody knows the id; with a tombstone: it has ended */
     CALL_ELSEWHERE = 4, /* not the primary: the place says who is; no record */
-    CALL_ENDED = 5      /* COMMIT: it has ended; the record is the tombstone */
+    CALL_ENDED = 5,     /* COMMIT: it has ended; the record is the tombstone */
+    CALL_LACKS = 6      /* it has not that application, so it says nothing of
+                           the session; nothing with it */
 };
 
 /* A leaf: one of the ranges that ids fall into (table.h). */
@@ -128,9 +130,11 @@ struct frame_pulse {
     struct pack_reader roots; /* frame_next_root */
     uint32_t root_count;
 };
+/* An application that the sender has. */
 struct frame_root {
     uint32_t app;
     uint64_t sum;
+    bool leaves; /* it stops in order: it is to hold no more sessions of it */
 };
 
 struct frame_updates {

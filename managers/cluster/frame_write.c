@@ -162,10 +162,11 @@ void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
     pack_bool(w, f->answering);
     pack_uint(w, f->seq);
     put_ack(w, &f->ack);
-    pack_array(w, 2 * (size_t)f->root_count);
+    pack_array(w, 3 * (size_t)f->root_count);
     for (uint32_t i = 0; i < f->root_count; i++) {
         put_app(w, roots[i].app);
         pack_uint(w, roots[i].sum);
+        pack_bool(w, roots[i].leaves);
     }
     frame_end(w, at);
 }
@@ -342,6 +343,8 @@ bool frame_reply_may(enum call_answer answer, bool place, bool record)
         return !record;
     case CALL_ELSEWHERE:
         return place && !record;
+    case CALL_LACKS:
+        return !place && !record;
     case CALL_OK:
     case CALL_ABSENT:
     case CALL_ENDED:

@@ -46,12 +46,14 @@ uint64_t replica_hash(const uint8_t *bytes, size_t len)
     return h ? h : 1;
 }
 
-static uint32_t app_number(const char *app)
+static uint32_t app_number(const char *app, bool parts)
 {
     uint32_t h = 2166136261u;
 
     for (; *app; app++)
         h = (h ^ (uint8_t)*app) * 16777619u;
+    if (parts)
+        h = (h ^ 1) * 16777619u;
     return h ? h : 1;
 }
 
@@ -64,7 +66,7 @@ struct replica *replica_new(struct manager *m, struct channel *channel)
     assert(m->table && m->ops->entry_extra >= sizeof(struct replica_entry));
     r->m = m;
     r->channel = channel;
-    r->app = app_number(m->env.app);
+    r->app = app_number(m->env.app, false);
     atomic_init(&r->latest, INT64_MIN);
     atomic_init(&r->settled, INT64_MIN);
     r->tell_since = INT64_MAX;
@@ -93,6 +95,16 @@ void replica_listen(struct replica *r, replica_heard_fn *heard, void *user)
 uint32_t replica_app(const struct replica *r)
 {
     return r->app;
+}
+
+uint32_t replica_other_app(const struct replica *r)
+{
+    return app_number(r->m->env.app, !r->places);
+}
+
+struct channel_app *replica_members(struct replica *r)
+{
+    return &r->members;
 }
 
 struct manager *replica_manager(const struct replica *r)

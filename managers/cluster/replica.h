@@ -137,8 +137,14 @@ void replica_called(struct replica *r, const struct channel_called *call,
 /* Before it joins. */
 void replica_listen(struct replica *r, replica_heard_fn *heard, void *user);
 
-/* FNV-1a of the application's name ("/login"), never 0: names it in frames. */
+/* FNV-1a of the application's name ("/login"), where members hold parts with a
+ * byte 1 behind it, never 0: names it in frames. So members with different
+ * managers for an application do not mix what they have of it. */
 uint32_t replica_app(const struct replica *r);
+/* The number that members with the other kind of manager have for it. */
+uint32_t replica_other_app(const struct replica *r);
+/* Who has it; the core fills it, anybody reads. */
+struct channel_app *replica_members(struct replica *r);
 struct manager *replica_manager(const struct replica *r);
 
 /* To be called after every change of the entry, its stripe locked. */

@@ -45,6 +45,7 @@ struct replica {
     struct manager *m;
     struct channel *channel;
     uint32_t app;
+    struct channel_app members;
     replica_heard_fn *heard;
     void *user;
     _Atomic uint64_t sums[FRAME_LEAVES];

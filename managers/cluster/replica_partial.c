@@ -18,6 +18,7 @@ struct replica *replica_new_partial(struct manager *m, struct channel *channel)
     struct replica *r = replica_new(m, channel);
 
     pthread_mutex_init(&r->pair_lock, NULL);
+    r->app = replica_other_app(r);
     r->places = places_new(channel->node);
     return r;
 }

@@ -163,6 +163,7 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
                  s->number);
     if (!is_fresh(sim, s) || !asked->born || s->may_end ||
         known->over != OUT_NONE || (s->forked && s->max_inactive) ||
+        (reason == REASON_LOST && s->orphaned) ||
         story_may_idle(s, s->used, asked->there))
         return;
     sim_fail(sim, "%s says %s of %s of session %u, which is alive", m->name,

@@ -292,6 +292,26 @@ static void fault_add(struct sim *sim, const struct fault *fault, int64_t us)
     fault_begin(sim, &fs->items[fs->count++]);
 }
 
+static struct fault leave_of(int slot)
+{
+    return (struct fault){.kind = FAULT_LEAVE, .a = slot};
+}
+
+/* With BackupManager others may stop at the same moment, as long as one that
+ * answers stays. */
+static void others_leave(struct sim *sim, int64_t us)
+{
+    unsigned most = rng_below(&sim->rng, sim->count - 1);
+
+    for (unsigned i = 0; i < most; i++) {
+        int slot = (int)rng_below(&sim->rng, sim->count);
+        const struct member *m = &sim->members[slot];
+        struct fault f = leave_of(slot);
+        if (m->up && !m->leaving && others_answer(sim, slot) > 0)
+            fault_add(sim, &f, us);
+    }
+}
+
 static void fault_make(struct sim *sim)
 {
     struct rng *r = &sim->rng;
@@ -338,6 +358,8 @@ static void fault_make(struct sim *sim)
                 f.side[i] = (int)i == f.a;
     }
     fault_add(sim, &f, us);
+    if (sim->plan.backup && f.kind == FAULT_LEAVE && rng_chance(r, 50))
+        others_leave(sim, us);
 }
 
 /* A member that is stopping just now starts again when it has. */

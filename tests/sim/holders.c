@@ -330,14 +330,27 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
 
     if (!has_it(m, s))
         return;
-    s->missing++;
-    if (is_there(sim, s, slot))
+    bool there = is_there(sim, s, slot);
+    if (m->parted) {
+        unsigned have = copies(sim, s) - 1, wanted = sim->plan.backups + 1;
+        if (have < wanted && s->missing < wanted - have)
+            s->missing = wanted - have;
+    } else {
+        s->missing++;
+    }
+    if (there)
         return;
     s->bereft = true;
     sim->bereft++;
     holders_say(sim, s);
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
+    if (m->parted && sim->plan.weather <= WEATHER_HOSTS && !s->renaming &&
+        !is_over(s) && !story_may_idle(s, s->used, sim->now))
+        sim_fail(sim,
+                 "session %u: what was acknowledged goes with %s, which stops "
+                 "in order",
+                 s->number, m->name);
     /* an end may have been forgotten by all the others */
     if (s->missing <= sim->plan.backups && sim->plan.weather <= WEATHER_HOSTS &&
         !s->renaming && !is_over(s) && !story_may_idle(s, s->used, sim->now))

@@ -3,6 +3,7 @@
 
 #include "tests/sim/member.h"
 
+#include "managers/backup_impl.h"
 #include "managers/managers.h"
 #include "session/buf.h"
 #include "tests/sim/holders.h"
@@ -18,6 +19,7 @@ static const uint8_t secret[ID_SIZE] = "one for all here";
 
 #define TICK_US (50 * MS)
 #define STOP_LOOK_US (100 * MS)
+#define STOP_US (10 * SECOND) /* stopTimeout */
 
 /* ---- time ---- */
 
@@ -186,6 +188,7 @@ void member_start(struct member *m)
     m->life++;
     m->up = true;
     m->leaving = m->silent = m->waking = m->flushing = m->handing = false;
+    m->parting = m->parted = false;
     m->paused_until = m->busy_until = 0;
     m->started = m->resumed = m->view_at = sim->now;
     m->view = m->here = m->here_low = 0;
@@ -268,11 +271,34 @@ void member_leave(struct member *m)
     soon(m, EVENT_STOPPED, 500 * MS, 0);
 }
 
+/* True: others are still to take over what it holds. */
+static bool member_parts(struct member *m)
+{
+    struct sim *sim = m->sim;
+
+    if (!sim->plan.backup || !m->manager->ready)
+        return false;
+    if (!m->parting) {
+        m->parting = true;
+        m->started = sim->now;
+        member_enter(m);
+        manager_leave(m->manager, member_now(m));
+        member_exit(m);
+    }
+    m->parted = manager_left(m->manager) &&
+                backup_of(m->manager)->leave.alone == 0;
+    return !manager_left(m->manager) && sim->now - m->started < STOP_US;
+}
+
 /* The requests that it had are answered; what it knows goes to the others. */
 void member_stopped(struct member *m)
 {
     if (m->paused_until > m->sim->now) {
         soon(m, EVENT_STOPPED, m->paused_until - m->sim->now, 0);
+        return;
+    }
+    if (member_parts(m)) {
+        soon(m, EVENT_STOPPED, STOP_LOOK_US, 0);
         return;
     }
     member_enter(m);
@@ -296,6 +322,7 @@ void member_stopped(struct member *m)
         core_flush(m->core, member_now(m));
         member_exit(m);
     }
+    m->parted &= idle;
     SAY(m->sim, m->slot, "stops%s", idle ? "" : ", not all was taken over");
     member_end(m);
 }

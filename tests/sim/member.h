@@ -22,6 +22,8 @@ struct member {
     int slot;
     char name[16], address[24];
     bool up, leaving;
+    bool parting; /* BackupManager: hands over what it holds */
+    bool parted;  /* and nobody needs it any more, it says */
     bool silent; /* its host is down: its port does not even refuse */
     uint32_t life;
     int64_t started, resumed; /* when it last started, woke */

@@ -375,6 +375,15 @@ static void channel_sim_join(struct channel *c, struct replica *replica)
     core_join(m->core, replica);
 }
 
+static void channel_sim_withdraw(struct channel *c, struct replica *replica)
+{
+    struct member *m = (struct member *)c;
+
+    member_enter(m);
+    core_withdraw(m->core, replica, member_now(m));
+    member_exit(m);
+}
+
 static void channel_sim_leave(struct channel *c, struct replica *replica)
 {
     struct member *m = (struct member *)c;
@@ -404,6 +413,7 @@ const struct channel_ops channel_sim = {
     .reply = channel_sim_reply,
     .pause = channel_sim_pause,
     .join = channel_sim_join,
+    .withdraw = channel_sim_withdraw,
     .leave = channel_sim_leave,
     .is_mine = channel_sim_is_mine,
     .figures = channel_sim_figures,

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An orderly leave. First all members hear that this one leaves: from then on
+ * nobody gives it more, and the first of the holders that stay acts for a
+ * session and takes another one. What nobody who stays holds, this member hands
+ * over itself. It is done when it is in no list any more that somebody else
+ * could be in, and what others did before they knew has come. */
+#include "config.h"
+
+#include "managers/backup_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* On the way at a time: more would push the first out of the cluster's log. */
+#define LEAVE_ON_WAY ((size_t)2 << 20)
+#define LEAVE_LOOKS 50000 /* at each pause: milliseconds of the channel's */
+#define LEAVE_AGAIN_MS 200
+
+/* ---- one session ---- */
+
+/* What has to become of a copy. */
+enum part {
+    PART_NONE,
+    PART_HAND,  /* handed over, by this member */
+    PART_OWN,   /* that is under way */
+    PART_OTHER, /* another one that stays takes a copy more */
+    PART_GIVE,  /* in no list: who is in it gets what is here */
+    PART_ALONE  /* nobody who stays could take it */
+};
+
+static bool is_live(const struct entry *e)
+{
+    return is_copy(e) && !e->idle && !record_ended(e->record, NULL);
+}
+
+/* All that hold it leave, and nobody else stays. The one with the lowest node
+ * is the last, so that each session is told of once; somebody may still come
+ * who takes it. */
+static enum part part_of_last(const struct backup *b, const struct place *p)
+{
+    enum part part = PART_ALONE;
+
+    for (unsigned i = 0; i < p->count; i++) {
+        if (p->holders[i] == self(b) || !is_here(b, p->holders[i]))
+            continue;
+        if (p->holders[i] > self(b))
+            return PART_OTHER;
+        part = PART_NONE;
+    }
+    return part;
+}
+
+static enum part part_listed(const struct backup *b, struct entry *e,
+                             const struct place *p, uint64_t acting)
+{
+    uint64_t other;
+    bool any =
+        choose(b, record_id(e->record), p->holders, p->count, &other, 1) > 0;
+
+    if (acting == self(b) && backup_entry(e)->handover)
+        return PART_OWN;
+    if (any)
+        return acting == self(b) ? PART_HAND : PART_OTHER;
+    return stays(b, acting) ? PART_NONE : part_of_last(b, p);
+}
+
+static enum part part_of(const struct backup *b, struct entry *e)
+{
+    bool told = atomic_load(&replica_members(b->replica)->left);
+    struct place p;
+
+    if (!is_live(e))
+        return PART_NONE;
+    if (!place_of(b, record_id(e->record), &p))
+        return told ? PART_NONE : PART_OTHER;
+    if (p.kind != PLACE_LIST)
+        return PART_NONE;
+    uint64_t acting = acting_primary(b, &p);
+    if (place_has(&p, self(b)))
+        return part_listed(b, e, &p, acting);
+    if (e->flags & ENTRY_LEFT) /* they have what is here */
+        return PART_NONE;
+    if (!told) /* it may be about to be in the list */
+        return PART_OTHER;
+    return acting ? PART_GIVE : PART_ALONE;
+}
+
+/* ---- a pass over all ---- */
+
+struct found {
+    struct backup *b;
+    uint8_t (*ids)[ID_SIZE];
+    bool *gives;
+    size_t count, cap, seen, bytes;
+};
+
+static void found_add(struct found *f, struct entry *e, bool gives)
+{
+    if (f->count == f->cap) {
+        f->cap = f->cap ? 2 * f->cap : 256;
+        f->ids = mem_resize(f->ids, f->cap * sizeof *f->ids);
+        f->gives = mem_resize(f->gives, f->cap * sizeof *f->gives);
+    }
+    memcpy(f->ids[f->count], record_id(e->record), ID_SIZE);
+    f->gives[f->count++] = gives;
+    f->bytes += sending_cost(e->record);
+}
+
+static bool leave_look(void *user, struct entry *e)
+{
+    struct found *f = user;
+    struct backup *b = f->b;
+    struct leave *l = &b->leave;
+
+    f->seen++;
+    switch (part_of(b, e)) {
+    case PART_NONE:
+        break;
+    case PART_HAND:
+        l->handed += !(e->flags & ENTRY_LEFT);
+        e->flags |= ENTRY_LEFT;
+        l->own++;
+        found_add(f, e, false);
+        break;
+    case PART_OWN:
+        l->own++;
+        break;
+    case PART_GIVE:
+        e->flags |= ENTRY_LEFT;
+        l->others++;
+        found_add(f, e, true);
+        break;
+    case PART_OTHER:
+        l->others++;
+        break;
+    case PART_ALONE:
+        l->alone += record_kind(e->record) == RECORD_SESSION;
+        break;
+    }
+    return true;
+}
+
+static void found_send(struct found *f, struct instant now)
+{
+    struct place p;
+
+    for (size_t i = 0; i < f->count; i++)
+        if (!f->gives[i])
+            protect(f->b, f->ids[i], now);
+        else if (place_of(f->b, f->ids[i], &p))
+            let_go(f->b, f->ids[i], &p, now);
+    free(f->ids);
+    free(f->gives);
+}
+
+static bool is_crowded(const struct backup *b, const struct found *f)
+{
+    return atomic_load(&b->protecting) + f->bytes >= LEAVE_ON_WAY;
+}
+
+/* True: it has seen all. */
+static bool leave_pass(struct backup *b, struct instant now)
+{
+    struct found f = {.b = b};
+    struct leave *l = &b->leave;
+
+    if (l->leaf == 0)
+        l->own = l->others = l->alone = 0;
+    while (l->leaf < TABLE_LEAVES && f.seen < LEAVE_LOOKS && !is_crowded(b, &f))
+        table_each_in(b->base.table, l->leaf++, leave_look, &f);
+    found_send(&f, now);
+    if (l->leaf < TABLE_LEAVES)
+        return false;
+    l->leaf = 0;
+    return true;
+}
+
+/* ---- turning ---- */
+
+static void leave_done(struct backup *b)
+{
+    const struct leave *l = &b->leave;
+
+    if (l->handed)
+        log_line(b->base.env.log, LOG_INFO, "manager",
+                 "%zu sessions of %s are handed over to other members",
+                 l->handed, b->base.env.app);
+    if (l->alone)
+        log_line(b->base.env.log, LOG_WARN, "manager",
+                 "%zu sessions of %s have nobody to go to, since no other "
+                 "member stays: they are lost",
+                 l->alone, b->base.env.app);
+    atomic_store(&b->left, true);
+}
+
+static bool has_copies(const struct backup *b)
+{
+    struct places_counts c;
+
+    places_counts(replica_places(b->replica), &c);
+    return c.primary + c.backup > 0;
+}
+
+static void leave_step(struct backup *b, struct instant now)
+{
+    struct leave *l = &b->leave;
+
+    if (!channel_may_answer(b->channel, now)) {
+        /* what others decided meanwhile is not known */
+        if (!has_copies(b))
+            leave_done(b);
+        return;
+    }
+    if (now.mono < l->next || !leave_pass(b, now))
+        return;
+    bool told = atomic_load(&replica_members(b->replica)->left);
+    l->next = l->own || !told ? now.mono : now.mono + LEAVE_AGAIN_MS;
+    if (told && !l->own && !l->others && !atomic_load(&b->protecting))
+        leave_done(b);
+}
+
+static void leave_go_on(struct channel_pause *pause)
+{
+    struct leave *l =
+        (struct leave *)((char *)pause - offsetof(struct leave, pause));
+    struct backup *b =
+        (struct backup *)((char *)l - offsetof(struct backup, leave));
+
+    if (pause->stopped || l->over)
+        return;
+    leave_step(b, pause->now);
+    if (!atomic_load(&b->left))
+        channel_pause(b->channel, pause);
+}
+
+void leave_begin(struct backup *b, struct instant now)
+{
+    b->leave.begun = true;
+    atomic_store(&b->stopping, true);
+    channel_withdraw(b->channel, b->replica);
+    leave_step(b, now);
+    if (atomic_load(&b->left))
+        return;
+    b->leave.pause.done = leave_go_on;
+    channel_pause(b->channel, &b->leave.pause);
+}
+
+void leave_end(struct backup *b, struct instant now)
+{
+    struct leave *l = &b->leave;
+
+    if (!l->begun)
+        leave_begin(b, now);
+    /* where members are a call away it is done now */
+    l->next = 0;
+    for (int i = 0; i < 3 && !atomic_load(&b->left); i++)
+        leave_step(b, now);
+    l->over = true;
+    if (atomic_load(&b->left))
+        return;
+    log_line(b->base.env.log, LOG_WARN, "manager",
+             "%s: the hand-over is not complete within stopTimeout: %zu "
+             "sessions that no other member holds, %zu that have one copy "
+             "fewer until others have made it",
+             b->base.env.app, l->own + l->alone, l->others);
+}
+
+/* ---- places, told while leaving ---- */
+
+struct telling {
+    struct channel_wait wait; /* first */
+    struct backup *b;
+};
+
+static void telling_done(struct channel_wait *wait, enum rc rc)
+{
+    struct telling *t = (struct telling *)wait;
+
+    (void)rc; /* who has not got it finds out by comparing */
+    atomic_fetch_sub(&t->b->protecting, PLACE_COST);
+    free(t);
+}
+
+void leave_tell(struct backup *b, const struct channel_update *u)
+{
+    struct telling *t = mem_zero(sizeof *t);
+
+    t->wait.done = telling_done;
+    t->b = b;
+    atomic_fetch_add(&b->protecting, PLACE_COST);
+    channel_send(b->channel, u, &t->wait, COPIES_ALL);
+}
