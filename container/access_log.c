@@ -26,7 +26,7 @@ enum { BLOCK = 16384 };
 
 struct access_log_options {
     char *directory, *prefix, *suffix, *pattern;
-    bool rotatable, buffered, enabled;
+    bool rotatable, buffered, enabled, shows_client;
 };
 
 struct access_log {
@@ -65,8 +65,8 @@ static const struct option access_log_options[] = {
      0, NULL},
     {"renameOnRotate", OPTION_LATER, 0, "false",
      "the open file carries its date", 0, 0, NULL},
-    {"requestAttributesEnabled", OPTION_LATER, 0, "false",
-     "the peer's address is written", 0, 0, NULL},
+    {"requestAttributesEnabled", OPTION_BOOL, AT(shows_client), "false",
+     "true: what RemoteIpValve found out; false: the peer", 0, 0, NULL},
     {"resolveHosts", OPTION_IGNORED, 0, NULL, "%h is the address", 0, 0, NULL},
     {"encoding", OPTION_IGNORED, 0, NULL, "what is not ASCII is escaped", 0, 0,
      NULL},
@@ -217,7 +217,7 @@ static void access_log_out(struct valve *v, struct http_request *r)
     char line[LOG_LINE_MAX];
     if (l->fd < 0)
         return;
-    size_t len = log_pattern_line(l->pattern, r, line);
+    size_t len = log_pattern_line(l->pattern, r, o->shows_client, line);
     pthread_mutex_lock(&l->lock);
     buf_add(&l->block, line, len);
     if (l->block.len >= BLOCK || !o->buffered)

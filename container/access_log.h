@@ -20,6 +20,7 @@
 
 #include "session/rc.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct http_request;
@@ -31,8 +32,10 @@ struct log_pattern;
 enum rc log_pattern_new(const char *text, struct log_pattern **out,
                         struct err *err);
 void log_pattern_free(struct log_pattern **p);
-/* Writes the line with its newline. Returns its length. */
+/* Writes the line with its newline. Returns its length. client: %a %h %v %p are
+ * what RemoteIpValve found out (where it lets the log know), else the peer's.
+ */
 size_t log_pattern_line(const struct log_pattern *p, struct http_request *r,
-                        char out[LOG_LINE_MAX]);
+                        bool client, char out[LOG_LINE_MAX]);
 
 #endif

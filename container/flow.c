@@ -35,6 +35,17 @@ static bool valves_in(struct http_request *r, struct valve **valves,
     return true;
 }
 
+/* Of those whose `in` ran. */
+static bool valves_absent(struct http_request *r, struct valve **valves,
+                          size_t entered)
+{
+    for (size_t i = 0; i < entered; i++)
+        if (valves[i]->kind->absent &&
+            valves[i]->kind->absent(valves[i], r) == VALVE_STOP)
+            return false;
+    return true;
+}
+
 static void valves_out(struct http_request *r, struct valve **valves,
                        size_t *entered)
 {
@@ -150,6 +161,17 @@ static enum flow_step step_start(struct http_request *r)
         return FLOW_OUT;
     mapper_map(in->mapper, r->path, &r->mapping);
     return step_mapped(r);
+}
+
+/* No session that it brought lives. */
+static enum flow_step step_absent(struct http_request *r)
+{
+    bool go_on = (!r->engine_valves ||
+                  valves_absent(r, r->instance->valves, r->engine_valves)) &&
+                 (!r->context_valves ||
+                  valves_absent(r, request_site(r)->valves, r->context_valves));
+
+    return go_on ? FLOW_SERVE : FLOW_OUT;
 }
 
 /* ---- the servlet ---- */
@@ -287,6 +309,8 @@ bool flow_run(struct http_request *r)
             break;
         case FLOW_FIND:
             next = flow_session_find(r, &aside);
+            if (next == FLOW_SERVE)
+                next = step_absent(r);
             break;
         case FLOW_FOUND:
             next = flow_session_found(r);

@@ -3,6 +3,8 @@
 
 #include "container/flow_session.h"
 
+#include "container/route.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -149,6 +151,7 @@ enum flow_step flow_session_found(struct http_request *r)
     switch (op->rc) {
     case RC_OK:
         http_session_attach(r);
+        route_note(r);
         return FLOW_SERVE;
     case RC_ABSENT:
         r->reason = op->reason;
@@ -197,7 +200,8 @@ static void set_cookie(struct http_request *r)
     const struct context *site = request_site(r);
     char value[ID_TEXT_SIZE + sizeof r->instance->node];
     size_t len = ID_TEXT_SIZE - 1;
-    if (!site->cookies || !http_session_is_news(r->session))
+    if (!site->cookies || !http_session_is_current(r->session) ||
+        (!http_session_is_news(r->session) && !route_is_stale(r)))
         return;
     id_format(session_id(r->session->session), value);
     size_t node = strnlen(r->instance->node, sizeof r->instance->node - 1);
@@ -207,7 +211,7 @@ static void set_cookie(struct http_request *r)
         len += node;
     }
     struct cookie_config config = site->session_cookie;
-    config.secure = config.secure || r->limits->secure;
+    config.secure = config.secure || http_request_is_secure(r);
     struct buf out;
     struct err err;
     buf_init(&out, RESPONSE_MAX_HEADER);

@@ -8,6 +8,7 @@
 #include "container/metrics.h"
 #include "container/properties.h"
 #include "container/realm.h"
+#include "container/route.h"
 #include "container/serverxml.h"
 #include "container/valve.h"
 #include "container/watchdog.h"
@@ -108,6 +109,7 @@ enum rc instance_new(const struct server_config *config, struct instance **out,
     in->node_number = id_mint_node();
     atomic_init(&in->state, INSTANCE_STARTING);
     build_loop(in);
+    in->routes = routes_new();
     rc = metrics_new(config->metrics_allow, &in->metrics, &why);
     if (rc != RC_OK)
         rc = xml_error(config->at, rc, err, "%s", why.text);
@@ -577,6 +579,7 @@ void instance_free(struct instance **instance)
         in->config->cluster->ops->free(&in->cluster);
     realm_free(&in->realm);
     metrics_free(&in->metrics);
+    routes_free(&in->routes);
     loop_free(&in->loop);
     free(in);
     *instance = NULL;

@@ -23,6 +23,7 @@ struct connector;
 struct executor;
 struct metrics;
 struct realm;
+struct routes;
 struct valve;
 struct server_config; /* serverxml.h: server.xml as read */
 
@@ -47,6 +48,7 @@ struct instance {
     struct executor *executor;
     struct realm *realm;
     struct metrics *metrics;
+    struct routes *routes;
     struct cluster *cluster; /* session/cluster.h; NULL: none */
     struct connector **connectors;
     size_t connector_count;

@@ -28,6 +28,7 @@ struct log_pattern {
 
 struct line {
     char *at, *end; /* a newline fits behind end */
+    bool client;    /* what RemoteIpValve found out */
 };
 
 /* ---- writing ---- */
@@ -128,9 +129,24 @@ static void put_request_line(struct line *l, struct http_request *r)
     put_safe(l, r->protocol);
 }
 
+static void put_address(struct line *l, struct http_request *r)
+{
+    bool peer = !l->client && r->peer_addr;
+
+    put_safe(l, peer ? r->peer_addr : http_request_remote_addr(r));
+}
+
+static void put_port(struct line *l, struct http_request *r)
+{
+    unsigned port = r->connector ? connector_port(r->connector) : 0;
+
+    putf(l, "%u", l->client && r->server_port ? r->server_port : port);
+}
+
 static void put_host(struct line *l, struct http_request *r)
 {
-    const char *host = http_request_header(r, "Host");
+    const char *host =
+        l->client && r->host ? r->host : http_request_header(r, "Host");
     size_t len = host ? strcspn(host, host[0] == '[' ? "]" : ":") : 0;
     if (host && host[0] == '[' && host[len])
         len++;
@@ -210,7 +226,7 @@ static void put_code(struct line *l, struct http_request *r, char code)
     switch (code) {
     case 'a':
     case 'h':
-        put_safe(l, http_request_remote_addr(r));
+        put_address(l, r);
         break;
     case 'b':
     case 'B':
@@ -227,7 +243,7 @@ static void put_code(struct line *l, struct http_request *r, char code)
         put_safe(l, r->method);
         break;
     case 'p':
-        putf(l, "%u", r->connector ? connector_port(r->connector) : 0);
+        put_port(l, r);
         break;
     case 'q':
         if (r->query) {
@@ -267,9 +283,11 @@ static void put_code(struct line *l, struct http_request *r, char code)
 }
 
 size_t log_pattern_line(const struct log_pattern *p, struct http_request *r,
-                        char out[LOG_LINE_MAX])
+                        bool client, char out[LOG_LINE_MAX])
 {
-    struct line l = {.at = out, .end = out + LOG_LINE_MAX - 1};
+    struct line l = {.at = out,
+                     .end = out + LOG_LINE_MAX - 1,
+                     .client = client && r->logs_client};
     for (size_t i = 0; i < p->count; i++) {
         const struct item *item = &p->items[i];
         if (!item->code)

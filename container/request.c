@@ -137,11 +137,15 @@ void request_begin(struct http_request *r, const char *method,
     r->fields = NULL;
     r->field_count = r->field_room = 0;
     r->begun_us = 0;
+    r->peer_addr = r->scheme = r->host = NULL;
+    r->secure = r->logs_client = false;
+    r->server_port = 0;
     r->step = FLOW_START;
     r->parked = r->serving = false;
     r->mapping = (struct mapping){.wish = SESSION_WISH_NONE};
     r->engine_valves = r->context_valves = 0;
     r->changes_no_copies = false;
+    r->keeps_route = r->route_row = false;
     r->servlet_path = r->path_info = NULL;
     r->form_parsed = false;
     r->form_bad = false;
@@ -186,6 +190,8 @@ void request_keep(struct http_request *r)
     if (r->remote_addr)
         r->remote_addr =
             request_text(r, r->remote_addr, strlen(r->remote_addr));
+    if (r->peer_addr)
+        r->peer_addr = request_text(r, r->peer_addr, strlen(r->peer_addr));
 }
 
 const struct http_field *request_field(const struct http_request *r,
@@ -345,13 +351,14 @@ const char *http_request_remote_addr(const struct http_request *request)
 
 const char *http_request_scheme(const struct http_request *request)
 {
-    const char *scheme = request->limits->scheme;
+    const char *scheme =
+        request->scheme ? request->scheme : request->limits->scheme;
     return scheme ? scheme : "http";
 }
 
 bool http_request_is_secure(const struct http_request *request)
 {
-    return request->limits->secure;
+    return request->scheme ? request->secure : request->limits->secure;
 }
 
 const void *http_request_body(const struct http_request *request, size_t *len)

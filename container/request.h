@@ -61,10 +61,16 @@ struct http_request {
 
     /* as it came */
     const char *method, *protocol, *remote_addr;
-    const char *target; /* path and query, as they came */
-    const char *uri;    /* the path of it */
-    const char *query;  /* NULL: none */
-    const char *path;   /* clean; NULL: it was none (400) */
+    const char *peer_addr; /* RemoteIpValve: who connected; NULL: remote_addr */
+    const char *scheme;    /* NULL: the connector's, as `secure` then is */
+    bool secure;
+    const char *host;     /* without port; NULL: the Host header's */
+    unsigned server_port; /* that the client sees; 0: of the Host header */
+    bool logs_client;     /* the log may show who stands behind the peer */
+    const char *target;   /* path and query, as they came */
+    const char *uri;      /* the path of it */
+    const char *query;    /* NULL: none */
+    const char *path;     /* clean; NULL: it was none (400) */
     size_t path_len;
     const char *path_id; /* ;jsessionid=, in target; NULL: none */
     size_t path_id_len;
@@ -82,7 +88,8 @@ struct http_request {
     bool serving; /* a thread of the Executor runs the servlet */
     struct mapping mapping;
     size_t engine_valves, context_valves; /* whose `in` ran */
-    bool changes_no_copies; /* sessions of a cluster can only be read */
+    bool changes_no_copies;      /* sessions of a cluster can only be read */
+    bool keeps_route, route_row; /* route.h: whatever it names; long enough */
     struct executor_job job;
 
     /* made when asked for */

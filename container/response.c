@@ -431,7 +431,7 @@ enum http_result http_response_send_redirect(struct http_response *response,
     return HTTP_OK;
 }
 
-/* "host:port" of the Host header. */
+/* "host:port" of the Host header, unless a proxy said better. */
 static void base_host(struct http_request *r, struct path_base *base)
 {
     const struct http_field *f = request_field(r, "Host", NULL);
@@ -441,8 +441,12 @@ static void base_host(struct http_request *r, struct path_base *base)
     base->port = port ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
     if (!port || !base->port)
         base->port = strcmp(base->scheme, "https") ? 80 : 443;
+    if (r->server_port)
+        base->port = r->server_port;
     base->host =
-        request_text(r, host, port ? (size_t)(colon - host) : strlen(host));
+        r->host ? r->host
+                : request_text(r, host,
+                               port ? (size_t)(colon - host) : strlen(host));
 }
 
 static const char *encode(struct http_response *w, const char *url,

@@ -35,7 +35,8 @@ enum rc valve_new(const struct valve_kind *kind, const void *options,
                   const struct valve_env *env, struct valve **out,
                   struct err *err)
 {
-    assert(kind->size >= sizeof(struct valve) && (kind->in || kind->out));
+    assert(kind->size >= sizeof(struct valve) &&
+           (kind->in || kind->absent || kind->out));
     struct valve *v = mem_zero(kind->size);
     v->kind = kind;
     v->options = options;

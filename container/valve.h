@@ -8,13 +8,14 @@
  *         `out` runs in reverse order for every valve whose `in` ran, when the
  *         response is complete and before it leaves; not where none is made:
  *         the client hung up while its request waited, or a servlet was left
- *         alone at the stop.
+ *         alone at the stop. `absent` comes between the two, for a request that
+ *         may have a session and brought none that lives.
  * New     One file that ends in one const struct valve_kind, one line in
  *         valve_list.h, one line in module.am. See remote_addr.c.
  * Owns    valve_new copies nothing of its options: they are borrowed until
  *         valve_free.
- * Threads new, free: one. in, out: any, many at once. tick: one thread, about
- *         once a second. */
+ * Threads new, free: one. in, absent, out: any, many at once. tick: one thread,
+ *         about once a second. */
 #ifndef MARGAY_CONTAINER_VALVE_H
 #define MARGAY_CONTAINER_VALVE_H
 
@@ -60,6 +61,7 @@ struct valve_kind {
     valve_open_fn *open;   /* the same, and whatever else keeps it closed */
     valve_close_fn *close;
     valve_in_fn *in;
+    valve_in_fn *absent; /* before the servlet; in the order of `in` */
     valve_out_fn *out;
     valve_tick_fn *tick;
 };

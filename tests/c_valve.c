@@ -53,7 +53,7 @@ static void check_line(const char *pattern, const char *expected)
     struct err err = {""};
     char line[LOG_LINE_MAX];
     CHECK_INT_FATAL(log_pattern_new(pattern, &p, &err), RC_OK);
-    size_t len = log_pattern_line(p, request, line);
+    size_t len = log_pattern_line(p, request, false, line);
     CU_ASSERT_FATAL(len > 0 && line[len - 1] == '\n');
     line[len - 1] = 0;
     CHECK_STR(line, expected);
@@ -118,7 +118,7 @@ static void a_long_line_is_cut(void)
     big[sizeof big - 1] = 0;
     add_field("Referer", big);
     CHECK_INT_FATAL(log_pattern_new("combined", &p, NULL), RC_OK);
-    CHECK_INT((int64_t)log_pattern_line(p, request, line), LOG_LINE_MAX);
+    CHECK_INT((int64_t)log_pattern_line(p, request, false, line), LOG_LINE_MAX);
     CU_ASSERT(line[LOG_LINE_MAX - 1] == '\n');
     log_pattern_free(&p);
 }

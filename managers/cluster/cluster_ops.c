@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "managers/cluster/cluster.h"
+#include "managers/cluster/replica.h"
 #include "session/cluster.h"
 
 #include <string.h>
@@ -104,6 +105,26 @@ static void ops_figures(struct cluster *c, struct cluster_figures *out)
     };
 }
 
+static bool ops_is_gone(struct cluster *c, const char *name, size_t len)
+{
+    struct channel *channel = cluster_channel(c);
+    uint64_t hash = replica_hash((const uint8_t *)name, len);
+    unsigned slots =
+        atomic_load_explicit(&channel->member_slots, memory_order_acquire);
+    bool known = false;
+
+    for (unsigned i = 0; i < slots; i++) {
+        struct channel_member *m = &channel->members[i];
+        unsigned state = atomic_load_explicit(&m->state, memory_order_relaxed);
+        if (atomic_load_explicit(&m->name, memory_order_relaxed) != hash)
+            continue;
+        if (state == MEMBER_HERE)
+            return false;
+        known |= state == MEMBER_AWAY || state == MEMBER_GONE;
+    }
+    return known;
+}
+
 const struct cluster_ops cluster_tcp = {
     .name = "SimpleTcpCluster",
     .options_size = sizeof(struct cluster_options),
@@ -123,5 +144,6 @@ const struct cluster_ops cluster_tcp = {
     .stop = cluster_stop,
     .free = cluster_free,
     .figures = ops_figures,
+    .is_gone = ops_is_gone,
     .address = cluster_address,
 };
