@@ -7,9 +7,6 @@
  *   "margay:", the application with every character escaped that is not a
  *   letter, digit or one of / . _ - (so no colon), a colon, the id in hex:
  *   no two applications have a key in common.
- * - A version is 63 random bits: the chance that one comes back is below that
- *   of a broken memory cell, also after a row expired and was made again, or
- *   a replica took over that lacked the last writes.
  * - A batch is a pipeline: gets (GETRANGE of the version alone where the
  *   caller holds a copy; the row follows in a second write when it is another)
  *   and puts (the script below by its SHA1), then, with minReplicas, one WAIT.
@@ -22,6 +19,7 @@
 
 #include "managers/stores/redis.h"
 #include "managers/stores/stores.h"
+#include "managers/stores/versions.h"
 #include "session/buf.h"
 #include "session/store_impl.h"
 
@@ -31,11 +29,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define ID_HEX 32
 #define VERSION_SIZE 8
-#define RANDOM_VERSIONS 64
 /* What one pipeline may hold: its bytes are copied. */
 #define PIPELINE_BYTES (4u << 20)
 /* Later than that is never. */
@@ -76,8 +72,7 @@ struct redis_store {
     char *row; /* a row that is about to be sent */
     size_t row_cap;
 
-    uint64_t random[RANDOM_VERSIONS];
-    unsigned random_left;
+    struct versions versions;
 };
 
 static store_open_fn redis_store_open;
@@ -87,22 +82,6 @@ static store_check_fn redis_store_check;
 static store_describe_fn redis_store_describe;
 
 /* --- rows ----------------------------------------------------------------- */
-
-static uint64_t redis_new_version(struct redis_store *s)
-{
-    uint64_t v;
-
-    do {
-        if (!s->random_left) {
-            if (getrandom(s->random, sizeof s->random, 0) !=
-                (ssize_t)sizeof s->random)
-                abort(); /* not on a Linux that has the call */
-            s->random_left = RANDOM_VERSIONS;
-        }
-        v = s->random[--s->random_left] & INT64_MAX;
-    } while (!v);
-    return v;
-}
 
 static void version_write(char out[VERSION_SIZE], uint64_t v)
 {
@@ -202,7 +181,7 @@ static void ask_put(struct redis_store *s, struct store_call *call, bool whole)
     char expected[VERSION_SIZE], life[24];
 
     if (!call->new_version)
-        call->new_version = redis_new_version(s);
+        call->new_version = versions_next(&s->versions);
     version_write(expected, call->version);
     life_write(life, call);
     struct redis_word words[] = {word(whole ? "EVAL" : "EVALSHA"),

@@ -17,10 +17,6 @@
  *   was removed, what the old ones hold is first brought home by a checkpoint,
  *   then all who are present close, and the first one alone opens anew: two
  *   processes never write by different indexes into one file.
- * - A version is 63 random bits: the chance that one comes back is below
- *   that of a broken memory cell, also after a row was removed and made
- *   again or a file was restored from a backup, which a counter in the file
- *   would not survive.
  * - A CONFLICT with a row that this same transaction wrote is told only after
  *   its commit: nobody is shown bytes that may be rolled back. */
 #include "config.h"
@@ -28,6 +24,7 @@
 #include "managers/stores/gate.h"
 #include "managers/stores/sqlite.h"
 #include "managers/stores/stores.h"
+#include "managers/stores/versions.h"
 #include "session/store_impl.h"
 
 #include <assert.h>
@@ -35,10 +32,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define TURN_MS 750 /* with SQLite's 250 ms a batch ends within about 1 s */
-#define RANDOM_VERSIONS 64
 
 struct sqlite_store {
     struct store_base base;
@@ -48,8 +43,7 @@ struct sqlite_store {
     struct gate gate;
     uint64_t issued[STORE_BATCH_MAX]; /* versions of this transaction */
     unsigned issued_count;
-    uint64_t random[RANDOM_VERSIONS];
-    unsigned random_left;
+    struct versions versions;
 };
 
 static store_open_fn sqlite_open;
@@ -169,22 +163,6 @@ static enum rc sqlite_check(struct store_base *base, struct err *err)
 
 /* --- batches -------------------------------------------------------------- */
 
-static uint64_t sqlite_new_version(struct sqlite_store *s)
-{
-    uint64_t v;
-
-    do {
-        if (!s->random_left) {
-            if (getrandom(s->random, sizeof s->random, 0) !=
-                (ssize_t)sizeof s->random)
-                abort(); /* not on a Linux that has the call */
-            s->random_left = RANDOM_VERSIONS;
-        }
-        v = s->random[--s->random_left] & INT64_MAX;
-    } while (!v);
-    return v;
-}
-
 /* RC_OK: with the turn and in a transaction; else with neither. */
 static enum rc sqlite_enter(struct sqlite_store *s, struct err *err)
 {
@@ -237,14 +215,14 @@ static enum rc sqlite_turn_over(struct sqlite_store *s,
 static enum rc sqlite_put(struct sqlite_store *s, struct store_batch *batch,
                           struct store_call *call, struct err *err)
 {
-    enum rc rc = db_put(s->db, call, sqlite_new_version(s), err);
+    enum rc rc = db_put(s->db, call, versions_next(&s->versions), err);
 
     if (rc == RC_CONFLICT && is_issued(s, call->new_version)) {
         free(call->found);
         call->found = NULL;
         rc = sqlite_turn_over(s, batch, err);
         if (rc == RC_OK)
-            rc = db_put(s->db, call, sqlite_new_version(s), err);
+            rc = db_put(s->db, call, versions_next(&s->versions), err);
     }
     return rc;
 }
