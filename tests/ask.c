@@ -214,7 +214,7 @@ bool shelf_has(const char *end)
     return lstat(shelf_path(end), &st) == 0;
 }
 
-static uint64_t ask_number(const struct ask *ask)
+static uint64_t number_of(const struct ask *ask)
 {
     uint64_t n = 0;
 
@@ -231,7 +231,7 @@ enum rc ask_increment(struct shop *shop, uint64_t number)
 
     while (rc == RC_OK || rc == RC_CONFLICT || rc == RC_ABSENT) {
         uint64_t version = rc == RC_ABSENT ? 0 : ask.call.new_version;
-        n = ask_number(&ask) + 1;
+        n = number_of(&ask) + 1;
         ask_clear(&ask);
         rc = ask_put(shop, &ask, number, version, &n, sizeof n);
         if (rc == RC_OK)
@@ -239,6 +239,15 @@ enum rc ask_increment(struct shop *shop, uint64_t number)
     }
     ask_clear(&ask);
     return rc;
+}
+
+uint64_t ask_number(struct shop *shop, uint64_t number)
+{
+    struct ask ask;
+    uint64_t n = ask_get(shop, &ask, number, 0) == RC_OK ? number_of(&ask) : 0;
+
+    ask_clear(&ask);
+    return n;
 }
 
 bool ask_until(bool (*is_so)(void *user), void *user)

@@ -61,6 +61,8 @@ enum rc shop_get(struct shop *shop, uint64_t number);
 /* Adds one to the 64-bit number in the row, with as many retries as it takes.
  * Returns the answer that ended it. */
 enum rc ask_increment(struct shop *shop, uint64_t number);
+/* That number; 0 where there is none. */
+uint64_t ask_number(struct shop *shop, uint64_t number);
 
 /* A directory for each case with room for a database, whose path is
  * shelf_path(""). The text is good for eight calls. */

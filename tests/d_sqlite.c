@@ -7,18 +7,15 @@
 
 #include "managers/stores/gate.h"
 #include "tests/ask.h"
+#include "tests/child.h"
 #include "tests/unit.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static struct sqlite_options options(void)
@@ -52,65 +49,6 @@ static int64_t ms_until_refusing(struct shop *shop)
 }
 
 /* --- child processes ------------------------------------------------------ */
-
-struct child {
-    pid_t pid;
-    FILE *out; /* what it prints */
-    int in;    /* closed to make it end */
-};
-
-static struct child child_start(const char *mode)
-{
-    int in[2], out[2];
-    struct child c = {0};
-
-    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-        abort();
-    c.pid = fork();
-    if (c.pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        execl("/proc/self/exe", "d_sqlite", "--child", mode, shelf_path(""),
-              (char *)NULL);
-        _exit(126);
-    }
-    close(in[0]);
-    close(out[1]);
-    c.in = in[1];
-    c.out = fdopen(out[0], "r");
-    return c;
-}
-
-static void child_expect(struct child *c, const char *line)
-{
-    char found[256] = "";
-
-    if (!fgets(found, sizeof found, c->out))
-        snprintf(found, sizeof found, "(nothing)\n");
-    found[strcspn(found, "\n")] = '\0';
-    CHECK_STR(found, line);
-}
-
-static int child_end(struct child *c, int sig)
-{
-    int status = 0;
-
-    if (sig)
-        kill(c->pid, sig);
-    close(c->in);
-    waitpid(c->pid, &status, 0);
-    fclose(c->out);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* Until our parent closes the pipe. */
-static void child_wait(void)
-{
-    char c;
-
-    while (read(0, &c, 1) < 0 && errno == EINTR)
-        ;
-}
 
 static void child_open(struct shop *shop)
 {
@@ -180,14 +118,6 @@ static int child_increments(void)
     puts("done");
     return 0;
 }
-
-#define MUST(what)                                                             \
-    do {                                                                       \
-        if (!(what)) {                                                         \
-            printf("line %d: %s\n", __LINE__, #what);                          \
-            return 1;                                                          \
-        }                                                                      \
-    } while (0)
 
 /* Puts rows of 1 KiB until one is refused; returns how many were done. */
 static uint64_t fill(struct shop *shop, uint64_t from, enum rc *rc)
@@ -282,43 +212,12 @@ static int full_log(void)
     return 0;
 }
 
-/* A disk of 1 MiB of its own: a mount that ends with this process. */
-static int child_full(int (*run)(void))
-{
-    char dir[512];
-
-    snprintf(dir, sizeof dir, "%s", shelf_path(""));
-    *strrchr(dir, '/') = '\0';
-    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWNS | CLONE_NEWUSER)) {
-        puts("no mount namespace");
-        return 77;
-    }
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    if (mount("tmpfs", dir, "tmpfs", 0, "size=1m")) {
-        puts("no mount");
-        return 77;
-    }
-    return run();
-}
-
-static int child_main(const char *mode, const char *where)
-{
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    shelf_at(where);
-    if (strcmp(mode, "hold") == 0)
-        return child_hold();
-    if (strcmp(mode, "turn") == 0)
-        return child_turn();
-    if (strcmp(mode, "acks") == 0)
-        return child_acks();
-    if (strcmp(mode, "increments") == 0)
-        return child_increments();
-    if (strcmp(mode, "full") == 0)
-        return child_full(full_disk);
-    if (strcmp(mode, "full-log") == 0)
-        return child_full(full_log);
-    return 2;
-}
+static const struct child_mode modes[] = {
+    {"hold", child_hold, false}, {"turn", child_turn, false},
+    {"acks", child_acks, false}, {"increments", child_increments, false},
+    {"full", full_disk, true},   {"full-log", full_log, true},
+    {NULL, NULL, false},
+};
 
 /* --- moved and deleted ---------------------------------------------------- */
 
@@ -617,30 +516,14 @@ static void everything_is_removed(void)
 
 /* --- among processes ------------------------------------------------------ */
 
-static void on_a_small_disk(const char *mode)
-{
-    struct child child = child_start(mode);
-    char line[512] = "";
-    int status;
-
-    if (!fgets(line, sizeof line, child.out))
-        snprintf(line, sizeof line, "(nothing)\n");
-    line[strcspn(line, "\n")] = '\0';
-    status = child_end(&child, 0);
-    if (status == 77)
-        SKIP("%s", line);
-    CHECK_STR(line, "done");
-    CHECK_INT(status, 0);
-}
-
 static void a_full_disk(void)
 {
-    on_a_small_disk("full");
+    child_case("full");
 }
 
 static void a_disk_that_the_log_filled(void)
 {
-    on_a_small_disk("full-log");
+    child_case("full-log");
 }
 
 /* Web pages show it. */
@@ -726,18 +609,6 @@ static void what_was_acknowledged_survives_kill(void)
     shop_close(&shop);
 }
 
-static uint64_t row_number(struct shop *shop, uint64_t row)
-{
-    struct ask ask;
-    uint64_t n = 0;
-
-    CHECK_INT(ask_get(shop, &ask, row, 0), RC_OK);
-    if (ask.call.found_len == sizeof n)
-        memcpy(&n, ask.call.found, sizeof n);
-    ask_clear(&ask);
-    return n;
-}
-
 static void eight_processes_never_see_busy(void)
 {
     enum { PROCESSES = 8 };
@@ -757,7 +628,7 @@ static void eight_processes_never_see_busy(void)
            (long long)(instant_read().mono - start));
     shop_open(&shop, &store_sqlite, &o, NULL);
     for (uint64_t row = 0; row < 4; row++)
-        CHECK_INT(row_number(&shop, row), PROCESSES * 125);
+        CHECK_INT(ask_number(&shop, row), PROCESSES * 125);
     shop_close(&shop);
 }
 
@@ -786,7 +657,7 @@ int main(int argc, char **argv)
     };
 
     if (argc == 4 && strcmp(argv[1], "--child") == 0)
-        return child_main(argv[2], argv[3]);
+        return child_main(modes, argv[2], argv[3]);
     return unit_run("sqlite", shelf_new, NULL, cases,
                     sizeof cases / sizeof *cases, argc, argv);
 }
