@@ -7,11 +7,11 @@
 
 #include "managers/stores/file.h"
 #include "tests/ask.h"
+#include "tests/child.h"
 #include "tests/unit.h"
 
-#include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +19,14 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 /* Where the row of ask_id(1) is. */
 #define CELL_1 "/shop/2A"
 #define ID_1 CELL_1 "/2AF894FE72F36E3C0100000000000000"
 #define ROW_1 ID_1 ".session"
+
+static const char aside[] = ID_1 ".0123456789ABCDEF.tmp";
 
 static const struct file_options *options(void)
 {
@@ -52,69 +53,10 @@ static bool is_serving(void *shop)
 
 /* --- child processes ------------------------------------------------------ */
 
-struct child {
-    pid_t pid;
-    FILE *out; /* what it prints */
-    int in;    /* closed to make it end */
-};
-
-static struct child child_start(const char *mode)
+/* Has a lock, and keeps it. */
+static int child_lock(const char *what)
 {
-    int in[2], out[2];
-    struct child c = {0};
-
-    if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-        abort();
-    c.pid = fork();
-    if (c.pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        execl("/proc/self/exe", "d_file", "--child", mode, shelf_path(""),
-              (char *)NULL);
-        _exit(126);
-    }
-    close(in[0]);
-    close(out[1]);
-    c.in = in[1];
-    c.out = fdopen(out[0], "r");
-    return c;
-}
-
-static void child_expect(struct child *c, const char *line)
-{
-    char found[512] = "";
-
-    if (!fgets(found, sizeof found, c->out))
-        snprintf(found, sizeof found, "(nothing)\n");
-    found[strcspn(found, "\n")] = '\0';
-    CHECK_STR(found, line);
-}
-
-static int child_end(struct child *c, int sig)
-{
-    int status = 0;
-
-    if (sig)
-        kill(c->pid, sig);
-    close(c->in);
-    waitpid(c->pid, &status, 0);
-    fclose(c->out);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* Until our parent closes the pipe. */
-static void child_wait(void)
-{
-    char c;
-
-    while (read(0, &c, 1) < 0 && errno == EINTR)
-        ;
-}
-
-/* Has the lock of row 1's cell, and keeps it. */
-static int child_lock(void)
-{
-    int fd = open(shelf_path(CELL_1), O_RDONLY | O_DIRECTORY);
+    int fd = open(shelf_path(what), O_RDONLY);
 
     puts(fd >= 0 && flock(fd, LOCK_EX) == 0 ? "locked" : "not locked");
     child_wait();
@@ -178,14 +120,6 @@ static int child_increments(void)
     return 0;
 }
 
-#define MUST(what)                                                             \
-    do {                                                                       \
-        if (!(what)) {                                                         \
-            printf("line %d: %s\n", __LINE__, #what);                          \
-            return 1;                                                          \
-        }                                                                      \
-    } while (0)
-
 static int full_disk(void)
 {
     static char zeros[256 * 1024], bytes[1024];
@@ -239,53 +173,33 @@ static int read_only(void)
     return 0;
 }
 
-/* On a disk of its own, where this process may have one. */
-static int child_on_disk(int (*run)(void))
+static int child_cell(void)
 {
-    char dir[512];
-
-    snprintf(dir, sizeof dir, "%s", shelf_path(""));
-    *strrchr(dir, '/') = '\0';
-    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWNS | CLONE_NEWUSER)) {
-        puts("no mount namespace");
-        return 77;
-    }
-    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
-    if (mount("tmpfs", dir, "tmpfs", 0, "size=1m")) {
-        puts("no mount");
-        return 77;
-    }
-    return run();
+    return child_lock(CELL_1);
 }
 
-static int child_main(const char *mode, const char *where)
+static int child_aside(void)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    shelf_at(where);
-    if (strcmp(mode, "lock") == 0)
-        return child_lock();
-    if (strcmp(mode, "write") == 0)
-        return child_write();
-    if (strcmp(mode, "increments") == 0)
-        return child_increments();
-    if (strcmp(mode, "full") == 0)
-        return child_on_disk(full_disk);
-    return child_on_disk(read_only);
+    return child_lock(aside);
 }
 
-static void on_a_disk(const char *mode)
-{
-    struct child child = child_start(mode);
-    char line[512] = "";
+static const struct child_mode modes[] = {
+    {"lock", child_cell, false},   {"aside", child_aside, false},
+    {"write", child_write, false}, {"increments", child_increments, false},
+    {"full", full_disk, true},     {"read-only", read_only, true},
+    {NULL, NULL, false},
+};
 
-    if (!fgets(line, sizeof line, child.out))
-        snprintf(line, sizeof line, "(nothing)\n");
-    line[strcspn(line, "\n")] = '\0';
-    int status = child_end(&child, 0);
-    if (status == 77)
-        SKIP("%s", line);
-    CHECK_STR(line, "done");
-    CHECK_INT(status, 0);
+static unsigned files_in(const char *folder)
+{
+    DIR *d = opendir(shelf_path(folder));
+    unsigned count = 0;
+
+    for (struct dirent *e; d && (e = readdir(d));)
+        count += e->d_name[0] != '.';
+    if (d)
+        closedir(d);
+    return count;
 }
 
 /* --- where a row is ------------------------------------------------------- */
@@ -446,12 +360,12 @@ static void a_cell_that_is_gone_is_made_anew(void)
 
 static void a_full_disk(void)
 {
-    on_a_disk("full");
+    child_case("full");
 }
 
 static void a_disk_that_is_read_only(void)
 {
-    on_a_disk("read-only");
+    child_case("read-only");
 }
 
 static void a_link_is_not_followed(void)
@@ -565,8 +479,6 @@ static void count_removed(void *user, const uint8_t id[16], const void *bytes,
     ++*(atomic_uint *)user;
 }
 
-static const char aside[] = ID_1 ".0123456789ABCDEF.tmp";
-
 /* Asks for a sweep until the leftover is gone. */
 static bool is_swept(void *user)
 {
@@ -574,27 +486,6 @@ static bool is_swept(void *user)
 
     store_expire(shop->store, instant_read(), 100, NULL, NULL);
     return !shelf_has(aside);
-}
-
-static void leftovers_of_crashes_go(void)
-{
-    struct child child;
-    struct shop shop;
-
-    open_shop(&shop);
-    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
-    close(open(shelf_path(aside), O_WRONLY | O_CREAT, 0600));
-    close(open(shelf_path(CELL_1 "/notes"), O_WRONLY | O_CREAT, 0600));
-    /* Somebody writes in that cell: it may be his. */
-    child = child_start("lock");
-    child_expect(&child, "locked");
-    for (int i = 0; i < 100; i++)
-        CU_ASSERT_FALSE(is_swept(&shop));
-    child_end(&child, SIGKILL);
-    CU_ASSERT(ask_until(is_swept, &shop));
-    CU_ASSERT(shelf_has(CELL_1 "/notes"));
-    CHECK_INT(shop_get(&shop, 1), RC_OK);
-    shop_close(&shop);
 }
 
 static bool has_its_time(void *user)
@@ -637,6 +528,29 @@ static bool all_swept(void *user)
     store_expire(s->shop.store, (struct instant){.wall = 2000}, 100,
                  count_removed, &s->removed);
     return s->removed >= s->want;
+}
+
+static void leftovers_of_crashes_go(void)
+{
+    struct sweeps s = {.want = 1};
+    struct child child;
+    struct ask ask;
+
+    open_shop(&s.shop);
+    CHECK_INT(shop_put(&s.shop, 1, 0), RC_OK);
+    close(open(shelf_path(aside), O_WRONLY | O_CREAT, 0600));
+    close(open(shelf_path(CELL_1 "/notes"), O_WRONLY | O_CREAT, 0600));
+    /* Somebody is at it. */
+    child = child_start("aside");
+    child_expect(&child, "locked");
+    CHECK_INT(ask_put_until(&s.shop, &ask, 257, 0, "x", 1, 1000), RC_OK);
+    CU_ASSERT(ask_until(all_swept, &s)); /* of that cell, too */
+    CU_ASSERT(shelf_has(aside));
+    child_end(&child, SIGKILL);
+    CU_ASSERT(ask_until(is_swept, &s.shop));
+    CU_ASSERT(shelf_has(CELL_1 "/notes"));
+    CHECK_INT(shop_get(&s.shop, 1), RC_OK);
+    shop_close(&s.shop);
 }
 
 static void many_go_bit_by_bit(void)
@@ -683,6 +597,71 @@ static void a_stopped_neighbour_is_not_waited_for(void)
     CHECK_INT(shop_put(&shop, 2, 0), RC_OK);
     child_end(&child, SIGKILL);
     CHECK_INT(shop_put(&shop, 257, 0), RC_OK);
+    shop_close(&shop);
+}
+
+/* Who was late writes nothing, and so needs no lock. */
+static void a_conflict_waits_for_nobody(void)
+{
+    struct child child;
+    struct shop shop;
+    struct ask ask;
+
+    open_shop(&shop);
+    CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
+    child = child_start("lock");
+    child_expect(&child, "locked");
+    CHECK_INT(ask_put(&shop, &ask, 1, 0, "late", 4), RC_CONFLICT);
+    CHECK_INT(ask.call.found_len, 3);
+    ask_clear(&ask);
+    CHECK_INT(shop_put(&shop, 257, 77), RC_ABSENT);
+    CHECK_INT(shop_put(&shop, 257, 0), RC_UNAVAILABLE);
+    CHECK_INT(files_in(CELL_1), 1); /* what was written aside is gone */
+    child_end(&child, SIGKILL);
+    shop_close(&shop);
+}
+
+struct waiting {
+    struct shop *shop;
+    uint64_t version;
+    enum rc rc;
+};
+
+static void *waiting_main(void *arg)
+{
+    struct waiting *w = arg;
+
+    w->rc = shop_put(w->shop, 1, w->version);
+    return NULL;
+}
+
+static bool is_aside(void *user)
+{
+    (void)user;
+    return files_in(CELL_1) == 2;
+}
+
+/* The row changes while a put that found the right version waits. */
+static void what_was_right_is_looked_at_again(void)
+{
+    struct waiting w;
+    struct child child;
+    struct shop shop;
+    struct ask ask;
+    pthread_t thread;
+
+    open_shop(&shop);
+    CHECK_INT(ask_put(&shop, &ask, 1, 0, "row", 3), RC_OK);
+    w = (struct waiting){.shop = &shop, .version = ask.call.new_version};
+    child = child_start("lock");
+    child_expect(&child, "locked");
+    pthread_create(&thread, NULL, waiting_main, &w);
+    CU_ASSERT(ask_until(is_aside, NULL));
+    spoil(39, 1); /* the last byte of its version */
+    child_end(&child, SIGKILL);
+    pthread_join(thread, NULL);
+    CHECK_INT(w.rc, RC_CONFLICT);
+    CHECK_INT(files_in(CELL_1), 1);
     shop_close(&shop);
 }
 
@@ -733,18 +712,6 @@ static void killed_at_any_point(void)
     shop_close(&shop);
 }
 
-static uint64_t row_number(struct shop *shop, uint64_t row)
-{
-    struct ask ask;
-    uint64_t n = 0;
-
-    CHECK_INT(ask_get(shop, &ask, row, 0), RC_OK);
-    if (ask.call.found_len == sizeof n)
-        memcpy(&n, ask.call.found, sizeof n);
-    ask_clear(&ask);
-    return n;
-}
-
 static void eight_processes_lose_nothing(void)
 {
     enum { PROCESSES = 8 };
@@ -763,7 +730,7 @@ static void eight_processes_lose_nothing(void)
            (long long)(instant_read().mono - start));
     open_shop(&shop);
     for (uint64_t row = 0; row < 4; row++)
-        CHECK_INT(row_number(&shop, row), PROCESSES * 125);
+        CHECK_INT(ask_number(&shop, row), PROCESSES * 125);
     shop_close(&shop);
 }
 
@@ -787,12 +754,14 @@ int main(int argc, char **argv)
         CASE(the_head_says_what_is_due),
         CASE(many_go_bit_by_bit),
         CASE(a_stopped_neighbour_is_not_waited_for),
+        CASE(a_conflict_waits_for_nobody),
+        CASE(what_was_right_is_looked_at_again),
         CASE(killed_at_any_point),
         CASE(eight_processes_lose_nothing),
     };
 
     if (argc == 4 && strcmp(argv[1], "--child") == 0)
-        return child_main(argv[2], argv[3]);
+        return child_main(modes, argv[2], argv[3]);
     return unit_run("file", shelf_new, NULL, cases,
                     sizeof cases / sizeof *cases, argc, argv);
 }

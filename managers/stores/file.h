@@ -24,8 +24,9 @@
  *            process. What is at its path is compared before a row is
  *            replaced (else UNAVAILABLE), after it (else UNCERTAIN), and
  *            before "no such file" is believed (else UNAVAILABLE).
- *         5. What is written aside is ID.VERSION.tmp, made and renamed under
- *            the lock; so whoever has the lock and finds one may remove it.
+ *         5. What is written aside is ID.VERSION.tmp, a name that never comes
+ *            again. Its maker holds its lock (flock) until it is renamed; so
+ *            whoever gets that lock may remove it by its name.
  *         6. A file's time of change is its row's expiry: what is due is found
  *            by looking at names. The head decides.
  * Time    A wait for a lock is bounded: the holder may have been stopped.

@@ -7,18 +7,22 @@
  *          and survives `kill -9` of any process; with synchronous="FULL" a
  *          power cut, too. Of two puts on one version one wins.
  * Laws
- * - Puts are done in groups: lock the cells, compare, write aside; then (FULL)
- *   sync all files, rename all, sync the cells; then answer. With NORMAL a
- *   group is one put. A group waits for a lock only while it holds none, so no
- *   two processes wait for each other.
+ * - Puts are done in groups: compare, write aside; then (FULL) sync all files;
+ *   then each by itself: lock its cell, compare, rename, unlock; then (FULL)
+ *   sync the cells; then answer. With NORMAL a group is one put.
+ * - What takes long on a busy disk is done before the lock is taken: others
+ *   wait for one look and one rename. Nobody holds two locks, so no two
+ *   processes wait for each other.
+ * - The first compare decides nothing but what needs no writing: who finds
+ *   another version was late, whenever that was.
  * - A cell whose lock was not to be had costs the full wait once; until it was
  *   had again, its puts are refused without waiting.
- * - A version is 63 random bits, as in the SQLite store, and for its reasons.
  * Source   org/apache/catalina/session/FileStore.java for the names. */
 #include "config.h"
 
 #include "managers/stores/file.h"
 #include "managers/stores/stores.h"
+#include "managers/stores/versions.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,22 +32,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define WAIT_MS 750 /* for locks, in one batch */
 #define GROUP_MAX 16
-#define RANDOM_VERSIONS 64
+#define ASIDE_TRIES 3
 
 /* A put that is written aside. */
 struct aside {
     struct store_call *call;
-    int dir; /* of its cell, locked; another one's may be the same */
-    bool owns_dir;
-    int fd;
-    char name[FILE_NAME_SIZE], tmp[FILE_NAME_SIZE];
+    int dir; /* of its cell */
+    int fd;  /* what was written: its lock says that somebody is at it */
+    char name[FILE_NAME_SIZE], tmp[FILE_NAME_SIZE]; /* tmp "": there is none */
     uint64_t version;
     enum rc rc;
 };
@@ -58,8 +61,7 @@ struct file_store {
     int64_t may_wait; /* ms, for locks, in what is left of this batch */
     bool stuck[CELLS];
     struct sweep sweep;
-    uint64_t random[RANDOM_VERSIONS];
-    unsigned random_left;
+    struct versions versions;
 };
 
 static store_open_fn file_open;
@@ -73,22 +75,6 @@ static store_describe_fn file_describe;
 static struct file_store *file_of(struct store_base *base)
 {
     return (struct file_store *)base;
-}
-
-static uint64_t new_version(struct file_store *s)
-{
-    uint64_t v;
-
-    do {
-        if (!s->random_left) {
-            if (getrandom(s->random, sizeof s->random, 0) !=
-                (ssize_t)sizeof s->random)
-                abort(); /* not on a Linux that has the call */
-            s->random_left = RANDOM_VERSIONS;
-        }
-        v = s->random[--s->random_left] & INT64_MAX;
-    } while (!v);
-    return v;
 }
 
 static enum rc failed(const struct file_store *s, const char *what,
@@ -108,72 +94,34 @@ static enum rc failed(const struct file_store *s, const char *what,
                    s->folder.path, strerror(errno), next);
 }
 
-/* --- a group of puts ------------------------------------------------------ */
+/* --- one put -------------------------------------------------------------- */
 
-static void aside_remove(struct aside *a)
+/* Leaves nothing behind but the row, if it got there. */
+static void aside_drop(struct aside *a)
 {
-    if (a->fd >= 0)
-        close(a->fd);
-    a->fd = -1;
     if (a->tmp[0])
         unlinkat(a->dir, a->tmp, 0);
-}
-
-static void aside_release(struct aside *a)
-{
-    if (a->owns_dir)
-        close(a->dir); /* the lock goes with it */
-}
-
-/* Finds the cell's lock among those of the group, or takes it. */
-static enum rc group_enter(struct file_store *s, struct aside *a,
-                           struct err *err)
-{
-    uint8_t cell = a->call->id[0];
-    int64_t wait = s->count || s->stuck[cell] ? 0 : s->may_wait;
-    int64_t start = instant_read().mono;
-
-    for (unsigned i = 0; i < s->count; i++) {
-        if (s->group[i].call->id[0] == cell) {
-            a->dir = s->group[i].dir;
-            return RC_OK;
-        }
-    }
-    a->dir = cell_open(&s->folder, cell, true);
-    if (a->dir < 0)
-        return failed(s, "open a folder", err);
-    bool locked = cell_lock(&s->folder, cell, a->dir, wait);
-    if (wait)
-        s->may_wait -= instant_read().mono - start;
-    if (s->may_wait < 0)
-        s->may_wait = 0;
-    if (locked) {
-        a->owns_dir = true;
-        s->stuck[cell] = false;
-        return RC_OK;
-    }
-    bool busy = errno == EWOULDBLOCK;
-    enum rc rc = failed(s, "lock a folder", err);
-    close(a->dir);
-    if (!busy)
-        return rc;
-    s->stuck[cell] = s->stuck[cell] || wait == WAIT_MS;
-    return err_set(err, RC_UNAVAILABLE,
-                   "others hold a lock in %s too long: is one of the processes "
-                   "that use it stopped, or the disk slow?",
-                   s->folder.path);
+    if (a->fd >= 0)
+        close(a->fd);
+    if (a->dir >= 0)
+        close(a->dir);
+    a->tmp[0] = '\0';
+    a->fd = a->dir = -1;
 }
 
 /* RC_OK: what is stored is what the call wants to replace. */
-static enum rc compare(struct file_store *s, struct aside *a)
+static enum rc aside_compare(struct file_store *s, struct aside *a)
 {
     struct store_call *call = a->call;
     struct file_read r;
 
     file_read(&s->folder, a->dir, a->name, call->id, call->version, &r,
               &call->err);
+    if (r.rc == RC_ABSENT && call->version)
+        return folder_look(&s->folder, &call->err) == RC_OK ? RC_ABSENT
+                                                            : RC_UNAVAILABLE;
     if (r.rc == RC_ABSENT)
-        return call->version ? RC_ABSENT : RC_OK;
+        return RC_OK;
     if (r.rc == RC_UNAVAILABLE || r.unchanged)
         return r.rc;
     file_show(call, &r);
@@ -209,86 +157,137 @@ static bool write_all(int fd, const uint8_t head[FILE_HEAD], const void *bytes,
     return true;
 }
 
-static enum rc write_aside(struct file_store *s, struct aside *a)
+/* A new file that this process has the lock of; -1 with errno. A sweep may take
+ * it for left behind before it is locked: then it is made under another name,
+ * since that sweep still removes this one. */
+static int aside_make(struct file_store *s, struct aside *a)
+{
+    const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    struct stat st;
+
+    memcpy(a->tmp, a->name, 32);
+    for (int i = 0; i < ASIDE_TRIES; i++) {
+        a->version = versions_next(&s->versions);
+        snprintf(a->tmp + 32, sizeof a->tmp - 32, ".%016" PRIX64 ".tmp",
+                 a->version);
+        int fd = openat(a->dir, a->tmp, flags, 0600);
+        if (fd < 0)
+            break;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &st) == 0 &&
+            st.st_nlink)
+            return fd;
+        close(fd);
+        errno = EAGAIN;
+    }
+    a->tmp[0] = '\0';
+    return -1;
+}
+
+static enum rc aside_write(struct file_store *s, struct aside *a)
 {
     struct store_call *call = a->call;
-    struct file_head head = {
-        .version = a->version, .expiry = call->expiry, .len = call->len};
     struct timespec times[2] = {{.tv_nsec = UTIME_OMIT},
                                 file_time(call->expiry)};
     uint8_t bytes[FILE_HEAD];
 
+    a->fd = aside_make(s, a);
+    if (a->fd < 0)
+        return failed(s, "write", &call->err);
+    struct file_head head = {
+        .version = a->version, .expiry = call->expiry, .len = call->len};
     memcpy(head.id, call->id, 16);
     file_head_write(&head, call->bytes, bytes);
-    memcpy(a->tmp, a->name, 32);
-    snprintf(a->tmp + 32, sizeof a->tmp - 32, ".%016" PRIX64 ".tmp",
-             a->version);
-    a->fd = openat(a->dir, a->tmp,
-                   O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (a->fd < 0) {
-        a->tmp[0] = '\0';
+    if (!write_all(a->fd, bytes, call->bytes, call->len) ||
+        futimens(a->fd, times))
         return failed(s, "write", &call->err);
-    }
-    if (write_all(a->fd, bytes, call->bytes, call->len) &&
-        futimens(a->fd, times) == 0)
-        return RC_OK;
-    failed(s, "write", &call->err);
-    return RC_UNAVAILABLE;
+    if (s->folder.is_full) /* begin, while the others are written */
+        sync_file_range(a->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return RC_OK;
 }
 
-static enum rc aside_begin(struct file_store *s, struct aside *a)
+static enum rc aside_begin(struct file_store *s, struct aside *a,
+                           struct store_call *call)
 {
-    struct store_call *call = a->call;
+    enum rc rc;
 
+    *a = (struct aside){.call = call, .dir = -1, .fd = -1};
     if (call->len > FILE_ROW_MAX)
         return err_set(&call->err, RC_TOOBIG,
                        "a session of %zu bytes is over what FileStore keeps "
                        "(64 MiB)",
                        call->len);
-    enum rc rc = group_enter(s, a, &call->err);
-    if (rc != RC_OK)
-        return rc;
-    rc = compare(s, a);
+    file_name(call->id, a->name);
+    a->dir = cell_open(&s->folder, call->id[0], true);
+    if (a->dir < 0)
+        return failed(s, "open a folder", &call->err);
+    rc = aside_compare(s, a);
     if (rc == RC_OK)
-        rc = write_aside(s, a);
-    if (rc != RC_OK) {
-        aside_remove(a);
-        aside_release(a);
-    }
+        rc = aside_write(s, a);
+    if (rc != RC_OK)
+        aside_drop(a);
     return rc;
 }
 
-/* Brings what was written aside to its place. */
-static void aside_rename(struct file_store *s, struct aside *a)
+static enum rc aside_lock(struct file_store *s, struct aside *a)
 {
     struct err *err = &a->call->err;
+    uint8_t cell = a->call->id[0];
+    int64_t wait = s->stuck[cell] ? 0 : s->may_wait;
+    int64_t start = instant_read().mono;
+    bool locked = cell_lock(&s->folder, cell, a->dir, wait);
 
-    a->rc = RC_OK;
-    if (s->folder.is_full && fdatasync(a->fd))
-        a->rc = failed(s, "sync a file", err);
-    if (close(a->fd) && a->rc == RC_OK)
-        a->rc = failed(s, "write", err);
-    a->fd = -1;
-    if (a->rc == RC_OK && renameat(a->dir, a->tmp, a->dir, a->name))
-        a->rc = failed(s, "rename", err);
-    if (a->rc != RC_OK)
-        aside_remove(a);
+    if (!locked && errno != EWOULDBLOCK)
+        return failed(s, "lock a folder", err);
+    if (wait)
+        s->may_wait -= instant_read().mono - start;
+    if (s->may_wait < 0)
+        s->may_wait = 0;
+    s->stuck[cell] = !locked && (s->stuck[cell] || wait == WAIT_MS);
+    if (locked)
+        return RC_OK;
+    return err_set(err, RC_UNAVAILABLE,
+                   "others hold a lock in %s too long: is one of the processes "
+                   "that use it stopped, or the disk slow?",
+                   s->folder.path);
 }
 
-static void group_sync(struct file_store *s)
+/* Brings what was written aside to its place, if it still is what is wanted
+ * there. */
+static enum rc aside_place(struct file_store *s, struct aside *a)
+{
+    enum rc rc = aside_lock(s, a);
+
+    if (rc != RC_OK)
+        return rc;
+    rc = aside_compare(s, a);
+    if (rc == RC_OK && renameat(a->dir, a->tmp, a->dir, a->name))
+        rc = failed(s, "rename", &a->call->err);
+    else if (rc == RC_OK)
+        a->tmp[0] = '\0';
+    flock(a->dir, LOCK_UN);
+    return rc;
+}
+
+/* --- a group of puts ------------------------------------------------------ */
+
+static void group_sync_files(struct file_store *s)
 {
     for (unsigned i = 0; i < s->count; i++) {
         struct aside *a = &s->group[i];
-        if (!a->owns_dir || fsync(a->dir) == 0)
+        if (fdatasync(a->fd))
+            a->rc = failed(s, "sync a file", &a->call->err);
+    }
+}
+
+/* The first one brings the renames of all to the disk. */
+static void group_sync_cells(struct file_store *s)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        struct aside *a = &s->group[i];
+        if (a->rc != RC_OK || fsync(a->dir) == 0)
             continue;
-        struct err err;
-        failed(s, "sync a folder", &err);
-        for (unsigned j = i; j < s->count; j++) {
-            if (s->group[j].dir == a->dir && s->group[j].rc == RC_OK) {
-                s->group[j].rc = RC_UNCERTAIN;
-                s->group[j].call->err = err;
-            }
-        }
+        failed(s, "sync a folder", &a->call->err);
+        a->rc = RC_UNCERTAIN;
     }
 }
 
@@ -300,28 +299,22 @@ static void group_fail(struct file_store *s, enum rc rc, const struct err *err)
             continue;
         a->rc = rc;
         a->call->err = *err;
-        if (rc == RC_UNAVAILABLE)
-            aside_remove(a);
     }
 }
 
 static void group_answer(struct file_store *s, struct store_batch *batch)
 {
-    struct aside group[GROUP_MAX];
-    unsigned count = s->count;
-
-    memcpy(group, s->group, sizeof group);
-    for (unsigned i = 0; i < count; i++)
-        aside_release(&group[i]);
-    s->count = 0;
-    for (unsigned i = 0; i < count; i++) {
-        struct store_call *call = group[i].call;
-        call->new_version = group[i].version;
-        if (group[i].rc == RC_OK)
-            store_batch_hold(batch, call);
-        else
-            store_batch_answer(batch, call, group[i].rc);
+    for (unsigned i = 0; i < s->count; i++) {
+        struct aside *a = &s->group[i];
+        aside_drop(a);
+        if (a->rc == RC_OK) {
+            a->call->new_version = a->version;
+            store_batch_hold(batch, a->call);
+        } else {
+            store_batch_answer(batch, a->call, a->rc);
+        }
     }
+    s->count = 0;
     store_batch_settle(batch, RC_OK, NULL);
 }
 
@@ -331,21 +324,17 @@ static void group_end(struct file_store *s, struct store_batch *batch)
 
     if (!s->count)
         return;
-    for (unsigned i = 0; i < s->count; i++)
-        s->group[i].rc = RC_OK;
-    if (folder_look(&s->folder, &err) != RC_OK) {
+    if (folder_look(&s->folder, &err) != RC_OK)
         group_fail(s, RC_UNAVAILABLE, &err);
-    } else {
-        if (s->folder.is_full)
-            for (unsigned i = 0; i < s->count; i++)
-                sync_file_range(s->group[i].fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-        for (unsigned i = 0; i < s->count; i++)
-            aside_rename(s, &s->group[i]);
-        if (s->folder.is_full)
-            group_sync(s);
-        if (folder_look(&s->folder, &err) != RC_OK)
-            group_fail(s, RC_UNCERTAIN, &err);
-    }
+    if (s->folder.is_full)
+        group_sync_files(s);
+    for (unsigned i = 0; i < s->count; i++)
+        if (s->group[i].rc == RC_OK)
+            s->group[i].rc = aside_place(s, &s->group[i]);
+    if (s->folder.is_full)
+        group_sync_cells(s);
+    if (folder_look(&s->folder, &err) != RC_OK)
+        group_fail(s, RC_UNCERTAIN, &err);
     group_answer(s, batch);
 }
 
@@ -357,26 +346,12 @@ static bool group_has(const struct file_store *s, const uint8_t id[16])
     return false;
 }
 
-static enum rc file_begin(struct file_store *s, struct store_call *call)
-{
-    struct aside *a = &s->group[s->count];
-
-    *a = (struct aside){
-        .call = call, .dir = -1, .fd = -1, .version = new_version(s)};
-    file_name(call->id, a->name);
-    return aside_begin(s, a);
-}
-
 static void file_put(struct file_store *s, struct store_batch *batch,
                      struct store_call *call)
 {
-    if (s->count == s->group_max || group_has(s, call->id))
+    if (group_has(s, call->id))
         group_end(s, batch);
-    enum rc rc = file_begin(s, call);
-    if (rc == RC_UNAVAILABLE && s->count) {
-        group_end(s, batch); /* now it may wait for its lock */
-        rc = file_begin(s, call);
-    }
+    enum rc rc = aside_begin(s, &s->group[s->count], call);
     if (rc != RC_OK)
         store_batch_answer(batch, call, rc);
     else if (++s->count == s->group_max)

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,13 +97,26 @@ static void visit_due(struct visit *v, const char *name, const uint8_t id[16])
     free(r.file);
 }
 
+/* Who still writes it has its lock. */
+static bool remove_left(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    bool gone = fd < 0 ? errno == ENOENT
+                       : flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+                             unlinkat(dir, name, 0) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return gone;
+}
+
 static void visit_name(struct visit *v, const char *name)
 {
     uint8_t id[16];
     struct stat st;
 
     if (file_name_is_aside(name)) {
-        if (!visit_lock(v) || unlinkat(v->dir, name, 0))
+        if (!remove_left(v->dir, name))
             visit_note(v, 0); /* again */
         return;
     }
