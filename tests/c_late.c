@@ -11,6 +11,7 @@
 #include "session/manager_impl.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,14 +84,14 @@ static void single_settle(struct store_batch *batch, enum rc rc,
                            err_set(&s->muted->err, RC_UNCERTAIN, "no answer"));
 }
 
-static void late_run_one(struct late *l, struct store_batch *outer)
+static void late_run_one(struct late *l, struct store_batch *outer, bool mute)
 {
     struct single s = {.batch = {.next = single_next,
                                  .answer = single_answer,
                                  .hold = single_hold,
                                  .settle = single_settle},
                        .outer = outer,
-                       .mute = atomic_load(&l->gate->mute)};
+                       .mute = mute};
     l->wrapper.inner->ops->run(l->wrapper.inner, &s.batch);
 }
 
@@ -105,24 +106,21 @@ static bool late_fail_one(struct late *l, struct store_batch *batch)
     return true;
 }
 
+/* One call at a time: a second one that comes while the first is answered
+ * would pass the gate with it. */
 static void late_run(struct store_base *base, struct store_batch *batch)
 {
     struct late *l = (struct late *)base;
-    struct store_base *inner = l->wrapper.inner;
-    atomic_fetch_add(&l->gate->waiting, 1);
-    while (atomic_load(&l->gate->closed) && !atomic_load(&l->gate->passes))
+    struct gate *gate = l->gate;
+    atomic_fetch_add(&gate->waiting, 1);
+    while (atomic_load(&gate->closed) && !atomic_load(&gate->passes))
         sched_yield();
-    atomic_fetch_sub(&l->gate->waiting, 1);
-    if (atomic_load(&l->gate->passes) > 0) {
-        atomic_fetch_sub(&l->gate->passes, 1);
-        if (!late_fail_one(l, batch))
-            late_run_one(l, batch);
-        return;
-    }
-    while (late_fail_one(l, batch))
-        continue;
-    if (atomic_load(&l->gate->fails) == 0)
-        inner->ops->run(inner, batch);
+    atomic_fetch_sub(&gate->waiting, 1);
+    bool passes = atomic_load(&gate->passes) > 0;
+    if (passes)
+        atomic_fetch_sub(&gate->passes, 1);
+    if (!late_fail_one(l, batch))
+        late_run_one(l, batch, passes && atomic_load(&gate->mute));
 }
 
 static const struct store_ops store_late = {
@@ -135,6 +133,7 @@ static const struct store_ops store_late = {
     .run = late_run,
     .get = wrapper_get,
     .expire = wrapper_expire,
+    .check = wrapper_check, /* it may open only there */
 };
 
 static struct gate gates[WORLD_MANAGERS];
@@ -150,11 +149,34 @@ static void prepare_late(struct world *w)
     options->gates = gates;
 }
 
-static const struct fixture fixture_late = {.name = "late",
-                                            .manager = "PersistentManager",
-                                            .store = &store_late,
-                                            .servers = 3,
-                                            .prepare = prepare_late};
+static void prepare_late_file(struct world *w)
+{
+    struct late_options *options = w->store_options;
+    prepare_late(w);
+    world_take_folder(w);
+    options->wrapper.inner = &store_file;
+    options->wrapper.inner_options = &w->file;
+}
+
+static void prepare_late_sqlite(struct world *w)
+{
+    struct late_options *options = w->store_options;
+    prepare_late(w);
+    snprintf(w->folder, sizeof w->folder, "%s/sessions.db", w->dir);
+    options->wrapper.inner = NULL; /* SQLite */
+    options->wrapper.sqlite.path = w->folder;
+}
+
+#define LATE(where)                                                            \
+    static const struct fixture fixture_##where = {                            \
+        .name = #where,                                                        \
+        .manager = "PersistentManager",                                        \
+        .store = &store_late,                                                  \
+        .servers = 3,                                                          \
+        .prepare = prepare_##where};
+LATE(late)
+LATE(late_file)
+LATE(late_sqlite)
 
 static bool gate_waits(unsigned i)
 {
@@ -766,8 +788,13 @@ static void p22_an_idle_end_that_was_beaten_is_not_told(struct world *w)
     S(p34_a_new_id_without_everything_is_uncertain, NULL)
 /* clang-format on */
 
-#define ON_LATE(name, settings) STATEMENT_ON(name, settings, late)
-#define CASES(name, settings) CASE(name##_on_late),
+#define ON_LATE(name, settings)                                                \
+    STATEMENT_ON(name, settings, late)                                         \
+    STATEMENT_ON(name, settings, late_file)                                    \
+    STATEMENT_ON(name, settings, late_sqlite)
+#define CASES(name, settings)                                                  \
+    CASE(name##_on_late), CASE(name##_on_late_file),                           \
+        CASE(name##_on_late_sqlite),
 
 STATEMENTS(ON_LATE)
 UNIT_MAIN("late", STATEMENTS(CASES))
