@@ -2,8 +2,8 @@
  *
  * The thread that drives a store: session/store.h over session/store_impl.h.
  *
- * Laws   `lock` guards the queue, the waiting expiry, the reason and the
- *        flags beside them. It is never held while the store or a done
+ * Laws   `lock` guards the queue, the pages, the waiting expiry, the reason and
+ *        the flags beside them. It is never held while the store or a done
  *        callback runs, so both may come back in.
  *        `usable` says what the last check found: while it is false nothing
  *        is queued and nothing reaches the store but check.
@@ -59,6 +59,7 @@ struct store {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* on the monotonic clock */
     struct store_call *first, **last;
+    struct store_page *pages; /* the first is the next */
     struct expiry expiry;
     struct err reason;     /* why it is not usable */
     struct err get_reason; /* of the last get that failed, untold */
@@ -392,6 +393,79 @@ void store_expire(struct store *s, struct instant now, unsigned limit,
         pthread_cond_signal(&s->wake);
 }
 
+/* --- pages ---------------------------------------------------------------- */
+
+static enum rc page_refuse(struct store *s, struct store_page *page)
+{
+    pthread_mutex_lock(&s->lock);
+    page->err = s->reason;
+    pthread_mutex_unlock(&s->lock);
+    if (!page->err.text[0])
+        err_set(&page->err, RC_UNAVAILABLE, "%s is closed", s->ops->name);
+    return page->rc = RC_UNAVAILABLE;
+}
+
+/* One at a time: writes do not wait for more than that. */
+static void store_run_page(struct store *s)
+{
+    struct store_page *page;
+
+    pthread_mutex_lock(&s->lock);
+    page = s->pages;
+    if (page)
+        s->pages = page->next;
+    pthread_mutex_unlock(&s->lock);
+    if (!page)
+        return;
+    struct store_cursor before = page->cursor;
+    if (s->usable)
+        page->rc = s->ops->list(s->base, page);
+    else
+        page_refuse(s, page);
+    if (page->rc != RC_OK) { /* half a page is none */
+        page->cursor = before;
+        free(page->ids);
+        page->ids = NULL;
+        page->count = 0;
+        page->more = false;
+    }
+    page->done(page); /* may free it */
+}
+
+enum rc store_list(struct store *s, struct store_page *page)
+{
+    struct store_page **at = &s->pages;
+    bool wake = false, refused;
+
+    assert(page->done && page->limit && page->limit <= STORE_PAGE_MAX);
+    page->rc = RC_PENDING;
+    page->more = false;
+    page->ids = NULL;
+    page->count = page->room = 0;
+    page->next = NULL;
+    page->err.text[0] = '\0';
+    if (!store_lists(s))
+        return page->rc = err_set(&page->err, RC_UNSUPPORTED,
+                                  "%s cannot list what it keeps", s->ops->name);
+    pthread_mutex_lock(&s->lock);
+    refused = s->ended || !s->usable;
+    if (!refused) {
+        while (*at)
+            at = &(*at)->next;
+        *at = page;
+        wake = s->idle;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        pthread_cond_signal(&s->wake);
+    return refused ? page_refuse(s, page) : RC_PENDING;
+}
+
+bool store_lists(const struct store *s)
+{
+    return s->base->flags & STORE_LISTS;
+}
+
 /* --- the thread ----------------------------------------------------------- */
 
 struct work {
@@ -413,7 +487,8 @@ static bool store_wait(struct store *s, struct work *work)
     bool due = false, go_on;
 
     pthread_mutex_lock(&s->lock);
-    while (!s->first && !s->expiry.due && !s->closing && !s->suspect && !due) {
+    while (!s->first && !s->pages && !s->expiry.due && !s->closing &&
+           !s->suspect && !due) {
         s->idle = true;
         due = pthread_cond_timedwait(&s->wake, &s->lock, &until) == ETIMEDOUT;
         s->idle = false;
@@ -422,7 +497,7 @@ static bool store_wait(struct store *s, struct work *work)
         store_out_of_time_locked(s);
     due = due || s->suspect || mono_now() >= s->next_check;
     *work = (struct work){.check = due && !s->closing, .run = s->first};
-    go_on = !s->closing || s->first;
+    go_on = !s->closing || s->first || s->pages;
     s->ended = !go_on;
     pthread_mutex_unlock(&s->lock);
     return go_on;
@@ -443,6 +518,7 @@ static void *store_main(void *arg)
             store_refuse_all(s);
         else if (work.run)
             store_run(s);
+        store_run_page(s);
         store_run_expiry(s);
     }
     return NULL;
@@ -473,6 +549,7 @@ static void store_assert_ops(const struct store_ops *ops, unsigned flags)
     assert(ops->open && ops->close && ops->run);
     assert(ops->get || !(flags & STORE_READS_INLINE));
     assert(ops->expire || (flags & STORE_SELF_EXPIRES));
+    assert(ops->list || !(flags & STORE_LISTS));
     (void)ops;
     (void)flags;
 }

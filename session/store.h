@@ -34,6 +34,7 @@
 
 struct store;
 struct store_call;
+struct store_page;
 struct store_ops;
 
 typedef void store_done_fn(struct store_call *call);
@@ -107,6 +108,49 @@ typedef void store_removed_fn(void *user, const uint8_t id[16],
                               const void *bytes, size_t len);
 void store_expire(struct store *store, struct instant now, unsigned limit,
                   store_removed_fn *each, void *user);
+
+/* --- listing -------------------------------------------------------------- */
+
+#define STORE_PAGE_MAX 1000 /* a page's limit is at most that */
+
+/* Where a listing stands. Zeroed: at its beginning. It may be kept and used
+ * later, with another store of the same kind on the same rows. */
+struct store_cursor {
+    bool begun;
+    uint8_t at[16]; /* the store's own */
+};
+
+/* Some of the ids that are stored for this application, those of users'
+ * records and tombstones as well: whoever wants the sessions gets the rows.
+ * The call is like a struct store_call. */
+struct store_page {
+    /* the caller fills in */
+    void (*done)(struct store_page *page);
+    struct store_cursor cursor; /* zeroed, then as the last page left it */
+    unsigned limit;             /* 1 .. STORE_PAGE_MAX */
+
+    /* the answer */
+    enum rc rc;         /* RC_OK, RC_UNAVAILABLE (ask again),
+                           RC_UNSUPPORTED, RC_CONFLICT: the rows are not where
+                           the cursor stands any more, begin anew */
+    bool more;          /* ask for the next page */
+    uint8_t (*ids)[16]; /* malloc'ed, the caller frees them */
+    size_t count;
+    struct err err;
+
+    /* the store's own */
+    struct store_page *next;
+    size_t room;
+};
+
+/* Asks for a page. What is there from the first page to the last is listed,
+ * once; what comes or goes meanwhile may be. Pages hold at most `limit` ids,
+ * and the last one fewer. A store says in its header where it promises less
+ * (RedisStore: an id may come twice, a page may hold some more, or none though
+ * there are more). RC_PENDING: `done` is called, as with a call. */
+enum rc store_list(struct store *store, struct store_page *page);
+/* Is it a store that lists? */
+bool store_lists(const struct store *store);
 
 /* Does store_get answer at once, in the caller's thread? */
 bool store_reads_inline(const struct store *store);

@@ -9,16 +9,14 @@
  *         managers/module.am. It is plain blocking code: it runs on the
  *         store's own thread, in batches. What has queued up while the last
  *         batch ran is the next batch: one transaction, one pipeline.
- * Threads `run`, `expire` and `check` are called by the store's thread only,
- *         never two at once (the first check by the one who opens, before
- *         that thread exists). `get` is called by any thread, many at once,
- *         and only when STORE_READS_INLINE is set; else gets arrive in
- *         batches.
- * Errors  A store fills err texts and never logs a failure: the thread logs a
- *         change of state once. So a text says what to do next, and the same
- *         cause gives the same text.
- * Time    A batch must end within about 1 s whatever the outside does; the
- *         requests have given up by then. */
+ * Threads `run`, `expire`, `list` and `check` are called by the store's thread
+ * only, never two at once (the first check by the one who opens, before that
+ * thread exists). `get` is called by any thread, many at once, and only when
+ * STORE_READS_INLINE is set; else gets arrive in batches. Errors  A store fills
+ * err texts and never logs a failure: the thread logs a change of state once.
+ * So a text says what to do next, and the same cause gives the same text. Time
+ * A batch must end within about 1 s whatever the outside does; the requests
+ * have given up by then. */
 #ifndef MARGAY_SESSION_STORE_IMPL_H
 #define MARGAY_SESSION_STORE_IMPL_H
 
@@ -29,6 +27,7 @@ enum store_flag {
     STORE_SELF_EXPIRES =
         2,                /* rows vanish by themselves: expire is not called */
     STORE_LOCAL = 4,      /* forgets with the process (reference, tests) */
+    STORE_LISTS = 8,      /* has `list` */
     STORE_REMOTE = 16,    /* lies behind a network: while it cannot be used,
                              the checks become rarer */
     STORE_REPLICATES = 32 /* knows what env.min_replicas means */
@@ -109,6 +108,10 @@ typedef void store_run_fn(struct store_base *store, struct store_batch *batch);
 typedef void store_expire_fn(struct store_base *store, struct instant now,
                              unsigned limit, store_removed_fn *each,
                              void *user);
+/* Fills the page (managers/stores/listing.h) and moves its cursor, in about as
+ * much time as a batch may take. Memory is that of a page, not of the store. */
+typedef enum rc store_list_fn(struct store_base *store,
+                              struct store_page *page);
 /* Called once before the store is used, then about four times a second and
  * after each batch that failed: looks whether the store is there, connects
  * anew where that is needed (with STORE_REMOTE after up to a second while it is
@@ -132,6 +135,7 @@ struct store_ops {
     store_run_fn *run;           /* required */
     store_get_fn *get;           /* required with STORE_READS_INLINE */
     store_expire_fn *expire;     /* required without STORE_SELF_EXPIRES */
+    store_list_fn *list;         /* required with STORE_LISTS */
     store_check_fn *check;       /* NULL: always usable */
     store_describe_fn *describe; /* NULL: the name */
 };

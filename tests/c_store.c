@@ -4,131 +4,14 @@
  * Timeout: 300 s */
 #include "config.h"
 
-#include "tests/ask.h"
-#include "tests/redis_server.h"
+#include "tests/stall.h"
 #include "tests/unit.h"
 
 #include "session/store_impl.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* A store, and what it takes to open another one on the same rows. */
-struct stall {
-    const struct store_ops *ops;
-    const void *options;
-    struct memory_rows *rows;
-    struct memory_options memory;
-    struct sqlite_options sqlite;
-    struct file_options file;
-    struct redis_options redis;
-    char url[320];
-    struct tracing_options tracing;
-    struct failing_options failing;
-    char path[512];
-    struct shop shop;
-};
-
-typedef void statement_fn(struct stall *s);
-
-enum kind {
-    KIND_MEMORY,
-    KIND_QUEUED,
-    KIND_SQLITE,
-    KIND_FILE,
-    KIND_FULL,
-    KIND_REDIS,
-    KIND_TRACING,
-    KIND_FAILING
-};
-
-static void stall_choose(struct stall *s, enum kind kind)
-{
-    switch (kind) {
-    case KIND_MEMORY:
-    case KIND_QUEUED:
-        s->ops = &store_memory;
-        s->options = &s->memory;
-        s->memory.is_inline = kind == KIND_MEMORY;
-        break;
-    case KIND_SQLITE:
-        s->ops = &store_sqlite;
-        s->options = &s->sqlite;
-        break;
-    case KIND_FILE:
-    case KIND_FULL:
-        s->ops = &store_file;
-        s->options = &s->file;
-        s->file.synchronous =
-            kind == KIND_FILE ? FILE_SYNC_NORMAL : FILE_SYNC_FULL;
-        break;
-    case KIND_REDIS:
-        s->ops = &store_redis;
-        s->options = &s->redis;
-        s->redis.url = s->url;
-        s->redis.timeout = 10000;
-        redis_address(redis_start(NULL), s->url);
-        break;
-    case KIND_TRACING:
-        s->ops = &store_tracing;
-        s->options = &s->tracing;
-        break;
-    case KIND_FAILING:
-        s->ops = &store_failing;
-        s->options = &s->failing;
-        s->memory.is_inline = true;
-        break;
-    }
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind,
-                      struct FTW *ftw)
-{
-    (void)st, (void)kind, (void)ftw;
-    return remove(path);
-}
-
-static void stall_remove_file(const struct stall *s)
-{
-    char path[600];
-
-    if (s->ops == &store_file)
-        nftw(s->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-
-    for (int i = 0; i < 4; i++) {
-        static const char *const ends[] = {"", "-wal", "-shm", ".lock"};
-        snprintf(path, sizeof path, "%s%s", s->path, ends[i]);
-        unlink(path);
-    }
-}
-
-static void with(enum kind kind, statement_fn *statement)
-{
-    struct stall *s;
-
-    if (kind == KIND_REDIS && !redis_is_there())
-        return;
-    s = calloc(1, sizeof *s);
-    s->rows = memory_rows_new();
-    s->memory.rows = s->rows;
-    snprintf(s->path, sizeof s->path, "%s/rows.db", unit_tmpdir());
-    s->sqlite.path = s->file.directory = s->path;
-    s->tracing.wrapper.inner = s->failing.wrapper.inner = &store_memory;
-    s->tracing.wrapper.inner_options = &s->memory;
-    s->failing.wrapper.inner_options = &s->memory;
-    stall_choose(s, kind);
-    shop_open(&s->shop, s->ops, s->options, NULL);
-    statement(s);
-    if (s->shop.store)
-        shop_close(&s->shop);
-    memory_rows_free(&s->rows);
-    stall_remove_file(s);
-    redis_stop_all();
-    free(s);
-}
 
 /* --- one row -------------------------------------------------------------- */
 
@@ -677,15 +560,15 @@ static void it_has_a_name(struct stall *s)
     X(what_queues_up_is_one_batch) X(a_conflict_is_retried_in_the_same_batch)
 
 #define ON_EACH(name)                                                          \
-    static void memory_##name(void) { with(KIND_MEMORY, name); }               \
-    static void queued_##name(void) { with(KIND_QUEUED, name); }               \
-    static void sqlite_##name(void) { with(KIND_SQLITE, name); }               \
-    static void file_##name(void) { with(KIND_FILE, name); }                   \
-    static void full_##name(void) { with(KIND_FULL, name); }                   \
-    static void tracing_##name(void) { with(KIND_TRACING, name); }             \
-    static void failing_##name(void) { with(KIND_FAILING, name); }
+    static void memory_##name(void) { stall_with(KIND_MEMORY, name); }               \
+    static void queued_##name(void) { stall_with(KIND_QUEUED, name); }               \
+    static void sqlite_##name(void) { stall_with(KIND_SQLITE, name); }               \
+    static void file_##name(void) { stall_with(KIND_FILE, name); }                   \
+    static void full_##name(void) { stall_with(KIND_FULL, name); }                   \
+    static void tracing_##name(void) { stall_with(KIND_TRACING, name); }             \
+    static void failing_##name(void) { stall_with(KIND_FAILING, name); }
 #define ON_REDIS(name)                                                         \
-    static void redis_##name(void) { with(KIND_REDIS, name); }
+    static void redis_##name(void) { stall_with(KIND_REDIS, name); }
 STATEMENTS(ON_EACH)
 STATEMENTS_OF_ROWS(ON_EACH)
 STATEMENTS(ON_REDIS)

@@ -334,6 +334,7 @@ const struct store_ops store_failing = {
     .run = failing_run,
     .get = failing_get,
     .expire = failing_expire,
+    .list = wrapper_list,
     .check = failing_check,
     .describe = failing_describe,
 };

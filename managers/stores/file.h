@@ -5,7 +5,7 @@
  * What    directory/APPLICATION/XX/ID.session, XX being the first two digits
  *         of the id: 256 cells of one folder. What the file system does for
  *         us, in our words; batches and answers are in file_store.c, what is
- *         due and lists in file_sweep.c, the bytes in file_row.h.
+ *         due, and lists, in file_sweep.c, the bytes in file_row.h.
  * Laws    1. A name is made from the 16 bytes of an id and nothing else.
  *         2. A row is replaced by a rename, so who reads sees the old one or
  *            the new one, whole, and needs no lock.
@@ -100,6 +100,11 @@ void file_set_time(int dir, const char *name, int64_t expiry);
  * What is damaged is shown as no bytes: whoever asked finds that it is no
  * record, says so, and may replace it. */
 void file_show(struct store_call *call, struct file_read *r);
+
+/* Fills the page, the cells in their order. A cell is read under its lock, so
+ * that no rename moves a name from where it was not read yet to where it was.
+ * RC_UNAVAILABLE when that was not free within wait_ms. */
+enum rc folder_list(struct folder *f, struct store_page *page, int64_t wait_ms);
 
 /* Removes what is due, at most `limit` rows, from where the last call left
  * off. What lies in a cell is looked at when something there is due or

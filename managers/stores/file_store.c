@@ -69,6 +69,7 @@ static store_close_fn file_close;
 static store_get_fn file_get;
 static store_run_fn file_run;
 static store_expire_fn file_expire;
+static store_list_fn file_list;
 static store_check_fn file_check;
 static store_describe_fn file_describe;
 
@@ -388,6 +389,16 @@ static void file_expire(struct store_base *base, struct instant now,
         folder_sweep(&s->folder, &s->sweep, now.wall, limit, each, user);
 }
 
+static enum rc file_list(struct store_base *base, struct store_page *page)
+{
+    struct file_store *s = file_of(base);
+    enum rc rc = folder_list(&s->folder, page, WAIT_MS);
+
+    if (rc != RC_OK && !page->err.text[0])
+        failed(s, "read a folder", &page->err);
+    return rc == RC_OK ? folder_look(&s->folder, &page->err) : rc;
+}
+
 static enum rc file_check(struct store_base *base, struct err *err)
 {
     struct file_store *s = file_of(base);
@@ -459,12 +470,13 @@ const struct store_ops store_file = {
     .size = sizeof(struct file_store),
     .options_size = sizeof(struct file_options),
     .options = file_options,
-    .flags = STORE_READS_INLINE,
+    .flags = STORE_READS_INLINE | STORE_LISTS,
     .open = file_open,
     .close = file_close,
     .run = file_run,
     .get = file_get,
     .expire = file_expire,
+    .list = file_list,
     .check = file_check,
     .describe = file_describe,
 };

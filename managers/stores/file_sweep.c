@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "managers/stores/file.h"
+#include "managers/stores/listing.h"
 #include "session/buf.h"
 
 #include <dirent.h>
@@ -221,4 +222,44 @@ void folder_sweep(struct folder *f, struct sweep *sweep, int64_t wall,
         if (round.limit)
             sweep->next = (cell + 1) % CELLS;
     }
+}
+
+/* --- lists ---------------------------------------------------------------- */
+
+static bool list_cell(int dir, struct store_page *page)
+{
+    int names = dup(dir);
+    DIR *list = names < 0 ? NULL : fdopendir(names);
+    uint8_t id[16];
+
+    if (!list) {
+        if (names >= 0)
+            close(names);
+        return false;
+    }
+    rewinddir(list);
+    for (struct dirent *e; (e = readdir(list));)
+        if (file_name_id(e->d_name, id))
+            page_offer(page, id);
+    closedir(list);
+    return true;
+}
+
+enum rc folder_list(struct folder *f, struct store_page *page, int64_t wait_ms)
+{
+    unsigned cell = page->cursor.begun ? page->cursor.at[0] : 0;
+    enum rc rc = RC_OK;
+
+    for (; cell < CELLS && !page_is_full(page) && rc == RC_OK; cell++) {
+        int dir = cell_open(f, (uint8_t)cell, false);
+        if (dir < 0 && errno == ENOENT)
+            continue;
+        if (dir < 0 || !cell_lock(f, (uint8_t)cell, dir, wait_ms) ||
+            !list_cell(dir, page))
+            rc = RC_UNAVAILABLE;
+        if (dir >= 0)
+            close(dir);
+    }
+    page_end(page);
+    return rc;
 }

@@ -4,6 +4,7 @@
  * hash table under one mutex; they are gone when the last store is. */
 #include "config.h"
 
+#include "managers/stores/listing.h"
 #include "managers/stores/stores.h"
 #include "session/buf.h"
 #include "session/store_impl.h"
@@ -41,6 +42,7 @@ static store_close_fn memory_close;
 static store_get_fn memory_get;
 static store_run_fn memory_run;
 static store_expire_fn memory_expire;
+static store_list_fn memory_list;
 
 /* --- rows ----------------------------------------------------------------- */
 
@@ -269,6 +271,20 @@ static void memory_expire(struct store_base *base, struct instant now,
     }
 }
 
+static enum rc memory_list(struct store_base *base, struct store_page *page)
+{
+    struct memory_rows *r = ((struct memory *)base)->rows;
+
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->size; i++)
+        for (const struct row *row = r->heads[i]; row; row = row->next)
+            if (strcmp(row->app, base->env.app) == 0)
+                page_offer(page, row->id);
+    pthread_mutex_unlock(&r->lock);
+    page_end(page);
+    return RC_OK;
+}
+
 static const struct option memory_options[] = {
     {.name = "inline",
      .kind = OPTION_BOOL,
@@ -284,10 +300,11 @@ const struct store_ops store_memory = {
     .size = sizeof(struct memory),
     .options_size = sizeof(struct memory_options),
     .options = memory_options,
-    .flags = STORE_LOCAL,
+    .flags = STORE_LOCAL | STORE_LISTS,
     .open = memory_open,
     .close = memory_close,
     .run = memory_run,
     .get = memory_get,
     .expire = memory_expire,
+    .list = memory_list,
 };

@@ -15,6 +15,7 @@
 #ifndef MARGAY_MANAGERS_STORES_REDIS_H
 #define MARGAY_MANAGERS_STORES_REDIS_H
 
+#include "managers/stores/versions.h"
 #include "session/log.h"
 #include "session/rc.h"
 
@@ -106,6 +107,9 @@ struct redis_link {
     struct redis_host at; /* where it leads, or led */
     char sha[41];         /* of the script */
     unsigned replicas;    /* that were connected at the last check */
+    uint64_t connection;  /* another number at each connection */
+
+    struct versions numbers;
 
     struct redis *sentinel;
     unsigned sentinel_at; /* the one that answered last */

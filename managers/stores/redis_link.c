@@ -318,6 +318,7 @@ static enum rc link_connect(struct redis_link *l, int64_t deadline,
         rc = link_role(l, deadline, err);
     if (rc != RC_OK)
         redis_link_drop(l);
+    l->connection = versions_next(&l->numbers);
     return rc;
 }
 

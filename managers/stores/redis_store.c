@@ -13,10 +13,15 @@
  *   A put is done when the WAIT behind it says so.
  * - A refusal did nothing: the script writes once, and last. So a put that was
  *   refused is UNAVAILABLE; one without an answer is UNCERTAIN.
+ * - A list is a SCAN over the keys with our prefix, in which nothing is a
+ *   pattern: what might be is escaped. It is good for one connection, since
+ *   what SCAN says of where it is may mean nothing to another server. An id
+ *   may come twice; none that stays is missed.
  * - A row lives as long from now on as our clock says, not until an instant by
  *   the clock of Redis: that one may be wrong. */
 #include "config.h"
 
+#include "managers/stores/listing.h"
 #include "managers/stores/redis.h"
 #include "managers/stores/stores.h"
 #include "managers/stores/versions.h"
@@ -78,29 +83,34 @@ struct redis_store {
 static store_open_fn redis_store_open;
 static store_close_fn redis_store_close;
 static store_run_fn redis_store_run;
+static store_list_fn redis_store_list;
 static store_check_fn redis_store_check;
 static store_describe_fn redis_store_describe;
 
 /* --- rows ----------------------------------------------------------------- */
 
-static void version_write(char out[VERSION_SIZE], uint64_t v)
+static void version_write(void *bytes, uint64_t v)
 {
+    uint8_t *out = bytes;
+
     for (int i = VERSION_SIZE - 1; i >= 0; i--, v >>= 8)
-        out[i] = (char)(v & 0xff);
+        out[i] = (uint8_t)v;
 }
 
-static uint64_t version_read(const char *bytes)
+static uint64_t version_read(const void *bytes)
 {
+    const uint8_t *in = bytes;
     uint64_t v = 0;
 
     for (int i = 0; i < VERSION_SIZE; i++)
-        v = v << 8 | (unsigned char)bytes[i];
+        v = v << 8 | in[i];
     return v;
 }
 
+static const char digits[] = "0123456789ABCDEF";
+
 static struct redis_word key_of(struct redis_store *s, const uint8_t id[16])
 {
-    static const char digits[] = "0123456789ABCDEF";
     char *out = s->key + s->prefix_len;
 
     for (int i = 0; i < 16; i++) {
@@ -503,6 +513,102 @@ static void redis_store_run(struct store_base *base, struct store_batch *batch)
         redis_link_drop(&s->link);
 }
 
+/* --- listing -------------------------------------------------------------- */
+
+static int hex_digit(char c)
+{
+    const char *at = c ? strchr(digits, c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+static bool id_of_key(const struct redis_store *s,
+                      const struct redis_reply *key, uint8_t id[16])
+{
+    const char *at;
+
+    if (key->kind != REDIS_TEXT || key->len != s->prefix_len + ID_HEX ||
+        memcmp(key->text, s->key, s->prefix_len))
+        return false;
+    at = key->text + s->prefix_len;
+    for (int i = 0; i < 16; i++) {
+        int high = hex_digit(at[2 * i]), low = hex_digit(at[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        id[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static void ask_scan(struct redis_store *s, uint64_t at, unsigned count)
+{
+    char cursor[24], many[16];
+
+    snprintf(cursor, sizeof cursor, "%" PRIu64, at);
+    snprintf(many, sizeof many, "%u", count);
+    s->key[s->prefix_len] = '*';
+    struct redis_word words[] = {word("SCAN"),  word(cursor),
+                                 word("MATCH"), {s->key, s->prefix_len + 1},
+                                 word("COUNT"), word(many)};
+    redis_add(s->link.redis, words, 6);
+}
+
+/* One step of it; *at is where the next one begins, 0 at the end. */
+static enum rc redis_scan(struct redis_store *s, struct store_page *page,
+                          uint64_t *at, int64_t deadline)
+{
+    struct redis_reply reply, next, keys;
+    uint8_t id[16];
+    char *end = NULL;
+
+    ask_scan(s, *at, page->limit);
+    enum rc rc = redis_next(s->link.redis, deadline, &reply, &page->err);
+    if (rc != RC_OK) {
+        redis_link_drop(&s->link);
+        return rc;
+    }
+    next = redis_element(&reply, 0);
+    keys = redis_element(&reply, 1);
+    if (next.kind == REDIS_TEXT && keys.kind == REDIS_LIST)
+        *at = strtoull(next.text, &end, 10);
+    if (!end || end == next.text || *end)
+        return redis_link_refused(&s->link, &reply, &page->err);
+    for (size_t i = 0; i < keys.len; i++) {
+        struct redis_reply key = redis_element(&keys, i);
+        if (id_of_key(s, &key, id))
+            page_add(page, id);
+    }
+    return RC_OK;
+}
+
+static enum rc redis_store_list(struct store_base *base,
+                                struct store_page *page)
+{
+    struct redis_store *s = (struct redis_store *)base;
+    struct store_cursor *c = &page->cursor;
+    int64_t now = instant_read().mono;
+    uint64_t at = c->begun ? version_read(c->at) : 0;
+    enum rc rc = RC_OK;
+
+    if (!s->link.redis || !redis_is_open(s->link.redis))
+        rc = redis_link_check(&s->link, s->timeout_ms, &page->err);
+    if (rc == RC_OK && c->begun &&
+        version_read(c->at + VERSION_SIZE) != s->link.connection)
+        rc = err_set(&page->err, RC_CONFLICT,
+                     "Redis at %s:%u was connected anew: begin the list anew",
+                     s->link.at.name, s->link.at.port);
+    if (rc != RC_OK)
+        return rc;
+    do
+        rc = redis_scan(s, page, &at, now + s->timeout_ms);
+    while (rc == RC_OK && at && !page_is_full(page) &&
+           instant_read().mono < now + s->timeout_ms / 2);
+    c->begun = page->more = at != 0;
+    version_write(c->at, at);
+    version_write(c->at + VERSION_SIZE, s->link.connection);
+    return rc;
+}
+
 static enum rc redis_store_check(struct store_base *base, struct err *err)
 {
     struct redis_store *s = (struct redis_store *)base;
@@ -591,10 +697,11 @@ const struct store_ops store_redis = {
     .size = sizeof(struct redis_store),
     .options_size = sizeof(struct redis_options),
     .options = redis_options,
-    .flags = STORE_SELF_EXPIRES | STORE_REMOTE | STORE_REPLICATES,
+    .flags = STORE_SELF_EXPIRES | STORE_REMOTE | STORE_REPLICATES | STORE_LISTS,
     .open = redis_store_open,
     .close = redis_store_close,
     .run = redis_store_run,
+    .list = redis_store_list,
     .check = redis_store_check,
     .describe = redis_store_describe,
 };

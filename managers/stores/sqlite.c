@@ -3,6 +3,7 @@
  * The only file that knows SQLite. docs/stored-form.md describes the table. */
 #include "config.h"
 
+#include "managers/stores/listing.h"
 #include "managers/stores/sqlite.h"
 #include "session/buf.h"
 
@@ -38,6 +39,8 @@ struct reader {
     X(update, "UPDATE sessions SET version = ?3, expiry = ?4, bytes = ?5"      \
               " WHERE app = ?1 AND id = ?2 AND version = ?6")                  \
     X(find, GET_SQL)                                                           \
+    X(list, "SELECT id FROM sessions WHERE app = ?1 AND id > ?2"               \
+            " ORDER BY id LIMIT ?3")                                           \
     X(due, "SELECT 1 FROM sessions WHERE app = ?1 AND expiry < ?2 LIMIT 1")    \
     X(expire, "DELETE FROM sessions WHERE app = ?1 AND id IN"                  \
               " (SELECT id FROM sessions WHERE app = ?1 AND expiry < ?2"       \
@@ -512,6 +515,23 @@ enum rc db_put(struct db *s, struct store_call *call, uint64_t version,
 }
 
 /* --- expiry --------------------------------------------------------------- */
+
+enum rc db_list(struct db *s, struct store_page *page)
+{
+    sqlite3_stmt *st = s->st[ST_list];
+    int code, end;
+
+    sqlite3_bind_text(st, 1, s->app, -1, SQLITE_STATIC);
+    sqlite3_bind_blob(st, 2, page->cursor.at, page->cursor.begun ? 16 : 0,
+                      SQLITE_STATIC);
+    sqlite3_bind_int64(st, 3, page->limit);
+    while ((code = sqlite3_step(st)) == SQLITE_ROW)
+        if (sqlite3_column_bytes(st, 0) == 16)
+            page_add(page, sqlite3_column_blob(st, 0));
+    end = sqlite3_reset(st);
+    page_end(page);
+    return code == SQLITE_DONE ? RC_OK : db_failed(s, end, "read", &page->err);
+}
 
 bool db_any_due(struct db *s, int64_t wall)
 {

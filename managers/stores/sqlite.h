@@ -47,6 +47,9 @@ void db_rollback(struct db *db);
 enum rc db_put(struct db *db, struct store_call *call, uint64_t version,
                struct err *err);
 
+/* Fills the page; outside a transaction. */
+enum rc db_list(struct db *db, struct store_page *page);
+
 /* A list of removed rows; the caller frees each. */
 struct db_row {
     struct db_row *next;

@@ -51,6 +51,7 @@ static store_close_fn sqlite_close;
 static store_get_fn sqlite_get;
 static store_run_fn sqlite_run;
 static store_expire_fn sqlite_expire;
+static store_list_fn sqlite_list;
 static store_check_fn sqlite_check;
 static store_describe_fn sqlite_describe;
 
@@ -303,6 +304,12 @@ static void sqlite_expire(struct store_base *base, struct instant now,
     db_rows_free(&rows);
 }
 
+/* The writer's connection sees what was committed last. */
+static enum rc sqlite_list(struct store_base *base, struct store_page *page)
+{
+    return db_list(((struct sqlite_store *)base)->db, page);
+}
+
 static void sqlite_get(struct store_base *base, struct store_call *call)
 {
     call->rc = db_read(((struct sqlite_store *)base)->db, call);
@@ -371,12 +378,13 @@ const struct store_ops store_sqlite = {
     .size = sizeof(struct sqlite_store),
     .options_size = sizeof(struct sqlite_options),
     .options = sqlite_options,
-    .flags = STORE_READS_INLINE,
+    .flags = STORE_READS_INLINE | STORE_LISTS,
     .open = sqlite_open,
     .close = sqlite_close,
     .run = sqlite_run,
     .get = sqlite_get,
     .expire = sqlite_expire,
+    .list = sqlite_list,
     .check = sqlite_check,
     .describe = sqlite_describe,
 };

@@ -132,6 +132,7 @@ const struct store_ops store_tracing = {
     .run = tracing_run,
     .get = tracing_get,
     .expire = tracing_expire,
+    .list = wrapper_list,
     .check = wrapper_check,
     .describe = tracing_describe,
 };

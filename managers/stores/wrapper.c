@@ -28,6 +28,8 @@ enum rc wrapper_open(struct store_base *base, struct err *err)
         return rc;
     }
     base->flags = w->inner->flags;
+    if (!base->ops->list)
+        base->flags &= ~(unsigned)STORE_LISTS;
     return RC_OK;
 }
 
@@ -48,6 +50,11 @@ void wrapper_expire(struct store_base *base, struct instant now, unsigned limit,
                     store_removed_fn *each, void *user)
 {
     inner_of(base)->ops->expire(inner_of(base), now, limit, each, user);
+}
+
+enum rc wrapper_list(struct store_base *base, struct store_page *page)
+{
+    return inner_of(base)->ops->list(inner_of(base), page);
 }
 
 enum rc wrapper_check(struct store_base *base, struct err *err)

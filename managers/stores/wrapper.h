@@ -24,6 +24,7 @@ void wrapper_close(struct store_base *base);
 void wrapper_get(struct store_base *base, struct store_call *call);
 void wrapper_expire(struct store_base *base, struct instant now, unsigned limit,
                     store_removed_fn *each, void *user);
+enum rc wrapper_list(struct store_base *base, struct store_page *page);
 enum rc wrapper_check(struct store_base *base, struct err *err);
 /* "VERB INNER": "tracing SQLite file /x/y.db". */
 void wrapper_describe(const struct store_base *base, const char *verb,
