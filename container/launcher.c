@@ -3,156 +3,77 @@
 
 #include "container/launcher.h"
 
+#include "container/child.h"
 #include "session/buf.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdbool.h>
+#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#define LINE_SIZE 8192
-
-/* One end of a child's output. */
-struct stream {
-    int from, to; /* from: -1 once it has ended */
-    size_t len;
-    char line[LINE_SIZE];
+enum {
+    AGAIN_MS = 250, /* until one that ended starts anew; doubled each time */
+    AGAIN_MAX_MS = 30000,
+    STABLE_MS = 30000,   /* ready so long: its ends are counted from 0 again */
+    LAST_WORDS_MS = 200, /* until its pipes are given up */
+    TELL_MS = 10000      /* between two lines about what is waited for */
 };
 
-struct child {
-    char name[16];
-    pid_t pid; /* 0: it has ended */
-    bool ready;
+enum node_state {
+    NODE_DOWN, /* starts at `due` */
+    NODE_STARTING,
+    NODE_READY,
+    NODE_LEAVING /* was told to end; is killed at `due` */
+};
+
+struct node {
+    struct child child;
+    enum node_state state;
+    int64_t due, ready_at;
+    unsigned ends; /* by itself, one after another */
     char url[128];
-    struct stream out, err;
 };
 
 struct launcher {
     const struct launcher_options *options;
-    struct child *children;
-    int signals; /* signalfd */
+    struct node *nodes;
+    struct child checker; /* margay check, before a roll */
+    sigset_t mask;        /* of the children */
+    int signals;          /* signalfd */
     unsigned stops;
+    bool has_terminal;
     bool announced, failed;
+
+    bool rolls, roll_again;
+    unsigned rolled; /* nodes before this one are done */
+    int64_t roll_began, told_at;
 };
 
-/* ---- output ---- */
-
-static bool is_coloured(int fd)
+static int64_t now_ms(void)
 {
-    return isatty(fd) && !getenv("NO_COLOR");
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void write_all(int fd, const char *bytes, size_t len)
+static bool has_terminal(void)
 {
-    while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return; /* nobody reads: the instances go on */
-        bytes += n;
-        len -= (size_t)n;
-    }
+    int fd = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
-static void print_line(const struct launcher *l, const struct child *c, int fd,
-                       const char *line)
-{
-    int colour = 31 + (int)((size_t)(c - l->children) % 6);
-    struct buf text;
-
-    buf_init(&text, LINE_SIZE + 64);
-    if (is_coloured(fd))
-        buf_addf(&text, "\033[%dm%s |\033[0m %s\n", colour, c->name, line);
-    else
-        buf_addf(&text, "%s | %s\n", c->name, line);
-    write_all(fd, buf_str(&text), text.len);
-    buf_release(&text);
-}
-
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void say(const char *format, ...)
-{
-    struct buf text;
-    va_list ap;
-
-    buf_init(&text, LINE_SIZE);
-    buf_add_str(&text, "margay: ");
-    va_start(ap, format);
-    buf_vaddf(&text, format, ap);
-    va_end(ap);
-    buf_add_char(&text, '\n');
-    write_all(STDERR_FILENO, buf_str(&text), text.len);
-    buf_release(&text);
-}
-
-static void announce(struct launcher *l)
-{
-    for (unsigned i = 0; i < l->options->count; i++)
-        if (!l->children[i].ready)
-            return;
-    l->announced = true;
-    say("%u instances are ready; Ctrl-C or SIGTERM stops them:",
-        l->options->count);
-    for (unsigned i = 0; i < l->options->count; i++)
-        say("  %s %s", l->children[i].name, l->children[i].url);
-}
-
-/* "margay: NODE ready on URL in N ms" */
-static void look_for_ready(struct child *c)
-{
-    char mark[64];
-    const char *url;
-
-    snprintf(mark, sizeof mark, "margay: %s ready on ", c->name);
-    if (c->ready || strncmp(c->err.line, mark, strlen(mark)) != 0)
-        return;
-    url = c->err.line + strlen(mark);
-    snprintf(c->url, sizeof c->url, "%.*s", (int)strcspn(url, " "), url);
-    c->ready = true;
-}
-
-static void end_line(struct launcher *l, struct child *c, struct stream *s)
-{
-    s->line[s->len] = '\0';
-    s->len = 0;
-    print_line(l, c, s->to, s->line);
-    if (s != &c->err || l->announced)
-        return;
-    look_for_ready(c);
-    announce(l);
-}
-
-static void stream_read(struct launcher *l, struct child *c, struct stream *s)
-{
-    char bytes[4096];
-    ssize_t n = read(s->from, bytes, sizeof bytes);
-
-    if (n < 0 && (errno == EINTR || errno == EAGAIN))
-        return;
-    for (ssize_t i = 0; i < n; i++) {
-        if (bytes[i] != '\n')
-            s->line[s->len++] = bytes[i];
-        if (bytes[i] == '\n' || s->len == sizeof s->line - 1)
-            end_line(l, c, s);
-    }
-    if (n > 0)
-        return;
-    if (s->len > 0)
-        end_line(l, c, s);
-    close(s->from);
-    s->from = -1;
-}
-
-/* ---- children ---- */
+/* ---- arguments ---- */
 
 static char *members_of(const struct launcher_options *o)
 {
@@ -166,17 +87,18 @@ static char *members_of(const struct launcher_options *o)
     return buf_take(&text, NULL);
 }
 
-static char **child_arguments(const struct launcher_options *o, unsigned index,
-                              const char *name)
+/* The arguments of `margay VERB` for the instance of that index. */
+static char **arguments_new(const struct launcher_options *o, const char *verb,
+                            unsigned index)
 {
-    /* program, run, -c FILE, -D of each, -D port, -D node, -D of the cluster's
+    /* program, verb, -c FILE, -D of each, -D port, -D node, -D of the cluster's
      * port and members, and the NULL */
     char **argv = mem_zero((13 + 2 * o->definition_count) * sizeof *argv);
     size_t n = 0;
     char text[64];
 
     argv[n++] = mem_strdup(o->executable);
-    argv[n++] = mem_strdup("run");
+    argv[n++] = mem_strdup(verb);
     argv[n++] = mem_strdup("-c");
     argv[n++] = mem_strdup(o->file);
     for (size_t i = 0; i < o->definition_count; i++) {
@@ -187,7 +109,7 @@ static char **child_arguments(const struct launcher_options *o, unsigned index,
     snprintf(text, sizeof text, "port=%u", o->first_port + index);
     argv[n++] = mem_strdup(text);
     argv[n++] = mem_strdup("-D");
-    snprintf(text, sizeof text, "node=%s", name);
+    snprintf(text, sizeof text, "node=node%u", index + 1);
     argv[n++] = mem_strdup(text);
     if (o->first_member_port) {
         argv[n++] = mem_strdup("-D");
@@ -209,84 +131,241 @@ static void arguments_free(char **argv)
     free(argv);
 }
 
-/* In the child. Its own process group: Ctrl-C reaches the launcher alone,
- * which hands it on once. */
-static void child_become(char **argv, pid_t parent, const sigset_t *mask,
-                         int out, int err)
+static bool launch(struct launcher *l, struct child *c, const char *verb,
+                   unsigned index)
 {
-    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    char **argv = arguments_new(l->options, verb, index);
+    bool started = child_start(c, argv, &l->mask, strcmp(verb, "run") != 0);
+    int why = errno;
 
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent || nothing < 0)
-        _exit(1);
-    sigprocmask(SIG_SETMASK, mask, NULL);
-    dup2(nothing, STDIN_FILENO);
-    dup2(out, STDOUT_FILENO);
-    dup2(err, STDERR_FILENO);
-    execv(argv[0], argv);
-    _exit(1);
-}
-
-static bool child_start(struct launcher *l, unsigned index,
-                        const sigset_t *mask)
-{
-    struct child *c = &l->children[index];
-    int out[2] = {-1, -1}, err[2] = {-1, -1};
-    pid_t parent = getpid();
-    char **argv;
-
-    snprintf(c->name, sizeof c->name, "node%u", index + 1);
-    if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0)
-        return false;
-    argv = child_arguments(l->options, index, c->name);
-    c->pid = fork();
-    if (c->pid == 0)
-        child_become(argv, parent, mask, out[1], err[1]);
     arguments_free(argv);
-    close(out[1]);
-    close(err[1]);
-    if (c->pid < 0) {
-        close(out[0]);
-        close(err[0]);
-        c->pid = 0;
-        return false;
-    }
-    c->out = (struct stream){.from = out[0], .to = STDOUT_FILENO};
-    c->err = (struct stream){.from = err[0], .to = STDERR_FILENO};
-    return true;
+    errno = why;
+    return started;
 }
 
-static void signal_all(struct launcher *l, int number)
+/* ---- one instance ---- */
+
+static struct node *node_at(struct launcher *l, unsigned i)
+{
+    return &l->nodes[i];
+}
+
+static void node_start(struct launcher *l, struct node *n)
+{
+    unsigned index = (unsigned)(n - l->nodes);
+
+    if (launch(l, &n->child, "run", index)) {
+        n->state = NODE_STARTING;
+        return;
+    }
+    child_say("%s cannot be started: %s", n->child.name, strerror(errno));
+    n->state = NODE_DOWN;
+    n->due = now_ms() + AGAIN_MAX_MS;
+    l->failed |= !l->announced;
+}
+
+static void node_leave(struct launcher *l, struct node *n)
+{
+    n->state = NODE_LEAVING;
+    n->due = now_ms() + l->options->patience_ms;
+    child_signal(&n->child, SIGTERM);
+}
+
+static int64_t delay_of(unsigned ends)
+{
+    return ends >= 8 ? AGAIN_MAX_MS : (int64_t)AGAIN_MS << (ends - 1);
+}
+
+static const char *end_of(int status, char out[64])
+{
+    if (WIFSIGNALED(status))
+        snprintf(out, 64, "was ended by signal %d", WTERMSIG(status));
+    else
+        snprintf(out, 64, "ended with status %d", WEXITSTATUS(status));
+    return out;
+}
+
+/* ---- one after another ---- */
+
+static void roll_end(struct launcher *l)
+{
+    l->rolls = l->roll_again = false;
+}
+
+static void roll_begin(struct launcher *l)
+{
+    if (l->rolls) {
+        l->roll_again = true;
+        child_say("rolling restart: begins anew when this one is over");
+        return;
+    }
+    if (!l->announced) {
+        child_say("rolling restart: not before all instances are ready");
+        return;
+    }
+    child_say("rolling restart: checking the configuration");
+    l->rolls = true;
+    l->rolled = 0;
+    l->roll_began = l->told_at = now_ms();
+    if (launch(l, &l->checker, "check", 0))
+        return;
+    child_say("rolling restart: %s cannot be run: %s; nothing was restarted",
+              l->options->executable, strerror(errno));
+    roll_end(l);
+}
+
+static void roll_checked(struct launcher *l, int status)
+{
+    char text[64];
+
+    child_reaped(&l->checker);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
+    child_say("rolling restart: margay check %s; nothing was restarted: mend "
+              "the configuration, and send SIGHUP again",
+              end_of(status, text));
+    roll_end(l);
+}
+
+/* The first that is not ready, or NULL. */
+static struct node *roll_waits_for(struct launcher *l)
 {
     for (unsigned i = 0; i < l->options->count; i++)
-        if (l->children[i].pid > 0)
-            kill(l->children[i].pid, number);
+        if (node_at(l, i)->state != NODE_READY)
+            return node_at(l, i);
+    return NULL;
 }
+
+static void roll_finish(struct launcher *l)
+{
+    bool again = l->roll_again;
+
+    child_say("rolling restart: %u instances replaced in %.1f s",
+              l->options->count, (double)(now_ms() - l->roll_began) / 1000);
+    roll_end(l);
+    if (again)
+        roll_begin(l);
+}
+
+static void roll_on(struct launcher *l, int64_t now)
+{
+    const struct node *slow;
+
+    if (!l->rolls || l->stops > 0 || l->checker.pid > 0)
+        return;
+    slow = roll_waits_for(l);
+    if (slow && now - l->told_at >= TELL_MS) {
+        l->told_at = now;
+        child_say("rolling restart: waits until %s is ready", slow->child.name);
+    }
+    if (slow)
+        return;
+    if (l->rolled == l->options->count) {
+        roll_finish(l);
+        return;
+    }
+    l->told_at = now;
+    child_say("rolling restart: %s (%u of %u)",
+              node_at(l, l->rolled)->child.name, l->rolled + 1,
+              l->options->count);
+    node_leave(l, node_at(l, l->rolled++));
+}
+
+/* ---- what the children say ---- */
+
+static void announce(struct launcher *l)
+{
+    for (unsigned i = 0; i < l->options->count; i++)
+        if (node_at(l, i)->state != NODE_READY)
+            return;
+    l->announced = true;
+    child_say("%u instances are ready; Ctrl-C or SIGTERM stops them, SIGHUP "
+              "replaces one after another:",
+              l->options->count);
+    for (unsigned i = 0; i < l->options->count; i++)
+        child_say("  %s %s", node_at(l, i)->child.name, node_at(l, i)->url);
+}
+
+/* "margay: NODE ready on URL in N ms" */
+static void look_for_ready(void *user, struct child *c, const char *line)
+{
+    struct launcher *l = user;
+    struct node *n = (struct node *)((char *)c - offsetof(struct node, child));
+    char mark[64];
+
+    if (c == &l->checker || n->state != NODE_STARTING)
+        return;
+    snprintf(mark, sizeof mark, "margay: %s ready on ", c->name);
+    if (strncmp(line, mark, strlen(mark)) != 0)
+        return;
+    line += strlen(mark);
+    snprintf(n->url, sizeof n->url, "%.*s", (int)strcspn(line, " "), line);
+    n->state = NODE_READY;
+    n->ready_at = now_ms();
+    if (!l->announced)
+        announce(l);
+}
+
+/* ---- their ends ---- */
 
 static void stop(struct launcher *l)
 {
     l->stops++;
-    signal_all(l, l->stops > 2 ? SIGKILL : SIGTERM);
+    for (unsigned i = 0; i < l->options->count; i++)
+        child_signal(&node_at(l, i)->child, l->stops > 2 ? SIGKILL : SIGTERM);
+    child_signal(&l->checker, SIGTERM);
 }
 
-static void child_ended(struct launcher *l, struct child *c, int status)
+/* It was to end, and comes back. */
+static void node_replaced(struct node *n, int status)
+{
+    char text[64];
+
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        child_say("%s %s when it was to end in order", n->child.name,
+                  end_of(status, text));
+    n->ends = 0;
+    n->due = now_ms();
+}
+
+static void node_crashed(struct launcher *l, struct node *n, int status)
+{
+    int64_t now = now_ms();
+    char text[64];
+
+    if (n->state == NODE_READY && now - n->ready_at >= STABLE_MS)
+        n->ends = 0;
+    n->ends++;
+    n->due = now + delay_of(n->ends);
+    child_say("%s %s; it starts anew in %.2f s", n->child.name,
+              end_of(status, text), (double)delay_of(n->ends) / 1000);
+    if (!l->rolls || n->state != NODE_STARTING || l->rolled == 0 ||
+        n != node_at(l, l->rolled - 1))
+        return;
+    child_say("rolling restart: stops here, since %s does not start; the "
+              "others go on as they are: mend it, and send SIGHUP again",
+              n->child.name);
+    roll_end(l);
+}
+
+static void node_ended(struct launcher *l, struct node *n, int status)
 {
     bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    char text[64];
 
-    c->pid = 0;
+    child_reaped(&n->child);
     if (l->stops > 0) {
         l->failed |= !in_order;
-        return;
-    }
-    if (WIFSIGNALED(status))
-        say("%s was ended by signal %d", c->name, WTERMSIG(status));
-    else
-        say("%s ended with status %d", c->name, WEXITSTATUS(status));
-    if (!l->announced) { /* a start is all or nothing */
+    } else if (!l->announced) { /* a start is all or nothing */
+        child_say("%s %s", n->child.name, end_of(status, text));
         l->failed = true;
         stop(l);
+    } else if (n->state == NODE_LEAVING) {
+        node_replaced(n, status);
+    } else {
+        node_crashed(l, n, status);
     }
+    n->state = NODE_DOWN;
 }
 
 static void reap(struct launcher *l)
@@ -294,13 +373,22 @@ static void reap(struct launcher *l)
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        if (pid == l->checker.pid)
+            roll_checked(l, status);
         for (unsigned i = 0; i < l->options->count; i++)
-            if (l->children[i].pid == pid)
-                child_ended(l, &l->children[i], status);
+            if (node_at(l, i)->child.pid == pid)
+                node_ended(l, node_at(l, i), status);
+    }
 }
 
 /* ---- the loop ---- */
+
+static bool is_hang_up(const struct launcher *l,
+                       const struct signalfd_siginfo *info)
+{
+    return info->ssi_code == SI_KERNEL || (l->has_terminal && !has_terminal());
+}
 
 static void signals_read(struct launcher *l)
 {
@@ -309,79 +397,124 @@ static void signals_read(struct launcher *l)
     while (read(l->signals, &info, sizeof info) == (ssize_t)sizeof info)
         if (info.ssi_signo == SIGCHLD)
             reap(l);
+        else if (info.ssi_signo == SIGHUP && l->stops == 0 &&
+                 !is_hang_up(l, &info))
+            roll_begin(l);
         else
             stop(l);
 }
 
-/* False: no child is left, and nothing more comes from any. */
-static bool turn(struct launcher *l)
+static int64_t sooner(int64_t a, int64_t b)
 {
-    struct pollfd fds[2 * LAUNCHER_MAX + 1];
-    struct stream *streams[2 * LAUNCHER_MAX];
-    struct child *owners[2 * LAUNCHER_MAX];
-    nfds_t n = 0;
-    bool alive = false;
-
-    for (unsigned i = 0; i < l->options->count; i++) {
-        struct child *c = &l->children[i];
-        struct stream *both[] = {&c->out, &c->err};
-        alive |= c->pid > 0;
-        for (unsigned k = 0; k < 2; k++) {
-            if (both[k]->from < 0)
-                continue;
-            fds[n] = (struct pollfd){.fd = both[k]->from, .events = POLLIN};
-            owners[n] = c;
-            streams[n++] = both[k];
-        }
-    }
-    if (!alive && n == 0)
-        return false;
-    fds[n] = (struct pollfd){.fd = l->signals, .events = POLLIN};
-    if (poll(fds, n + 1, -1) < 0)
-        return errno == EINTR;
-    for (nfds_t i = 0; i < n; i++)
-        if (fds[i].revents)
-            stream_read(l, owners[i], streams[i]);
-    if (fds[n].revents)
-        signals_read(l);
-    return true;
+    return a < b ? a : b;
 }
 
-static bool start_all(struct launcher *l, const sigset_t *mask)
+/* Does what is due of one instance; when something is due next. */
+static int64_t node_tend(struct launcher *l, struct node *n, int64_t now)
 {
-    for (unsigned i = 0; i < l->options->count; i++) {
-        l->children[i].out.from = l->children[i].err.from = -1;
-        if (!l->failed && !child_start(l, i, mask)) {
-            say("cannot start node%u: %s", i + 1, strerror(errno));
-            l->failed = true;
-        }
+    if (n->state != NODE_DOWN && n->state != NODE_LEAVING)
+        return INT64_MAX;
+    if (n->due > now)
+        return n->due;
+    if (n->state == NODE_LEAVING) {
+        child_say("%s does not end: it is killed", n->child.name);
+        child_signal(&n->child, SIGKILL);
+        return n->due = now + l->options->patience_ms;
     }
-    return !l->failed;
+    if (!child_is_silent(&n->child) && now < n->due + LAST_WORDS_MS)
+        return n->due + LAST_WORDS_MS;
+    node_start(l, n);
+    return INT64_MAX;
+}
+
+/* Does what is due; the milliseconds until something will be, -1: nothing. */
+static int tend(struct launcher *l)
+{
+    int64_t now = now_ms(), next = INT64_MAX;
+
+    roll_on(l, now);
+    if (l->rolls)
+        next = now + TELL_MS;
+    for (unsigned i = 0; i < l->options->count && l->stops == 0; i++)
+        next = sooner(next, node_tend(l, node_at(l, i), now));
+    return next == INT64_MAX ? -1 : (int)(next - now);
+}
+
+static bool is_over(struct launcher *l)
+{
+    if (l->stops == 0)
+        return false;
+    for (unsigned i = 0; i < l->options->count; i++)
+        if (node_at(l, i)->child.pid > 0 ||
+            !child_is_silent(&node_at(l, i)->child))
+            return false;
+    return l->checker.pid == 0;
+}
+
+static void turn(struct launcher *l)
+{
+    struct pollfd fds[2 * (LAUNCHER_MAX + 1) + 1];
+    struct child *owners[2 * (LAUNCHER_MAX + 1)];
+    nfds_t n = 0;
+    int wait = tend(l);
+
+    for (unsigned i = 0; i <= l->options->count; i++) {
+        struct child *c =
+            i < l->options->count ? &node_at(l, i)->child : &l->checker;
+        size_t more = child_poll(c, fds + n);
+        while (more-- > 0)
+            owners[n++] = c;
+    }
+    fds[n] = (struct pollfd){.fd = l->signals, .events = POLLIN};
+    if (poll(fds, n + 1, wait) < 0)
+        return;
+    for (nfds_t i = 0; i < n; i++)
+        if (fds[i].revents)
+            child_read(owners[i], look_for_ready, l);
+    if (fds[n].revents)
+        signals_read(l);
+}
+
+static void start_all(struct launcher *l)
+{
+    char name[16];
+
+    child_init(&l->checker, "check", l->options->count);
+    for (unsigned i = 0; i < l->options->count; i++) {
+        snprintf(name, sizeof name, "node%u", i + 1);
+        child_init(&node_at(l, i)->child, name, i);
+    }
+    for (unsigned i = 0; i < l->options->count && !l->failed; i++)
+        node_start(l, node_at(l, i));
+    if (l->failed)
+        stop(l);
 }
 
 int launcher_run(const struct launcher_options *options)
 {
-    struct launcher l = {.options = options};
-    sigset_t ours, before;
+    struct launcher l = {.options = options, .has_terminal = has_terminal()};
+    sigset_t ours;
 
     sigemptyset(&ours);
     sigaddset(&ours, SIGTERM);
     sigaddset(&ours, SIGINT);
     sigaddset(&ours, SIGHUP);
     sigaddset(&ours, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &ours, &before);
+    sigprocmask(SIG_BLOCK, &ours, &l.mask);
     l.signals = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
     if (l.signals < 0) {
-        say("cannot wait for signals: %s", strerror(errno));
+        child_say("cannot wait for signals: %s", strerror(errno));
         return 1;
     }
-    l.children = mem_zero(options->count * sizeof *l.children);
-    if (!start_all(&l, &before))
-        stop(&l);
-    while (turn(&l))
-        ;
+    l.nodes = mem_zero(options->count * sizeof *l.nodes);
+    start_all(&l);
+    while (!is_over(&l))
+        turn(&l);
+    for (unsigned i = 0; i < options->count; i++)
+        child_release(&l.nodes[i].child);
+    child_release(&l.checker);
     close(l.signals);
-    free(l.children);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    return l.failed || l.stops == 0;
+    free(l.nodes);
+    sigprocmask(SIG_SETMASK, &l.mask, NULL);
+    return l.failed;
 }

@@ -3,13 +3,26 @@
  * launcher.h: several instances as children of one process.
  *
  * What    `margay cluster`: starts `margay run` N times, each with its own port
- *         and node, passes their output on line by line behind their names
- *         (coloured on a terminal), says where they answer once all are ready,
- *         and ends them. A child that ends by itself is told of; the others go
- *         on. It starts nothing anew.
- * Stop    SIGTERM, SIGINT or SIGHUP: SIGTERM to every child in the order of
- *         their names; a second one is handed on (it skips their drain), a
- *         third kills. A child gets SIGTERM also when this process dies.
+ *         and node, passes their output on line by line behind their names,
+ *         says where they answer once all are ready, and looks after them.
+ * Start   All or nothing: when one of them ends before all were ready once, the
+ *         others are ended.
+ * Crash   An instance that ends by itself is started anew, at once nearly (a
+ *         quarter of a second) and later and later when it ends again and
+ *         again, up to 30 s. One that has been ready for 30 s starts as at
+ *         first.
+ * Roll    SIGHUP: one instance after another is ended in order (SIGTERM: it
+ *         drains and hands its sessions over), started from the program and
+ *         the configuration as they are now, and waited for; only when all
+ *         others are ready is the next one taken. Before that the
+ *         configuration is checked by `margay check`; when it is refused
+ * nothing is touched. An instance that comes back, but ends before it is ready,
+ *         stops the roll: the others go on as they were. Another SIGHUP
+ *         meanwhile rolls once more.
+ * Stop    SIGTERM or SIGINT, or SIGHUP because the terminal has gone: SIGTERM
+ *         to every child in the order of their names; a second one is handed on
+ *         (it skips their drain), a third kills. A child gets SIGTERM also when
+ *         this process dies.
  * Owns    Its children and their pipes, until launcher_run returns.
  * Threads It must be the only thread. */
 #ifndef MARGAY_CONTAINER_LAUNCHER_H
@@ -31,6 +44,8 @@ struct launcher_options {
     /* "127.0.0.1" (with brackets for IPv6): each gets the list of all of them
      * as cluster.members. NULL: the members are known otherwise. */
     const char *member_address;
+    /* Milliseconds after which one that was told to end is killed. */
+    long patience_ms;
 };
 
 /* The exit status: 0, when it was told to stop and every instance ended in

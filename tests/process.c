@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -424,6 +425,132 @@ bool fleet_start(struct fleet *f, unsigned count)
     return true;
 }
 
+/* ---- one launcher ---- */
+
+static bool is_free(int port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_port = htons((uint16_t)port),
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0;
+    if (fd >= 0)
+        close(fd);
+    return bound;
+}
+
+/* The first of `count` ports in a row that nobody has now, below those that the
+ * system gives to clients: an instance comes back to the port that it had. */
+static int ports_in_a_row(unsigned count)
+{
+    for (;;) {
+        unsigned port, i = 0;
+        if (getrandom(&port, sizeof port, 0) != (ssize_t)sizeof port)
+            abort();
+        port = 10000 + port % 20000;
+        while (i < count && is_free((int)(port + i)))
+            i++;
+        if (i == count)
+            return (int)port;
+    }
+}
+
+static bool launcher_start(struct fleet *f, unsigned count,
+                           const char *const *more, int port)
+{
+    char binary[PATH_MAX], conf[PATH_MAX], n_text[16], p_text[16];
+    char define[18][360];
+    char *arguments[64];
+    unsigned n = 0, d = 0;
+
+    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    snprintf(n_text, sizeof n_text, "%u", count);
+    snprintf(p_text, sizeof p_text, "%d", port);
+    for (unsigned i = 0; i < f->defines; i++)
+        snprintf(define[d++], sizeof define[0], "%s", f->define[i]);
+    if (f->member_port[0])
+        snprintf(define[d++], sizeof define[0], "cluster.port=%d",
+                 ports_in_a_row(count));
+    char *const fixed[] = {binary,       (char *)"cluster",
+                           (char *)"-c", (char *)fleet_conf(f, conf),
+                           (char *)"-n", n_text,
+                           (char *)"-p", p_text};
+    for (; n < sizeof fixed / sizeof fixed[0]; n++)
+        arguments[n] = fixed[n];
+    for (unsigned i = 0; i < d; i++) {
+        arguments[n++] = (char *)"-D";
+        arguments[n++] = define[i];
+    }
+    for (; more && *more; more++)
+        arguments[n++] = (char *)*more;
+    arguments[n] = NULL;
+    if (!server_spawn(&f->launcher, arguments))
+        return false;
+    return server_said(&f->launcher, " instances are ready;",
+                       READY_MS * slowness());
+}
+
+bool fleet_launch(struct fleet *f, unsigned count, const char *const *more)
+{
+    struct server *l = &f->launcher;
+    int port = 0;
+
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->said, NULL);
+    snprintf(l->node, sizeof l->node, "launcher");
+    for (unsigned tries = 0; tries < 5; tries++) {
+        l->log_len = 0;
+        port = ports_in_a_row(count);
+        if (launcher_start(f, count, more, port))
+            break;
+        server_stop(l); /* another test was quicker with a port */
+        port = 0;
+    }
+    for (; f->count < count; f->count++) {
+        struct server *s = &f->servers[f->count];
+        pthread_mutex_init(&s->lock, NULL);
+        pthread_cond_init(&s->said, NULL);
+        s->port = port + (int)f->count;
+        snprintf(s->node, sizeof s->node, "node%u", f->count + 1);
+        snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", s->port);
+    }
+    return port != 0;
+}
+
+/* Is that process the instance with this port? */
+static bool has_argument(pid_t pid, const char *argument)
+{
+    char path[64], text[8192];
+    size_t len;
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    len = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[len] = 0;
+    for (size_t i = 0; i < len; i += strlen(text + i) + 1)
+        if (strcmp(text + i, argument) == 0)
+            return true;
+    return false;
+}
+
+pid_t fleet_child(const struct fleet *f, unsigned i)
+{
+    char path[64], port[32];
+    int pid, found = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children",
+             (int)f->launcher.pid, (int)f->launcher.pid);
+    snprintf(port, sizeof port, "port=%d", f->servers[i % f->count].port);
+    FILE *file = fopen(path, "r");
+    while (file && fscanf(file, "%d", &pid) == 1)
+        if (has_argument(pid, port) && has_argument(pid, "run"))
+            found = pid;
+    if (file)
+        fclose(file);
+    return found;
+}
+
 /* Into out what text says, with every `from` in it replaced; how many. */
 static unsigned text_replace(struct buf *out, const char *text,
                              const char *from, const char *to)
@@ -516,12 +643,15 @@ static void fleet_signal(struct fleet *f)
 {
     for (unsigned i = 0; i < f->count; i++)
         server_signal(&f->servers[i], SIGTERM);
+    server_signal(&f->launcher, SIGTERM);
 }
 
 static void fleet_wait(struct fleet *f)
 {
     for (unsigned i = 0; i < f->count; i++)
         server_end(&f->servers[i]);
+    if (f->launcher.node[0])
+        server_end(&f->launcher);
 }
 
 static void fleet_release(struct fleet *f)
@@ -529,6 +659,8 @@ static void fleet_release(struct fleet *f)
     bool show = CU_get_number_of_failure_records() > running.failures;
     for (unsigned i = 0; i < f->count; i++)
         server_release(&f->servers[i], show);
+    if (f->launcher.node[0])
+        server_release(&f->launcher, show);
     if (f->folder[0])
         nftw(f->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(f);

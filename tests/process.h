@@ -47,6 +47,7 @@ struct fleet {
     int member_port[FLEET_MAX]; /* of the cluster; 0: the file has none */
     int relay_port[FLEET_MAX];  /* where the others reach it; 0: there */
     struct server servers[FLEET_MAX];
+    struct server launcher; /* of fleet_launch */
 };
 
 /* A fleet of `conf` that is not started; its properties so far are port, node,
@@ -63,6 +64,11 @@ bool fleet_start(struct fleet *f, unsigned count);
 /* The same with fleet_new before it; NULL as there, or when it failed (the
  * case has then failed too). */
 struct fleet *fleet_run(const char *conf, unsigned count);
+/* Starts them as children of one `margay cluster`, f->launcher, instead; they
+ * have a url, and no pid. `more`: its further arguments up to a NULL. */
+bool fleet_launch(struct fleet *f, unsigned count, const char *const *more);
+/* The process of instance i now, a child of the launcher; 0: it has none. */
+pid_t fleet_child(const struct fleet *f, unsigned i);
 /* The i-th instance, counted round. */
 struct server *fleet_server(struct fleet *f, unsigned i);
 /* Instance i anew, on the port that it had. */
@@ -90,9 +96,9 @@ void fleet_end(void);
     FLEET_CASE(name, backup, "backup.xml", 5)                                  \
     FLEET_CASE(name, standard, "standard.xml", 1)
 #define FLEET_ENTRIES(name)                                                    \
-    CASE(name##_on_file),                                                      \
-    CASE(name##_on_sqlite), CASE(name##_on_redis), CASE(name##_on_delta),      \
-        CASE(name##_on_backup), CASE(name##_on_standard)
+    CASE(name##_on_file), CASE(name##_on_sqlite), CASE(name##_on_redis),       \
+        CASE(name##_on_delta), CASE(name##_on_backup),                         \
+        CASE(name##_on_standard)
 
 void server_kill(struct server *s); /* -9 */
 void server_signal(struct server *s, int signal);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "container/child.h"
+
+#include "session/buf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* ---- output ---- */
+
+static bool is_coloured(int fd)
+{
+    return isatty(fd) && !getenv("NO_COLOR");
+}
+
+static void write_all(int fd, const char *bytes, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, bytes, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return; /* nobody reads: the child goes on */
+        bytes += n;
+        len -= (size_t)n;
+    }
+}
+
+static void print_line(const struct child *c, int fd, const char *line)
+{
+    struct buf text;
+
+    buf_init(&text, CHILD_LINE_SIZE + 64);
+    if (is_coloured(fd))
+        buf_addf(&text, "\033[%um%s |\033[0m %s\n", 31 + c->colour % 6, c->name,
+                 line);
+    else
+        buf_addf(&text, "%s | %s\n", c->name, line);
+    write_all(fd, buf_str(&text), text.len);
+    buf_release(&text);
+}
+
+void child_say(const char *format, ...)
+{
+    struct buf text;
+    va_list ap;
+
+    buf_init(&text, CHILD_LINE_SIZE);
+    buf_add_str(&text, "margay: ");
+    va_start(ap, format);
+    buf_vaddf(&text, format, ap);
+    va_end(ap);
+    buf_add_char(&text, '\n');
+    write_all(STDERR_FILENO, buf_str(&text), text.len);
+    buf_release(&text);
+}
+
+static void end_line(struct child *c, struct child_stream *s,
+                     child_line_fn *line, void *user)
+{
+    s->line[s->len] = '\0';
+    s->len = 0;
+    print_line(c, s->to, s->line);
+    if (s == &c->err)
+        line(user, c, s->line);
+}
+
+static void stream_close(struct child_stream *s)
+{
+    if (s->from >= 0)
+        close(s->from);
+    s->from = -1;
+}
+
+static void stream_read(struct child *c, struct child_stream *s,
+                        child_line_fn *line, void *user)
+{
+    char bytes[4096];
+    ssize_t n = s->from < 0 ? 0 : read(s->from, bytes, sizeof bytes);
+
+    if (s->from < 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
+        return;
+    for (ssize_t i = 0; i < n; i++) {
+        if (bytes[i] != '\n')
+            s->line[s->len++] = bytes[i];
+        if (bytes[i] == '\n' || s->len == sizeof s->line - 1)
+            end_line(c, s, line, user);
+    }
+    if (n > 0)
+        return;
+    if (s->len > 0)
+        end_line(c, s, line, user);
+    stream_close(s);
+}
+
+void child_read(struct child *c, child_line_fn *line, void *user)
+{
+    stream_read(c, &c->out, line, user);
+    stream_read(c, &c->err, line, user);
+}
+
+size_t child_poll(struct child *c, struct pollfd fds[2])
+{
+    size_t n = 0;
+
+    if (c->out.from >= 0)
+        fds[n++] = (struct pollfd){.fd = c->out.from, .events = POLLIN};
+    if (c->err.from >= 0)
+        fds[n++] = (struct pollfd){.fd = c->err.from, .events = POLLIN};
+    return n;
+}
+
+bool child_is_silent(const struct child *c)
+{
+    return c->out.from < 0 && c->err.from < 0;
+}
+
+/* ---- the process ---- */
+
+/* In the child. */
+static void become(char *const *argv, pid_t parent, const sigset_t *mask,
+                   int out, int err)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || nothing < 0)
+        _exit(1);
+    sigprocmask(SIG_SETMASK, mask, NULL);
+    dup2(nothing, STDIN_FILENO);
+    dup2(out < 0 ? nothing : out, STDOUT_FILENO);
+    dup2(err, STDERR_FILENO);
+    execv(argv[0], argv);
+    dprintf(STDERR_FILENO, "%s cannot be run: %s\n", argv[0], strerror(errno));
+    _exit(127);
+}
+
+/* The reading ends do not block: poll may tell of the other one. */
+static bool open_pipe(int ends[2])
+{
+    return pipe2(ends, O_CLOEXEC) == 0 &&
+           fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0;
+}
+
+static void close_pipe(int ends[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (ends[i] >= 0)
+            close(ends[i]);
+}
+
+bool child_start(struct child *c, char *const *argv, const sigset_t *mask,
+                 bool quiet)
+{
+    int out[2] = {-1, -1}, err[2] = {-1, -1};
+    pid_t pid, parent = getpid();
+
+    child_release(c);
+    if (!open_pipe(err) || (!quiet && !open_pipe(out)) || (pid = fork()) < 0) {
+        int why = errno;
+        close_pipe(out);
+        close_pipe(err);
+        errno = why;
+        return false;
+    }
+    if (pid == 0)
+        become(argv, parent, mask, out[1], err[1]);
+    if (out[1] >= 0)
+        close(out[1]);
+    close(err[1]);
+    c->pid = pid;
+    c->out.from = out[0];
+    c->err.from = err[0];
+    return true;
+}
+
+void child_init(struct child *c, const char *name, unsigned colour)
+{
+    *c = (struct child){.colour = colour};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    c->out.from = c->err.from = -1;
+    c->out.to = STDOUT_FILENO;
+    c->err.to = STDERR_FILENO;
+}
+
+void child_signal(struct child *c, int number)
+{
+    if (c->pid > 0)
+        kill(c->pid, number);
+}
+
+void child_reaped(struct child *c)
+{
+    c->pid = 0;
+}
+
+void child_release(struct child *c)
+{
+    stream_close(&c->out);
+    stream_close(&c->err);
+    c->out.len = c->err.len = 0;
+}
