@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* On the way at a time: more would push the first out of the cluster's log. */
-#define LEAVE_ON_WAY ((size_t)2 << 20)
-#define LEAVE_LOOKS 50000 /* at each pause: milliseconds of the channel's */
+/* On the way at a time, of the cluster's log: more would push the first out of
+ * it, since others use it as well. */
+#define LEAVE_SHARE 8
+#define LEAVE_LOOKS 20000 /* at each pause: milliseconds of the channel's */
 #define LEAVE_AGAIN_MS 200
 
 /* ---- one session ---- */
@@ -156,7 +157,10 @@ static void found_send(struct found *f, struct instant now)
 
 static bool is_crowded(const struct backup *b, const struct found *f)
 {
-    return atomic_load(&b->protecting) + f->bytes >= LEAVE_ON_WAY;
+    size_t log = b->channel->log_bytes;
+
+    return log &&
+           atomic_load(&b->protecting) + f->bytes >= log / LEAVE_SHARE;
 }
 
 /* True: it has seen all. */

@@ -12,8 +12,9 @@
 
 #define SWEEP_AT_ONCE 500 /* at each pause (50 ms): 10,000 a second */
 #define SWEEP_BYTES (1u << 20)
-/* Faster than the network, it would push changes out of the cluster's log. */
-#define SWEEP_ON_WAY ((size_t)8 << 20)
+/* Faster than the network, it would push changes out of the cluster's log: so
+ * much of that may be on the way. */
+#define SWEEP_SHARE 4
 #define SWEEP_LOOKS 20000 /* at each pause: milliseconds of the channel's */
 #define SWEEP_AGAIN_MS 1000
 #define COUNT_AGAIN_MS 10000 /* nothing to be done, but for the gauge */
@@ -344,10 +345,11 @@ static unsigned within_reach(const struct backup *b)
 static bool sweep_step(struct backup *b, struct instant now)
 {
     struct look look = {.b = b, .within_reach = within_reach(b)};
+    size_t log = b->channel->log_bytes;
 
     /* what others decided meanwhile is not known */
     if (!channel_may_answer(b->channel, now) ||
-        atomic_load(&b->protecting) >= SWEEP_ON_WAY)
+        (log && atomic_load(&b->protecting) >= log / SWEEP_SHARE))
         return true;
     while (b->sweep_leaf < TABLE_LEAVES && look.seen < SWEEP_LOOKS &&
            look.found.count < SWEEP_AT_ONCE && look.found.bytes < SWEEP_BYTES)

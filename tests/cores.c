@@ -89,6 +89,7 @@ static void log_heard(void *user, enum log_level level, const char *line)
 
     (void)level;
     h->dropped += strstr(line, "are dropped") != NULL;
+    h->warned += strstr(line, "has another manager") != NULL;
     if (getenv("D_CORE_TRACE"))
         printf("%6lld h%d %s\n", (long long)h->net->now.mono, h->number, line);
 }
@@ -114,7 +115,10 @@ static void count_updates(struct host *h, const uint8_t *body, size_t len)
 {
     struct frame f;
 
-    if (frame_decode(body, len, &f, NULL) != RC_OK || f.type != FRAME_UPDATES)
+    if (frame_decode(body, len, &f, NULL) != RC_OK)
+        return;
+    h->missed += f.type == FRAME_MISSED;
+    if (f.type != FRAME_UPDATES)
         return;
     h->frames += f.updates.count > 0;
     h->heard += f.updates.count;
@@ -329,17 +333,41 @@ static void channel_to_leave(struct channel *c, struct replica *r)
         core_leave(host_of(c)->core, r);
 }
 
+static void channel_to_call(struct channel *c, struct channel_call *call)
+{
+    core_call(host_of(c)->core, call, host_of(c)->net->now);
+}
+
+static void channel_to_reply(struct channel *c,
+                             const struct channel_reply *reply)
+{
+    core_reply(host_of(c)->core, reply, host_of(c)->net->now);
+}
+
+static void channel_to_pause(struct channel *c, struct channel_pause *pause)
+{
+    core_pause(host_of(c)->core, pause, host_of(c)->net->now);
+}
+
 static void channel_to_withdraw(struct channel *c, struct replica *r)
 {
     core_withdraw(host_of(c)->core, r, host_of(c)->net->now);
 }
 
 static const struct channel_ops to_core = {.send = channel_to_core,
+                                           .call = channel_to_call,
+                                           .reply = channel_to_reply,
+                                           .pause = channel_to_pause,
                                            .withdraw = channel_to_withdraw,
                                            .join = channel_to_join,
                                            .leave = channel_to_leave};
 
 void net_manage(struct net *n, int i)
+{
+    net_manage_as(n, i, "DeltaManager");
+}
+
+void net_manage_as(struct net *n, int i, const char *class_name)
 {
     static const uint8_t secret[ID_SIZE] = "the same for all";
     struct host *h = &n->hosts[i];
@@ -354,8 +382,8 @@ void net_manage(struct net *n, int i)
     option_defaults(manager_option_table, &common);
     h->channel.ops = &to_core;
     h->channel.secret = secret;
-    CHECK_INT_FATAL(manager_new(managers_find("DeltaManager"), &common, NULL,
-                                NULL, NULL, &env, &h->manager, &err),
+    CHECK_INT_FATAL(manager_new(managers_find(class_name), &common, NULL, NULL,
+                                NULL, &env, &h->manager, &err),
                     RC_OK);
     CHECK_INT(manager_start(h->manager, n->now, &err), RC_OK);
 }

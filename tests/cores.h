@@ -26,6 +26,8 @@ struct host {
     int number;
     int links;               /* numbers that were given */
     int dropped;             /* how often it dropped what it had */
+    int missed;              /* MISSED that came */
+    int warned;              /* lines about another manager */
     bool paused, deaf;       /* deaf: hears greetings, and nothing else */
     size_t said, most;       /* bytes sent at one frame that came */
     unsigned frames, heard;  /* UPDATES with something in it, and what is in
@@ -61,6 +63,8 @@ void net_free(struct net **n);
 void net_start(struct net *n, int i, uint64_t node);
 /* A DeltaManager at that host. */
 void net_manage(struct net *n, int i);
+/* Any; without a tick, which is the test's. */
+void net_manage_as(struct net *n, int i, const char *class_name);
 /* Its table, and a partial replica. */
 void net_manage_partial(struct net *n, int i, replica_called_fn *called,
                         void *user);

@@ -196,6 +196,8 @@ struct channel {
      * keys of users' records are made of. Set before a manager is started */
     const uint8_t *secret;
     int64_t drop_ms; /* a silent member is waited for that long */
+    /* so much is kept for those who have not acknowledged it; 0: no limit */
+    size_t log_bytes;
     /* mono ms until which this member may answer; moved on while it may */
     _Atomic int64_t answer_until;
     _Atomic unsigned complete; /* other members that hold a whole copy */

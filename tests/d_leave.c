@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who has which application and stays, and members that leave: BackupManagers
+ * on cores that are wired by hand. */
+#include "config.h"
+
+#include "managers/backup_impl.h"
+#include "session/buf.h"
+#include "tests/cores.h"
+#include "tests/unit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FILL 100 /* bytes of an attribute */
+
+/* ---- hosts with managers ---- */
+
+static struct backup *backup_at(struct net *n, int i)
+{
+    return backup_of(n->hosts[i].manager);
+}
+
+static void pass(struct net *n, int seconds)
+{
+    while (seconds--) {
+        net_pass(n, 1000);
+        for (int i = 0; i < n->count; i++)
+            if (n->hosts[i].manager)
+                manager_tick(n->hosts[i].manager, n->now);
+    }
+}
+
+/* managers: a letter for each host: b(ackup), d(elta), - none. */
+static struct net *net_of(const char *managers)
+{
+    struct net *n = net_new((int)strlen(managers));
+
+    for (int i = 0; i < n->count; i++)
+        if (managers[i] != '-')
+            net_manage_as(n, i,
+                          managers[i] == 'b' ? "BackupManager"
+                                             : "DeltaManager");
+    pass(n, DROP / 1000 + 2);
+    return n;
+}
+
+struct create {
+    struct manager_write w; /* first */
+    int done;
+};
+
+static void created(struct manager_write *w)
+{
+    ((struct create *)w)->done++;
+}
+
+static enum rc create_at(struct net *n, int i, uint8_t id[ID_SIZE])
+{
+    struct changes changes;
+    char fill[FILL];
+    struct create c = {.done = 0};
+    struct value v = {.type = VALUE_STRING, .data = fill, .len = FILL};
+
+    memset(fill, 'x', sizeof fill);
+    id_mint(id);
+    changes_init(&changes);
+    changes_set(&changes, key_name("fill", 4), &v);
+    struct record *r = record_new(RECORD_SESSION, id, n->now.wall, &changes,
+                                  n->hosts[i].channel.node);
+    manager_write_init(&c.w, WRITE_CREATE, id, n->now);
+    c.w.done = created;
+    c.w.record = r;
+    struct manager *m = n->hosts[i].manager;
+    enum rc rc = m->ops->write(m, &c.w);
+    for (int k = 0; rc == RC_PENDING && !c.done && k < 1000; k++)
+        net_pass(n, STEP);
+    rc = rc == RC_PENDING ? c.w.rc : rc;
+    manager_write_release(&c.w);
+    record_unref(&r);
+    changes_release(&changes);
+    return rc;
+}
+
+static bool has_copy(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct manager *m = n->hosts[i].manager;
+
+    if (!m)
+        return false;
+    struct table_stripe *stripe = table_lock(m->table, id);
+    bool has = is_copy(table_find(stripe, id));
+    table_unlock(stripe);
+    return has;
+}
+
+/* Is it in the list as host i knows it, and has it all that the list names? */
+static bool is_listed(struct net *n, int i, const uint8_t id[ID_SIZE],
+                      unsigned hosts)
+{
+    struct place p;
+    unsigned named = 0;
+
+    if (!place_of(backup_at(n, i), id, &p) || p.kind != PLACE_LIST)
+        return false;
+    for (int k = 0; k < n->count; k++)
+        if (place_has(&p, n->hosts[k].channel.node)) {
+            named |= 1u << k;
+            if (!has_copy(n, k, id))
+                return false;
+        }
+    return named && (named & ~hosts) == 0;
+}
+
+/* Those whose bits are set leave; true: all say that they have. */
+static bool leave(struct net *n, unsigned hosts, int seconds)
+{
+    bool all = false;
+
+    for (int i = 0; i < n->count; i++)
+        if (hosts & 1u << i)
+            manager_leave(n->hosts[i].manager, n->now);
+    for (int s = 0; s < seconds && !all; s++) {
+        pass(n, 1);
+        all = true;
+        for (int i = 0; i < n->count; i++)
+            if (hosts & 1u << i)
+                all &= manager_left(n->hosts[i].manager);
+    }
+    return all;
+}
+
+/* ---- who has it ---- */
+
+static void who_lacks_it_holds_nothing(void)
+{
+    struct net *n = net_of("b-b-");
+    struct backup *b = backup_at(n, 0);
+    uint8_t id[ID_SIZE];
+    uint64_t out[HOSTS];
+
+    for (int k = 0; k < 20; k++) {
+        CHECK_INT(create_at(n, 0, id), RC_OK);
+        CU_ASSERT(is_listed(n, 0, id, 5) && has_copy(n, 2, id));
+        CHECK_INT(choose(b, id, NULL, 0, out, HOSTS), 1);
+        CHECK_INT(channel_choose(b->channel, NULL, id, NULL, 0, out, HOSTS), 3);
+    }
+    CHECK_INT(holder_state(b, n->hosts[1].channel.node), MEMBER_GONE);
+    CHECK_INT(holder_state(b, n->hosts[2].channel.node), MEMBER_HERE);
+    /* it comes to have it */
+    net_manage_as(n, 1, "BackupManager");
+    pass(n, 2);
+    CHECK_INT(holder_state(b, n->hosts[1].channel.node), MEMBER_HERE);
+    CHECK_INT(choose(b, id, NULL, 0, out, HOSTS), 2);
+    net_free(&n);
+}
+
+/* Whom it is sent to acknowledges it all the same. */
+static void who_lacks_it_does_not_count(void)
+{
+    struct net *n = net_of("b-b");
+    struct commit c;
+    struct channel_update u = {
+        .kind = UPDATE_TOUCH,
+        .app = replica_app(backup_at(n, 0)->replica),
+        .access = n->now.mono,
+        .target_count = 2,
+        .targets = {n->hosts[1].channel.node, n->hosts[2].channel.node}};
+
+    net_commit_init(n, 0, &c);
+    core_send(n->hosts[0].core, &u, &c.wait, COPIES_ALL, n->now);
+    net_pass(n, 1000);
+    CHECK_INT(c.done, 1);
+    CHECK_INT(c.wait.applied, 2);
+    net_free(&n);
+}
+
+static void other_kinds_do_not_mix(void)
+{
+    struct net *n = net_of("bbdd");
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(n->hosts[i].warned, 2);
+    for (int k = 0; k < 20; k++) {
+        CHECK_INT(create_at(n, k % 2, id), RC_OK);
+        CU_ASSERT(is_listed(n, 0, id, 3));
+        CHECK_INT(create_at(n, 2 + k % 2, id), RC_OK);
+        net_pass(n, 100);
+        CU_ASSERT(has_copy(n, 2, id) && has_copy(n, 3, id));
+        CU_ASSERT(!has_copy(n, 0, id) && !has_copy(n, 1, id));
+    }
+    pass(n, 12);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(n->hosts[i].warned, 2);
+        CHECK_INT((int)n->hosts[i].core->repaired, 0);
+        CU_ASSERT(net_answers(n, i));
+    }
+    net_free(&n);
+}
+
+/* ---- leaving ---- */
+
+enum { MANY = 9000 };
+
+/* Each hands over half of its 3,000; the log takes some 600 of them, with their
+ * places, and nothing is pushed out of it. */
+static void many_leave_through_a_small_log(void)
+{
+    struct net *n = net_of("bbbbb");
+    static uint8_t ids[MANY][ID_SIZE];
+    unsigned lost = 0;
+
+    for (int i = 0; i < n->count; i++)
+        n->hosts[i].core->options.log_bytes =
+            n->hosts[i].channel.log_bytes = 512 << 10;
+    for (int k = 0; k < MANY; k++)
+        CHECK_INT_FATAL(create_at(n, k % 3, ids[k]), RC_OK);
+    pass(n, 1);
+    for (int i = 0; i < n->count; i++)
+        n->hosts[i].missed = 0;
+    CU_ASSERT(leave(n, 7, 9));
+    for (int i = 0; i < n->count; i++)
+        CHECK_INT(n->hosts[i].missed, 0);
+    for (int k = 0; k < MANY; k++)
+        lost += !is_listed(n, 3, ids[k], 0x18) || !is_listed(n, 4, ids[k], 0x18);
+    CHECK_INT(lost, 0);
+    CU_ASSERT(backup_at(n, 0)->leave.handed > 0);
+    net_free(&n);
+}
+
+/* What comes to a member that is about to leave goes on. */
+static void what_comes_meanwhile_goes_on(void)
+{
+    struct net *n = net_of("bbb");
+    uint8_t ids[40][ID_SIZE];
+
+    for (int k = 0; k < 40; k++)
+        CHECK_INT_FATAL(create_at(n, 0, ids[k]), RC_OK);
+    /* 1 does not hear yet that 0 leaves, nor 0 that 1 does */
+    manager_leave(n->hosts[0].manager, n->now);
+    manager_leave(n->hosts[1].manager, n->now);
+    CU_ASSERT(leave(n, 3, 9));
+    for (int k = 0; k < 40; k++)
+        CU_ASSERT(is_listed(n, 2, ids[k], 7) && has_copy(n, 2, ids[k]));
+    net_free(&n);
+}
+
+/* Of those that all leave one says of each session that it is lost. */
+static void the_last_says_what_is_lost(void)
+{
+    struct net *n = net_of("bbb");
+    uint8_t id[ID_SIZE];
+    size_t alone = 0;
+
+    for (int k = 0; k < 30; k++)
+        CHECK_INT_FATAL(create_at(n, k % 3, id), RC_OK);
+    for (int i = 0; i < 3; i++)
+        manager_leave(n->hosts[i].manager, n->now);
+    for (int gone = 0, s = 0; gone < 3 && s < 20; s++) {
+        pass(n, 1);
+        for (int i = 0; i < 3; i++) {
+            struct host *h = &n->hosts[i];
+            if (h->core->stopping || !manager_left(h->manager))
+                continue;
+            alone += backup_at(n, i)->leave.alone;
+            manager_stop(h->manager, n->now, 0);
+            core_stop(h->core, n->now);
+            gone++;
+        }
+    }
+    CHECK_INT((int)alone, 30);
+    net_free(&n);
+}
+
+/* Alone there is nothing to wait for. */
+static void who_is_alone_leaves_at_once(void)
+{
+    struct net *n = net_of("b");
+    uint8_t id[ID_SIZE];
+
+    CHECK_INT(create_at(n, 0, id), RC_OK);
+    manager_leave(n->hosts[0].manager, n->now);
+    CU_ASSERT(manager_left(n->hosts[0].manager));
+    CHECK_INT((int)backup_at(n, 0)->leave.alone, 1);
+    net_free(&n);
+}
+
+UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
+          CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
+          CASE(many_leave_through_a_small_log),
+          CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
+          CASE(who_is_alone_leaves_at_once))
