@@ -8,7 +8,6 @@
 #include "container/launcher.h"
 #include "container/properties.h"
 #include "container/serverxml.h"
-#include "managers/cluster/cluster.h"
 #include "managers/managers.h"
 #include "session/buf.h"
 #include "session/cluster.h"

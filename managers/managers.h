@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct cluster_ops;
 struct manager_ops;
 struct option;
 struct store_ops;
@@ -19,6 +20,9 @@ struct store_ops;
 /* NULL: none of that name. */
 const struct manager_ops *managers_find(const char *class_name);
 const struct store_ops *stores_find(const char *class_name);
+/* The cluster (session/cluster.h) that DeltaManager and BackupManager need:
+ * TCP, and TLS with a key. */
+extern const struct cluster_ops cluster_tcp;
 /* The index-th one; NULL behind the last. */
 const struct manager_ops *managers_at(size_t index);
 const struct store_ops *stores_at(size_t index);

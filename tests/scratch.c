@@ -3,7 +3,6 @@
 
 #include "tests/scratch.h"
 
-#include "managers/cluster/cluster.h"
 #include "managers/managers.h"
 #include "session/buf.h"
 #include "tests/unit.h"

@@ -26,10 +26,6 @@
 #include <uv.h>
 
 struct cluster;
-struct cluster_ops; /* session/cluster.h */
-
-/* For main.c: the instance's view of all this. */
-extern const struct cluster_ops cluster_tcp;
 
 struct cluster_env {
     struct log *log;  /* NULL: silent */

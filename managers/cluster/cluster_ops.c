@@ -5,6 +5,7 @@
 
 #include "managers/cluster/cluster.h"
 #include "managers/cluster/replica.h"
+#include "managers/managers.h"
 #include "session/cluster.h"
 
 #include <string.h>
