@@ -355,6 +355,9 @@ static enum rc backup_write(struct manager *m, struct manager_write *w)
 {
     struct backup *b = backup_of(m);
     bool elsewhere;
+
+    if (w->kind == WRITE_CREATE && record_kind(w->record) == RECORD_USER)
+        return errand_write(b, w);
     enum rc rc = write_here(b, w, &elsewhere);
 
     /* whether it idles, the acting primary knows: it hears of every use */

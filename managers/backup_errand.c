@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "managers/backup_impl.h"
+#include "managers/cluster/rendezvous.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,11 @@ static void errand_go_on(struct errand *r, struct instant now);
 static const uint8_t *errand_id(const struct errand *r)
 {
     return r->op ? r->op->id : r->w->id;
+}
+
+static bool is_making(const struct errand *r)
+{
+    return r->w && r->w->kind == WRITE_CREATE;
 }
 
 /* ---- answers ---- */
@@ -273,9 +279,10 @@ static void errand_answered(struct channel_call *call)
     struct place p;
     bool had = place_of(r->b, errand_id(r), &p) &&
                (p.kind != PLACE_LIST || acting_primary(r->b, &p) == call->to);
-    bool learnt = learn_place(r, now);
+    bool learnt = learn_place(r, now), makes = is_making(r);
 
-    switch (call->answer) {
+    switch (makes && call->answer == CALL_ABSENT ? CALL_UNAVAILABLE
+                                                 : call->answer) {
     case CALL_OK:
     case CALL_SAME:
         if (r->op)
@@ -308,7 +315,7 @@ static void errand_answered(struct channel_call *call)
     default:
         record_unref(&call->record);
         r->unsure = true;
-        if (had || learnt)
+        if (had || learnt || makes)
             errand_pause(r, now);
         else
             errand_go_on(r, now);
@@ -496,6 +503,20 @@ static bool can_say(struct backup *b, const uint8_t id[ID_SIZE],
     return can;
 }
 
+/* As any write at the acting primary. */
+static void write_by_itself(struct errand *r, struct instant now)
+{
+    bool elsewhere;
+    enum rc rc = write_here(r->b, r->w, &elsewhere);
+
+    if (rc == RC_PENDING)
+        free(r); /* its own flight answers */
+    else if (elsewhere)
+        errand_pause(r, now);
+    else
+        errand_end(r, rc);
+}
+
 static void write_go_on(struct errand *r, struct place *p, struct instant now)
 {
     struct backup *b = r->b;
@@ -509,14 +530,7 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
         return;
     }
     if (!r->applied && primary == self(b)) {
-        bool elsewhere;
-        rc = write_here(b, r->w, &elsewhere);
-        if (rc == RC_PENDING)
-            free(r); /* its own flight answers */
-        else if (elsewhere)
-            errand_pause(r, now);
-        else
-            errand_end(r, rc);
+        write_by_itself(r, now);
         return;
     }
     if (!primary) {
@@ -540,6 +554,35 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
         errand_call(r, primary, CALL_COMMIT, 0, r->w->delta);
 }
 
+/* ---- a user's record ---- */
+
+uint64_t maker_of(const struct backup *b, const uint8_t id[ID_SIZE])
+{
+    uint64_t node;
+
+    if (choose(b, id, NULL, 0, &node, 1) &&
+        (leaves(b) ||
+         rendezvous_weight(node, id) > rendezvous_weight(self(b), id)))
+        return node;
+    return self(b);
+}
+
+static void create_go_on(struct errand *r, struct instant now)
+{
+    struct backup *b = r->b;
+    uint64_t maker = maker_of(b, r->w->id);
+    struct place p;
+
+    if (place_of(b, r->w->id, &p) && p.kind != PLACE_OVER)
+        errand_end(r, RC_CONFLICT);
+    else if (maker != self(b))
+        errand_call(r, maker, CALL_COMMIT, 0, r->w->record);
+    else if (channel_may_answer(b->channel, now))
+        write_by_itself(r, now);
+    else
+        errand_pause(r, now);
+}
+
 /* ---- both ---- */
 
 static void errand_go_on(struct errand *r, struct instant now)
@@ -548,6 +591,10 @@ static void errand_go_on(struct errand *r, struct instant now)
 
     if (now.mono >= r->deadline) {
         errand_fail(r);
+        return;
+    }
+    if (is_making(r)) {
+        create_go_on(r, now);
         return;
     }
     if (!place_of(r->b, errand_id(r), &p)) {

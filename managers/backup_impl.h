@@ -293,7 +293,13 @@ void serve_call(void *user, const struct channel_called *call,
 /* ---- backup_errand.c ---- */
 
 enum rc errand_find(struct backup *b, struct find_op *op);
+/* The creation of a user's record, which several logins may want at the same
+ * time, is an errand, too: maker_of decides, and what comes second is joined
+ * to what is there. */
 enum rc errand_write(struct backup *b, struct manager_write *w);
+/* The first of the members that are here, this one included, by rendezvous
+ * order. */
+uint64_t maker_of(const struct backup *b, const uint8_t id[ID_SIZE]);
 /* The hook of replica_serve_left. */
 void errand_left(void *user, struct record *record, struct instant now);
 

@@ -254,6 +254,52 @@ static void commit_on(struct backup *b, const struct channel_called *call,
         move_to(b, call->id, call->from, now);
 }
 
+/* ---- a user's record that is new ---- */
+
+struct making {
+    struct manager_write w; /* first */
+    struct backup *b;
+    struct served *s;
+};
+
+static void making_done(struct manager_write *w)
+{
+    struct making *k = (struct making *)w;
+
+    /* made by somebody meanwhile: whoever called hears of it, and tries anew */
+    served_answer(k->b, k->s, w->rc == RC_OK ? RC_OK : RC_UNAVAILABLE);
+    manager_write_release(w);
+    free(k);
+}
+
+/* Is it one that nothing is known of here? */
+static bool is_new_user(const struct entry *e, const struct served *s)
+{
+    return record_kind(s->delta) == RECORD_USER && record_is_whole(s->delta) &&
+           !is_copy(e) &&
+           (!s->reply.placed || s->reply.place.kind == PLACE_OVER);
+}
+
+static void serve_making(struct backup *b, struct served *s, struct instant now)
+{
+    struct making *k = mem_zero(sizeof *k);
+    bool elsewhere;
+
+    k->b = b;
+    k->s = s;
+    k->w.done = making_done;
+    manager_write_init(&k->w, WRITE_CREATE, s->reply.id, now);
+    k->w.record = s->delta;
+    /* who calls may not know yet who has joined */
+    enum rc rc = maker_of(b, s->reply.id) == self(b)
+                     ? write_here(b, &k->w, &elsewhere)
+                     : RC_UNAVAILABLE;
+    if (rc == RC_PENDING)
+        return;
+    k->w.rc = rc;
+    making_done(&k->w);
+}
+
 static void serve_commit(struct backup *b, const struct channel_called *call,
                          struct instant now)
 {
@@ -265,6 +311,7 @@ static void serve_commit(struct backup *b, const struct channel_called *call,
     struct table_stripe *stripe = table_lock(b->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
     bool ours = is_for_us(b, e, &s->reply);
+    bool new_user = !ours && is_new_user(e, s);
     /* the same end once more: who sends it knows what it replaced */
     bool again = ours && record_equal(e->record, call->delta);
     if (ours && !again && record_ended(e->record, &end)) {
@@ -275,6 +322,10 @@ static void serve_commit(struct backup *b, const struct channel_called *call,
         s->reply.record = record_ref(e->record); /* what the end replaces */
     }
     table_unlock(stripe);
+    if (new_user) {
+        serve_making(b, s, now);
+        return;
+    }
     enum rc rc = ours ? merge_delta(b, call, now) : RC_UNAVAILABLE;
     if (rc == RC_OK) {
         commit_on(b, call, s, now);
