@@ -151,6 +151,28 @@ static void a_slow_member_holds_up_what_it_is_to_have(void)
     net_free(&n);
 }
 
+/* The log is too short to lead from the ack to who waits for it. */
+static void what_the_log_dropped_is_answered_all_the_same(void)
+{
+    struct net *n = net_new(3);
+    struct commit first, last;
+
+    quiet(n);
+    n->hosts[0].core->options.log_bytes = 1000;
+    send_to(n, 1 << 1, &first, COPIES_ALL);
+    core_flush(n->hosts[0].core, n->now); /* on its way */
+    for (int i = 0; i < 100; i++)
+        send_to(n, 1 << 2, i == 99 ? &last : NULL, COPIES_ALL);
+    CU_ASSERT(n->hosts[0].core->log_first > 2);
+    net_pass(n, DROP / 6);
+    CHECK_INT(first.done, 1);
+    CHECK_INT(first.rc, RC_OK);
+    CHECK_INT(last.done, 1);
+    CU_ASSERT_PTR_NULL(n->hosts[0].core->wait_some.first);
+    CHECK_INT((int64_t)n->hosts[0].core->wait_unlogged, 0);
+    net_free(&n);
+}
+
 static void order_of_targets_is_that_of_bits(void)
 {
     struct net *n = net_new(4);
@@ -443,6 +465,7 @@ UNIT_MAIN("core_targets", CASE(only_targets_hear_of_it),
           CASE(many_for_one_cost_others_nothing),
           CASE(a_link_that_breaks_loses_none),
           CASE(a_slow_member_holds_up_what_it_is_to_have),
+          CASE(what_the_log_dropped_is_answered_all_the_same),
           CASE(order_of_targets_is_that_of_bits),
           CASE(what_was_missed_does_not_count),
           CASE(the_gauge_counts_what_no_target_has),

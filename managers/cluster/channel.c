@@ -104,6 +104,18 @@ unsigned channel_choose_asked(const struct channel *c,
                   max);
 }
 
+uint64_t channel_first(const struct channel *c, const struct channel_app *app,
+                       const uint8_t id[ID_SIZE])
+{
+    uint64_t node;
+
+    if (channel_choose(c, app, id, NULL, 0, &node, 1) &&
+        (atomic_load(&app->leaves) ||
+         rendezvous_weight(node, id) > rendezvous_weight(c->node, id)))
+        return node;
+    return c->node;
+}
+
 uint64_t channel_named(const struct channel *channel, const char *name,
                        size_t len)
 {

@@ -47,7 +47,7 @@ struct channel_wait {
     unsigned applied;
     struct instant now; /* of the answer */
     /* the channel's own */
-    struct channel_wait *next;
+    struct channel_wait *next, **at; /* at: what points to it */
     uint64_t seq;
     uint32_t app;
     enum copies copies;
@@ -292,6 +292,10 @@ unsigned channel_choose_asked(const struct channel *c,
                               const uint8_t id[ID_SIZE], const uint64_t *except,
                               unsigned except_count, uint64_t *out,
                               unsigned max);
+/* The first of those that are HERE, have that application and stay; this member
+ * is one of them, unless it leaves and another one stays. */
+uint64_t channel_first(const struct channel *c, const struct channel_app *app,
+                       const uint8_t id[ID_SIZE]);
 /* Any thread. The node of the member of that name that is HERE; 0: none. */
 uint64_t channel_named(const struct channel *c, const char *name, size_t len);
 /* Is it this member's part to end that idle session and to tell listeners? It

@@ -50,7 +50,6 @@ struct core *core_new(const struct core_options *options,
     core->stale_no = 1;
     pack_init(&core->w, 4096);
     stream_init(core);
-    calls_init(core);
     view_init(channel);
     return core;
 }

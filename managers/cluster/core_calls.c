@@ -9,11 +9,6 @@
 
 #include <string.h>
 
-void calls_init(struct core *core)
-{
-    core->calls_last = &core->calls;
-}
-
 static bool is_of(const struct record *r, const uint8_t id[ID_SIZE])
 {
     return record_kind(r) <= RECORD_USER && id_equal(record_id(r), id);
@@ -29,14 +24,18 @@ static void call_done(struct core *core, struct channel_call *call,
     call->done(call);
 }
 
+static struct channel_call **calls_head(struct core *core, uint64_t no)
+{
+    return &core->calls[no % CALL_HEADS];
+}
+
 static struct channel_call *calls_take(struct core *core,
                                        struct channel_call **at)
 {
     struct channel_call *call = *at;
 
     *at = call->next;
-    if (!call->next)
-        core->calls_last = at;
+    core->call_count--;
     return call;
 }
 
@@ -64,9 +63,10 @@ void core_call(struct core *core, struct channel_call *call, struct instant now)
         f.have = call->have;
     }
     f.no = call->no = ++core->last_no;
-    call->next = NULL;
-    *core->calls_last = call;
-    core->calls_last = &call->next;
+    struct channel_call **head = calls_head(core, call->no);
+    call->next = *head;
+    *head = call;
+    core->call_count++;
     frame_call(&core->w, &f);
     core_post(core, (struct peer *)p);
 }
@@ -115,7 +115,7 @@ static bool take_reply(struct channel_call *call, struct frame_reply *f,
 static void on_reply(struct core *core, const struct peer *p,
                      struct frame_reply *f, struct instant now)
 {
-    struct channel_call **at = &core->calls;
+    struct channel_call **at = calls_head(core, f->no);
     enum call_answer answer = f->answer;
 
     while (*at && ((*at)->no != f->no || (*at)->to != p->node))
@@ -130,18 +130,29 @@ static void on_reply(struct core *core, const struct peer *p,
     call_done(core, call, answer);
 }
 
-/* Of a member, or (0) of all whose time is over. Those that their `done` may
- * begin come later. */
+/* Of a member, or (0) of all whose time is over; they are out of the way when
+ * the first is told, who may begin others. */
 static void drop_calls(struct core *core, uint64_t node)
 {
-    struct channel_call **at = &core->calls;
+    struct channel_call *dropped = NULL, **last = &dropped;
 
-    while (*at) {
-        const struct channel_call *call = *at;
-        if (node ? call->to == node : call->deadline <= core->clock.mono)
-            call_done(core, calls_take(core, at), CALL_UNAVAILABLE);
-        else
-            at = &(*at)->next;
+    for (size_t i = 0; core->call_count && i < CALL_HEADS; i++) {
+        struct channel_call **at = &core->calls[i];
+        while (*at) {
+            const struct channel_call *call = *at;
+            if (node ? call->to == node : call->deadline <= core->clock.mono) {
+                *last = calls_take(core, at);
+                last = &(*last)->next;
+            } else {
+                at = &(*at)->next;
+            }
+        }
+    }
+    *last = NULL;
+    while (dropped) {
+        struct channel_call *call = dropped;
+        dropped = call->next;
+        call_done(core, call, CALL_UNAVAILABLE);
     }
 }
 
@@ -277,7 +288,9 @@ void calls_look(struct core *core)
 
 void calls_stop(struct core *core)
 {
-    while (core->calls)
-        call_done(core, calls_take(core, &core->calls), CALL_UNAVAILABLE);
+    for (size_t i = 0; i < CALL_HEADS; i++)
+        while (core->calls[i])
+            call_done(core, calls_take(core, &core->calls[i]),
+                      CALL_UNAVAILABLE);
     pauses_end(core);
 }

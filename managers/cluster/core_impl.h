@@ -16,6 +16,7 @@
 #define PULL_RETRY_MS 500
 #define PULL_TRIES 6
 #define ASK_MS 450
+#define CALL_HEADS 1024
 #define OWED_BYTES (64u << 10)  /* applied and not acknowledged */
 #define WINDOW_BYTES (8u << 20) /* sent to a member and not acknowledged */
 
@@ -61,6 +62,8 @@ struct peer {
     /* our stream to it */
     bool resumed; /* over this link: we know where to go on */
     uint64_t sent, acked;
+    uint64_t looked; /* who waits for it to have up to here was looked at, */
+    struct ahead looked_ahead; /* and this beyond its hole */
     uint64_t scanned;             /* from `sent` to here nothing concerns it */
     uint64_t missed_from, missed; /* it was told that it missed these */
     struct ahead acked_ahead;
@@ -136,6 +139,7 @@ struct log_more {
 struct log_item {
     struct record *record; /* NULL: a touch, or a place */
     struct log_more *more; /* NULL: there is none */
+    struct channel_wait *wait; /* of wait_some; NULL: none, or answered */
     uint32_t app, size;
     uint64_t upto; /* core->log_ever, this one included */
     uint8_t id[ID_SIZE];
@@ -211,7 +215,17 @@ struct core {
     uint64_t log_targeted; /* how many in the log concern some only */
     struct wait_list wait_one, wait_all;
     struct wait_list wait_some; /* of those that concern some only */
+    struct channel_wait *wait_new; /* of these the first that was not looked
+                                      at; NULL: none */
+    size_t wait_unlogged; /* of these those that the log has dropped, so that
+                             no ack leads to them */
     bool waits_changed;
+    bool some_changed; /* not by acks, so that all of wait_some are looked at */
+    /* core_view.c: what figures_unprotected found, and when */
+    struct {
+        int64_t at, since;
+        uint64_t count;
+    } unprotected;
 
     /* core_lease.c */
     bool complete; /* our copies are whole: but for the lease we answer */
@@ -230,7 +244,8 @@ struct core {
     struct channel_ask *asks;
 
     /* core_calls.c */
-    struct channel_call *calls, **calls_last;
+    struct channel_call *calls[CALL_HEADS]; /* by their numbers */
+    size_t call_count;
     struct channel_pause *pauses;
     bool view_changed; /* since pauses were ended */
 
@@ -256,6 +271,10 @@ void peer_depart(struct core *core, struct peer *p, const char *why,
                  struct instant now);
 
 /* core_stream.c */
+static inline struct log_item *log_at(const struct core *core, uint64_t seq)
+{
+    return &core->log[seq & (core->log_cap - 1)];
+}
 void stream_init(struct core *core);
 void stream_release(struct core *core);
 /* Nobody will answer any more: open waits are RC_UNCERTAIN. */
@@ -338,7 +357,6 @@ void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
 void sync_settle(struct core *core, struct instant now);
 
 /* core_calls.c */
-void calls_init(struct core *core);
 void calls_stop(struct core *core); /* answers all of them */
 /* That member does not answer any more. */
 void calls_drop_peer(struct core *core, const struct peer *p);

@@ -102,7 +102,7 @@ void lease_give_up(struct core *core, struct peer *p, const char *why,
     p->given_up_at = now.mono;
     p->withdrawn = NEVER;
     core->given_up++;
-    core->waits_changed = true;
+    core->waits_changed = core->some_changed = true;
     core->alone_since = now.mono;
     view_note(core, p, now);
     calls_drop_peer(core, p);

@@ -27,15 +27,11 @@ void stream_init(struct core *core)
     core->wait_some.last = &core->wait_some.first;
 }
 
-static struct log_item *log_at(struct core *core, uint64_t seq)
-{
-    return &core->log[seq & (core->log_cap - 1)];
-}
-
 static void log_drop_first(struct core *core)
 {
     struct log_item *item = log_at(core, core->log_first++);
 
+    core->wait_unlogged += item->wait != NULL;
     core->log_used -= item->size;
     core->log_targeted -= item->more && item->more->targeted;
     record_unref(&item->record);
@@ -57,18 +53,25 @@ static void log_grow(struct core *core)
 static void wait_add(struct wait_list *list, struct channel_wait *w)
 {
     w->next = NULL;
+    w->at = list->last;
     *list->last = w;
     list->last = &w->next;
 }
 
 static void wait_answer(struct core *core, struct wait_list *list,
-                        struct channel_wait **at, enum rc rc)
+                        struct channel_wait *w, enum rc rc)
 {
-    struct channel_wait *w = *at;
-
-    *at = w->next;
-    if (!w->next)
-        list->last = at;
+    *w->at = w->next;
+    if (w->next)
+        w->next->at = w->at;
+    else
+        list->last = w->at;
+    if (core->wait_new == w)
+        core->wait_new = w->next;
+    if (w->target_count && w->seq >= core->log_first)
+        log_at(core, w->seq)->wait = NULL;
+    else
+        core->wait_unlogged -= w->target_count > 0;
     w->now = core->clock;
     w->done(w, rc);
 }
@@ -83,7 +86,7 @@ void stream_stop(struct core *core)
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         while (lists[i]->first) {
             copies_at_targets(core, lists[i]->first);
-            wait_answer(core, lists[i], &lists[i]->first, RC_UNCERTAIN);
+            wait_answer(core, lists[i], lists[i]->first, RC_UNCERTAIN);
         }
 }
 
@@ -143,6 +146,11 @@ static void wait_begin(struct core *core, const struct channel_update *u,
     memcpy(w->targets, u->targets, u->target_count * sizeof *u->targets);
     wait_add(list, w);
     core->waits_changed = true;
+    if (!u->target_count)
+        return;
+    log_at(core, core->seq)->wait = w;
+    if (!core->wait_new)
+        core->wait_new = w;
 }
 
 void core_send(struct core *core, const struct channel_update *u,
@@ -276,6 +284,7 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto,
     if (p->acked >= p->missed)
         p->missed_from = p->acked;
     p->missed = upto;
+    core->some_changed = true;
     p->sent = p->scanned = upto;
     /* comparing brings no accesses; a newcomer gets them with the records */
     if (p->acked)
@@ -460,23 +469,61 @@ static void answer_waits(struct core *core, struct wait_list *list)
         const struct channel_wait *w = list->first;
         bool enough =
             !w->min_copies || copies_of(core, w) >= w->min_copies;
-        wait_answer(core, list, &list->first, enough ? RC_OK : RC_UNCERTAIN);
+        wait_answer(core, list, list->first, enough ? RC_OK : RC_UNCERTAIN);
     }
 }
 
 /* A slow member holds up what concerns it, and nothing else. */
+static void answer_landed(struct core *core, struct channel_wait *w)
+{
+    if (!has_landed(core, w))
+        return;
+    bool enough = copies_at_targets(core, w) >= w->min_copies;
+    wait_answer(core, &core->wait_some, w, enough ? RC_OK : RC_UNCERTAIN);
+}
+
+/* Those that wait for (from, to]. Who is answered may send. */
+static void answer_between(struct core *core, uint64_t from, uint64_t to)
+{
+    if (from + 1 < core->log_first)
+        from = core->log_first - 1;
+    while (from < to && core->wait_some.first) {
+        struct channel_wait *w =
+            ++from < core->log_first ? NULL : log_at(core, from)->wait;
+        if (w)
+            answer_landed(core, w);
+    }
+}
+
+/* What it has acknowledged since it was looked at. */
+static void answer_acked(struct core *core, struct peer *p)
+{
+    struct ahead ahead = p->acked_ahead, before = p->looked_ahead;
+
+    if (p->acked > p->looked)
+        answer_between(core, p->looked, p->acked);
+    p->looked = p->acked;
+    answer_between(core, ahead.from == before.from ? before.to : ahead.from,
+                   ahead.to);
+    p->looked_ahead = ahead;
+}
+
 static void answer_some(struct core *core)
 {
-    struct wait_list *list = &core->wait_some;
+    struct channel_wait *w, *next;
 
-    for (struct channel_wait **at = &list->first; *at;) {
-        struct channel_wait *w = *at;
-        if (!has_landed(core, w)) {
-            at = &w->next;
-            continue;
-        }
-        bool enough = copies_at_targets(core, w) >= w->min_copies;
-        wait_answer(core, list, at, enough ? RC_OK : RC_UNCERTAIN);
+    for (size_t i = 0; i < core->peer_count; i++)
+        answer_acked(core, core->peers[i]);
+    while ((w = core->wait_new)) {
+        core->wait_new = w->next;
+        answer_landed(core, w);
+    }
+    if (!core->some_changed && !core->wait_unlogged)
+        return;
+    core->some_changed = false;
+    for (w = core->wait_some.first; w; w = next) {
+        next = w->next;
+        answer_landed(core, w);
     }
 }
 

@@ -190,24 +190,75 @@ void view_tick(struct core *core, struct instant now)
 
 /* ---- figures ---- */
 
-/* Those in the log of which no other complete member is known to have them. */
-static uint64_t count_unprotected(struct core *core, int64_t *since)
+/* Of a log longer than that it is counted once in so many ms. */
+#define COUNT_OFTEN 10000
+#define COUNT_AGAIN_MS 1000
+
+/* How far another member that may answer has got. */
+struct reach {
+    uint64_t node, acked;
+};
+
+static int by_node(const void *x, const void *y)
 {
+    uint64_t a = ((const struct reach *)x)->node;
+    uint64_t b = ((const struct reach *)y)->node;
+
+    return (a > b) - (a < b);
+}
+
+/* The one with the node 0 is as far as the furthest. */
+static size_t reach_of_all(const struct core *core, struct reach *out)
+{
+    size_t count = 1;
+
+    out[0] = (struct reach){0, 0};
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        if (!peer_linked(p) || !p->answering)
+            continue;
+        out[count++] = (struct reach){p->node, p->acked};
+        if (p->acked > out[0].acked)
+            out[0].acked = p->acked;
+    }
+    qsort(out, count, sizeof *out, by_node);
+    return count;
+}
+
+static bool is_protected(const struct core *core, uint64_t seq,
+                         const struct reach *all, size_t count)
+{
+    const struct log_more *more = log_at(core, seq)->more;
+    bool some = more && more->targeted, safe = false;
+
+    if (seq > all[0].acked || !some)
+        return seq <= all[0].acked;
+    for (unsigned i = 0; !safe && i < more->target_count; i++) {
+        const struct reach want = {more->targets[i], 0};
+        const struct reach *r =
+            bsearch(&want, all, count, sizeof *all, by_node);
+        safe = r && r->acked >= seq;
+    }
+    return safe;
+}
+
+/* Those in the log of which no other complete member is known to have them. */
+static void count_unprotected(struct core *core, struct instant now)
+{
+    struct reach *all;
     uint64_t count = 0;
 
-    for (uint64_t s = core->log_first; s <= core->seq; s++) {
-        bool safe = false;
-        for (size_t i = 0; !safe && i < core->peer_count; i++) {
-            const struct peer *p = core->peers[i];
-            safe = peer_linked(p) && p->answering &&
-                   stream_concerns(core, p, s) && p->acked >= s;
-        }
-        if (safe)
-            continue;
-        if (count++ == 0)
-            *since = stream_sent_at(core, s);
-    }
-    return count;
+    if (core->seq + 1 - core->log_first > COUNT_OFTEN &&
+        now.mono - core->unprotected.at < COUNT_AGAIN_MS)
+        return;
+    all = mem_alloc((core->peer_count + 1) * sizeof *all);
+    size_t reaches = reach_of_all(core, all);
+    for (uint64_t s = core->log_first; s <= core->seq; s++)
+        if (!is_protected(core, s, all, reaches) && count++ == 0)
+            core->unprotected.since = stream_sent_at(core, s);
+    free(all);
+    core->unprotected.count = count;
+    core->unprotected.at = now.mono;
 }
 
 static void figures_unprotected(struct core *core, struct channel_figures *out,
@@ -222,7 +273,9 @@ static void figures_unprotected(struct core *core, struct channel_figures *out,
             best = p->acked;
     }
     if (out->complete && core->log_targeted) {
-        out->unacknowledged = count_unprotected(core, &since);
+        count_unprotected(core, now);
+        out->unacknowledged = core->unprotected.count;
+        since = core->unprotected.since;
     } else if (out->complete) {
         out->unacknowledged = core->seq - best;
         since = best + 1 >= core->log_first && best < core->seq
