@@ -542,6 +542,21 @@ static void let_go_arrived(struct channel_wait *wait, enum rc rc)
     free(f);
 }
 
+/* Those that are to get the record have all compared with this member, and may
+ * have forgotten the end since: without it they would take the record for a
+ * session that lives. */
+static void tell_again(struct backup *b, const struct channel_update *to,
+                       const struct place *p)
+{
+    struct channel_update u = *to;
+
+    u.kind = UPDATE_PLACE;
+    u.record = NULL;
+    u.owner = 0; /* it is news */
+    u.place = *p;
+    channel_send(b->channel, &u, NULL, COPIES_NONE);
+}
+
 void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
             struct instant now)
 {
@@ -567,6 +582,8 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
     table_unlock(stripe);
     if (!u.record)
         return;
+    if (p->kind == PLACE_FINAL)
+        tell_again(b, &u, p);
     f = flight_new(b, id, let_go_landed, record_ref(u.record));
     f->target_count = u.target_count;
     memcpy(f->targets, u.targets, sizeof f->targets);
