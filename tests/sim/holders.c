@@ -360,6 +360,22 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
                  s->number, m->name, s->missing);
 }
 
+/* Does it take the last copy of one of its ids along? */
+static bool takes_along(const struct sim *sim, const struct story *s, int slot)
+{
+    bool takes = false;
+
+    for (unsigned i = 0; i < s->id_count && !takes; i++) {
+        const uint8_t *id = s->ids[i].id;
+        struct record *copy = copy_of(&sim->members[slot], id);
+        struct record *others = copy ? merged(sim, id, slot) : NULL;
+        takes = copy && !others && !record_ended(copy, NULL);
+        record_unref(&copy);
+        record_unref(&others);
+    }
+    return takes;
+}
+
 void holders_end(struct sim *sim, int slot)
 {
     sim->ends++;
@@ -371,6 +387,8 @@ void holders_end(struct sim *sim, int slot)
             s->orphaned = !any_copy(sim, s, slot);
         if (!is_vague(s))
             lost_one(sim, s, slot);
+        else if (!s->bereft)
+            s->bereft = takes_along(sim, s, slot);
     }
 }
 
