@@ -236,6 +236,10 @@ static void write_sessions(struct page *p)
                  SUM(p, moved));
     write_number(p, "margay_sessions_handed_over_total", "counter",
                  "Copies made in the place of others.", SUM(p, handed_over));
+    write_number(p, "margay_sessions_changes_left_out_total", "counter",
+                 "Changes under an id that was replaced meanwhile, not known "
+                 "to be written under the new one.",
+                 SUM(p, left_out));
     write_number(p, "margay_sessions_places_bytes", "gauge",
                  "Memory of the tables that say which members hold which "
                  "session.",
@@ -290,7 +294,8 @@ static void write_replication(struct page *p)
     write_number(p, "margay_replication_frames_sent_total", "counter",
                  "Frames sent to other members.", f.frames_sent);
     write_number(p, "margay_replication_unacknowledged_updates", "gauge",
-                 "Changes that exist in this process only.",
+                 "Changes that exist in this process only (where many are on "
+                 "their way: as of at most a second ago).",
                  SUM(p, unsaved) + f.unacknowledged);
     head(p, "margay_replication_oldest_unacknowledged_seconds", "gauge",
          "Age of the oldest of them.");

@@ -21,12 +21,14 @@
 #include "managers/backup_impl.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* An end that is another member's part is looked at again. */
 #define NOT_MINE_MS 1000
+#define LEFT_OUT_MS 60000 /* between two lines of the log */
 
 #define AT(member) offsetof(struct backup_options, member)
 #define IGNORED(name, help)                                                    \
@@ -418,10 +420,26 @@ static bool backup_forget(struct manager *m, struct table_stripe *stripe,
     return true;
 }
 
+static void say_left_out(struct backup *b, struct instant now)
+{
+    uint64_t left_out = atomic_load(&b->left_out);
+
+    if (left_out == b->left_out_said || now.mono < b->say_left_out)
+        return;
+    log_line(b->base.env.log, LOG_WARN, "manager",
+             "%" PRIu64 " changes that members made to sessions of %s under an "
+             "id that was replaced meanwhile are not known to be written under "
+             "the new one: its holders did not answer in time",
+             left_out - b->left_out_said, b->base.env.app);
+    b->left_out_said = left_out;
+    b->say_left_out = now.mono + LEFT_OUT_MS;
+}
+
 static void backup_tick(struct manager *m, struct instant now)
 {
     struct backup *b = backup_of(m);
 
+    say_left_out(b, now);
     replica_tick(b->replica, now);
     sweep_tick(b, now);
 }
@@ -564,9 +582,11 @@ static void backup_stats(struct manager *m, struct manager_stats *out)
     out->active = c.primary;
     out->backups = c.backup;
     out->proxies = c.lists - c.users - c.primary - c.backup;
-    out->exposed = atomic_load(&b->exposed);
+    out->exposed = exposed_count(b);
+    out->ended[REASON_LOST] += f.lost;
     out->moved = atomic_load(&b->moved);
     out->handed_over = atomic_load(&b->handed_over);
+    out->left_out = atomic_load(&b->left_out);
     out->place_bytes = c.bytes;
 }
 

@@ -6,7 +6,6 @@
 #include "config.h"
 
 #include "managers/backup_impl.h"
-#include "managers/cluster/rendezvous.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -556,21 +555,10 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
 
 /* ---- a user's record ---- */
 
-uint64_t maker_of(const struct backup *b, const uint8_t id[ID_SIZE])
-{
-    uint64_t node;
-
-    if (choose(b, id, NULL, 0, &node, 1) &&
-        (leaves(b) ||
-         rendezvous_weight(node, id) > rendezvous_weight(self(b), id)))
-        return node;
-    return self(b);
-}
-
 static void create_go_on(struct errand *r, struct instant now)
 {
     struct backup *b = r->b;
-    uint64_t maker = maker_of(b, r->w->id);
+    uint64_t maker = first_of(b, r->w->id);
     struct place p;
 
     if (place_of(b, r->w->id, &p) && p.kind != PLACE_OVER)

@@ -122,15 +122,19 @@ struct backup {
     _Atomic bool left; /* that is done */
     uint64_t swept_view; /* the channel's view that the last one began with */
     unsigned sweep_leaf, sweep_pass;
-    uint64_t sweep_exposed, sweep_begun;
+    uint64_t sweep_begun;
     int64_t sweep_again; /* mono: what it began may be over; 0: nothing */
     int64_t gone_at;     /* mono: a view changed, holders may be gone; 0: no */
     int64_t gone_again, known_at; /* mono: to be looked at again; */
     bool knows_all; /* whoever is a member has been heard of by now */
 
     _Atomic size_t protecting; /* bytes on their way to new holders */
-    _Atomic uint64_t exposed; /* sessions with fewer copies than they should */
-    _Atomic uint64_t moved, handed_over, let_go, lost;
+    _Atomic uint64_t moved, handed_over, let_go;
+    _Atomic unsigned errands, lefts; /* under way (backup_errand.c) */
+    _Atomic uint64_t left_out; /* what was said under an old id, and could not
+                                  be written under the new one */
+    uint64_t left_out_said; /* the tick's */
+    int64_t say_left_out;   /* mono: not before that moment */
 };
 
 static inline struct backup *backup_of(struct manager *m)
@@ -178,6 +182,13 @@ static inline unsigned choose(const struct backup *b, const uint8_t id[ID_SIZE],
 {
     return channel_choose(b->channel, replica_members(b->replica), id, except,
                           except_count, out, max);
+}
+
+/* channel_first: whose part it is where there is no place yet. */
+static inline uint64_t first_of(const struct backup *b,
+                                const uint8_t id[ID_SIZE])
+{
+    return channel_first(b->channel, replica_members(b->replica), id);
 }
 
 /* The first of its holders that is not given up, nor leaves while others stay:
@@ -270,6 +281,9 @@ void handover_free(struct entry *e);
 void row_add(struct backup *b, struct row *row, const uint8_t id[ID_SIZE],
              int64_t at);
 void sweep_tick(struct backup *b, struct instant now);
+/* Sessions of which this member is the acting primary and that fewer other
+ * members hold than should, at this moment; users' records are none. */
+uint64_t exposed_count(const struct backup *b);
 /* expireSessionsOnShutdown */
 void sweep_end_all(struct backup *b, struct instant now);
 /* The hook of replica_serve. */
@@ -294,12 +308,9 @@ void serve_call(void *user, const struct channel_called *call,
 
 enum rc errand_find(struct backup *b, struct find_op *op);
 /* The creation of a user's record, which several logins may want at the same
- * time, is an errand, too: maker_of decides, and what comes second is joined
- * to what is there. */
+ * time, is an errand, too: the first of all members decides, and what comes
+ * second is joined to what is there. */
 enum rc errand_write(struct backup *b, struct manager_write *w);
-/* The first of the members that are here, this one included, by rendezvous
- * order. */
-uint64_t maker_of(const struct backup *b, const uint8_t id[ID_SIZE]);
 /* The hook of replica_serve_left. */
 void errand_left(void *user, struct record *record, struct instant now);
 

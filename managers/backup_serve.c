@@ -291,7 +291,7 @@ static void serve_making(struct backup *b, struct served *s, struct instant now)
     manager_write_init(&k->w, WRITE_CREATE, s->reply.id, now);
     k->w.record = s->delta;
     /* who calls may not know yet who has joined */
-    enum rc rc = maker_of(b, s->reply.id) == self(b)
+    enum rc rc = first_of(b, s->reply.id) == self(b)
                      ? write_here(b, &k->w, &elsewhere)
                      : RC_UNAVAILABLE;
     if (rc == RC_PENDING)

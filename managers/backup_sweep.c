@@ -17,7 +17,7 @@
 #define SWEEP_SHARE 4
 #define SWEEP_LOOKS 20000 /* at each pause: milliseconds of the channel's */
 #define SWEEP_AGAIN_MS 1000
-#define COUNT_AGAIN_MS 10000 /* nothing to be done, but for the gauge */
+#define COUNT_AGAIN_MS 10000 /* who else could hold them is not here */
 #define GONE_AGAIN_MS 10000
 #define ODD_AT_ONCE 2000
 
@@ -323,14 +323,36 @@ static bool sweep_look(void *user, struct entry *e)
         row_add(b, &b->soon, record_id(e->record), 0); /* nobody said so */
     if (others < 0)
         return true;
-    bool few = (unsigned)others < b->backups;
-    if (b->sweep_pass == 0)
-        b->sweep_exposed += few;
     bool many = (unsigned)others > b->backups;
-    few = (unsigned)others < look->within_reach;
+    bool few = (unsigned)others < look->within_reach;
     if (b->sweep_pass == 0 ? few && others == 0 : few || gone || many)
         ids_add(&look->found, record_id(e->record), e->record->len);
     return true;
+}
+
+struct exposed {
+    const struct backup *b;
+    uint64_t count;
+};
+
+static void add_exposed(void *user, const struct place *list, size_t count)
+{
+    struct exposed *x = user;
+    unsigned others = 0;
+
+    for (unsigned i = 0; i < list->count; i++)
+        others +=
+            list->holders[i] != self(x->b) && stays(x->b, list->holders[i]);
+    if (others < x->b->backups && acting_primary(x->b, list) == self(x->b))
+        x->count += count;
+}
+
+uint64_t exposed_count(const struct backup *b)
+{
+    struct exposed x = {b, 0};
+
+    places_each_alike(replica_places(b->replica), add_exposed, &x);
+    return x.count;
 }
 
 static unsigned within_reach(const struct backup *b)
@@ -361,11 +383,7 @@ static bool sweep_step(struct backup *b, struct instant now)
     if (b->sweep_leaf < TABLE_LEAVES)
         return true;
     b->sweep_leaf = 0;
-    if (b->sweep_pass++ == 0) {
-        atomic_store(&b->exposed, b->sweep_exposed);
-        return true;
-    }
-    return false;
+    return b->sweep_pass++ == 0;
 }
 
 /* ---- sessions of which every holder is gone ---- */
@@ -380,7 +398,8 @@ static bool lost_look(void *user, const uint8_t id[ID_SIZE],
     return true;
 }
 
-/* Each member finds that for itself, with the same stamp: nobody is told. */
+/* Each member finds that for itself, with the same stamp: nobody is told. True:
+ * a session is lost. */
 static bool lose(struct backup *b, const uint8_t id[ID_SIZE],
                  struct instant now)
 {
@@ -401,7 +420,7 @@ static bool lose(struct backup *b, const uint8_t id[ID_SIZE],
         }
     }
     table_unlock(stripe);
-    return lost;
+    return lost && !id_is_of_user(id);
 }
 
 static void lose_all(struct backup *b, struct instant now)
@@ -414,7 +433,6 @@ static void lose_all(struct backup *b, struct instant now)
     for (size_t i = 0; i < look.found.count; i++)
         lost += lose(b, look.found.ids[i], now);
     free(look.found.ids);
-    atomic_fetch_add(&b->lost, lost);
     if (lost)
         log_line(b->base.env.log, LOG_WARN, "manager",
                  "%zu sessions of %s are lost: all members that held them are "
@@ -437,7 +455,7 @@ static void sweep_go_on(struct channel_pause *pause)
     b->sweep_again = 0;
     if (b->sweep_begun)
         b->sweep_again = pause->now.mono + SWEEP_AGAIN_MS;
-    else if (atomic_load(&b->exposed) || within_reach(b) < b->backups)
+    else if (exposed_count(b) || within_reach(b) < b->backups)
         b->sweep_again = pause->now.mono + COUNT_AGAIN_MS;
     atomic_store(&b->sweeping, false);
 }
@@ -448,7 +466,7 @@ static void sweep_begin(struct backup *b, uint64_t view, struct instant now)
         b->gone_at = now.mono;
     b->swept_view = view;
     b->sweep_leaf = b->sweep_pass = 0;
-    b->sweep_exposed = b->sweep_begun = 0;
+    b->sweep_begun = 0;
     b->pause.done = sweep_go_on;
     atomic_store(&b->sweeping, true);
     channel_pause(b->channel, &b->pause);

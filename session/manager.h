@@ -115,6 +115,8 @@ struct manager_stats {
      * that got another primary because their requests went there; copies that
      * were made in the place of others */
     uint64_t exposed, moved, handed_over;
+    uint64_t left_out; /* changes made under an id that was replaced meanwhile
+                          and not known to be written under the new one */
     uint64_t place_bytes; /* of what says who holds which session */
 };
 

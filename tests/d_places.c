@@ -250,8 +250,31 @@ static bool model_next_is_right(const struct model *m, int64_t before)
     return !found || id_equal(id, m->ids[first]);
 }
 
+struct tally {
+    const struct model *m;
+    size_t count;
+    bool good;
+};
+
+static void tally_alike(void *user, const struct place *list, size_t count)
+{
+    struct tally *t = user;
+    size_t alike = 0;
+
+    for (size_t i = 0; i < IDS; i++) {
+        const struct place *p = &t->m->place[i];
+        alike += p->stamp && p->kind == PLACE_LIST &&
+                 !id_is_of_user(t->m->ids[i]) && p->count == list->count &&
+                 memcmp(p->holders, list->holders,
+                        p->count * sizeof *p->holders) == 0;
+    }
+    t->good = t->good && alike == count && place_has(list, SELF);
+    t->count += count;
+}
+
 static bool model_is_right(const struct model *m)
 {
+    struct tally tally = {.m = m, .good = true};
     struct places_counts found, expected = {0};
     uint64_t root = 0;
     bool good = true;
@@ -276,7 +299,10 @@ static bool model_is_right(const struct model *m)
         root += place_hash(p, m->ids[i]);
     }
     places_counts(m->places, &found);
-    return good && root == places_root(m->places) &&
+    places_each_alike(m->places, tally_alike, &tally);
+    return good && tally.good &&
+           tally.count == expected.primary + expected.backup &&
+           root == places_root(m->places) &&
            found.lists == expected.lists && found.over == expected.over &&
            found.users == expected.users &&
            found.primary == expected.primary && found.backup == expected.backup;

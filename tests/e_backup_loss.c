@@ -282,6 +282,13 @@ static void only_who_lost_both_is_lost(struct fleet *f)
     CU_ASSERT(eventually(30000, all_are_told, &g));
     printf("%u of %u sessions lost, told after %lld ms\n", lost, GUESTS,
            clock_ms() - begin);
+    double counted = 0;
+    for (unsigned i = 0; i < MEMBERS; i++)
+        if (i != g.dead[0] && i != g.dead[1])
+            counted +=
+                server_metric(fleet_server(f, i),
+                              "margay_sessions_ended_total{reason=\"lost\"}");
+    CHECK_INT((int)counted, lost);
 }
 
 /* ---- the primary stands still ---- */

@@ -174,6 +174,7 @@ void core_join(struct core *core, struct replica *replica)
                                                     sizeof *core->replicas);
     core->replicas[core->replica_count++] = replica;
     view_joined(core, replica);
+    core->waits_changed = core->some_changed = true; /* view_lacks */
     if (core->ever_complete) { /* its copies are not */
         core->stale_no++;
         core->complete = false;

@@ -131,6 +131,7 @@ bool view_pulsed(struct core *core, struct peer *p,
     if (!news)
         return false;
     note_apps(core, p);
+    core->waits_changed = core->some_changed = true; /* view_lacks */
     warn_other_kind(core, p);
     return true;
 }

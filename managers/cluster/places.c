@@ -50,6 +50,12 @@ struct node {
     uint16_t next; /* in its chain, or among the free */
 };
 
+/* Lists with the same holders. */
+struct alike {
+    uint64_t key; /* the numbers of a slot; 0: free */
+    size_t count;
+};
+
 struct places {
     uint64_t self;
     pthread_mutex_t locks[STRIPES];
@@ -63,11 +69,16 @@ struct places {
     uint32_t node_count; /* numbers given so far, 0 included */
     uint16_t node_free;
     uint16_t node_heads[NODE_HEADS];
+    pthread_mutex_t alike_lock;
+    struct alike *alikes; /* open addressing; those of which none is left stay
+                             until it grows */
+    size_t alike_used, alike_cap;
     pthread_mutex_t over_lock; /* of the order of ends */
     struct over first;         /* before the first, after the last */
 };
 
 static_assert(sizeof(struct slot) == 32, "a session's row");
+static_assert(sizeof((struct slot *)0)->holders == sizeof(uint64_t), "a key");
 
 static void count_add(_Atomic size_t *count, size_t by)
 {
@@ -298,6 +309,73 @@ static void overs_resize(struct places *p, struct leaf *leaf)
     leaf->overs = row;
 }
 
+/* ---- lists with the same holders ---- */
+
+static struct alike *alike_at(const struct places *p, uint64_t key)
+{
+    size_t i = key * 0x9e3779b97f4a7c15u >> 32;
+
+    for (;; i++) {
+        struct alike *a = &p->alikes[i & (p->alike_cap - 1)];
+        if (!a->key || a->key == key)
+            return a;
+    }
+}
+
+static void alikes_grow(struct places *p)
+{
+    struct alike *old = p->alikes;
+    size_t cap = p->alike_cap, left = 0;
+
+    for (size_t i = 0; i < cap; i++)
+        left += old[i].count > 0;
+    count_sub(&p->bytes, cap * sizeof *old);
+    p->alike_used = left;
+    p->alike_cap = 64;
+    while (p->alike_cap < 4 * left)
+        p->alike_cap *= 2;
+    p->alikes = mem_zero(p->alike_cap * sizeof *p->alikes);
+    count_add(&p->bytes, p->alike_cap * sizeof *p->alikes);
+    for (size_t i = 0; i < cap; i++)
+        if (old[i].count)
+            *alike_at(p, old[i].key) = old[i];
+    free(old);
+}
+
+/* by: 1 or -1. */
+static void alike_add(struct places *p, const struct slot *s, int by)
+{
+    uint64_t key;
+
+    memcpy(&key, s->holders, sizeof key);
+    pthread_mutex_lock(&p->alike_lock);
+    if (2 * p->alike_used >= p->alike_cap)
+        alikes_grow(p);
+    struct alike *a = alike_at(p, key);
+    p->alike_used += !a->key;
+    a->key = key;
+    a->count += (size_t)by;
+    pthread_mutex_unlock(&p->alike_lock);
+}
+
+void places_each_alike(const struct places *places, places_alike_fn *each,
+                       void *user)
+{
+    struct places *p = (struct places *)places;
+    struct slot s = {.stamp = 0};
+    struct place list;
+
+    pthread_mutex_lock(&p->alike_lock);
+    for (size_t i = 0; i < p->alike_cap; i++) {
+        if (!p->alikes[i].count)
+            continue;
+        memcpy(s.holders, &p->alikes[i].key, sizeof s.holders);
+        slot_read(p, &s, &list);
+        each(user, &list, p->alikes[i].count);
+    }
+    pthread_mutex_unlock(&p->alike_lock);
+}
+
 /* ---- counting: what is put counts once, what is taken out no more ---- */
 
 uint64_t place_hash(const struct place *p, const uint8_t id[ID_SIZE])
@@ -327,26 +405,31 @@ static _Atomic size_t *role_of(struct places *p, const uint8_t id[ID_SIZE],
     return list->holders[0] == p->self ? &p->primary : &p->backup;
 }
 
+/* slot: its row, while its nodes count. */
 static void count_list(struct places *p, struct leaf *leaf,
-                       const uint8_t id[ID_SIZE], const struct place *list)
+                       const struct slot *slot, const struct place *list)
 {
-    _Atomic size_t *role = role_of(p, id, list);
+    _Atomic size_t *role = role_of(p, slot->id, list);
 
-    add_hash(p, leaf, place_hash(list, id));
+    add_hash(p, leaf, place_hash(list, slot->id));
     count_add(&p->lists, 1);
     if (role)
         count_add(role, 1);
+    if (role && role != &p->users)
+        alike_add(p, slot, 1);
 }
 
 static void uncount_list(struct places *p, struct leaf *leaf,
-                         const uint8_t id[ID_SIZE], const struct place *list)
+                         const struct slot *slot, const struct place *list)
 {
-    _Atomic size_t *role = role_of(p, id, list);
+    _Atomic size_t *role = role_of(p, slot->id, list);
 
-    add_hash(p, leaf, 0 - place_hash(list, id));
+    add_hash(p, leaf, 0 - place_hash(list, slot->id));
     count_sub(&p->lists, 1);
     if (role)
         count_sub(role, 1);
+    if (role && role != &p->users)
+        alike_add(p, slot, -1);
 }
 
 /* ---- the order of ends ---- */
@@ -450,10 +533,10 @@ static struct spot spot_of(const struct places *p, const struct leaf *leaf,
 }
 
 static void spot_clear(struct places *p, struct leaf *leaf, struct spot spot,
-                       const uint8_t *id, const struct place *was)
+                       const struct place *was)
 {
     if (spot.listed) {
-        uncount_list(p, leaf, id, was);
+        uncount_list(p, leaf, &leaf->slots[spot.at], was);
         slot_remove(p, leaf, spot.at);
     } else if (spot.over) {
         over_remove(p, leaf, spot.over_at);
@@ -471,18 +554,18 @@ static bool spot_set(struct places *p, struct leaf *leaf, struct spot spot,
     if (!slot_fill(p, &slot, id, place))
         return false;
     if (spot.listed && list) { /* most changes: nothing moves */
-        uncount_list(p, leaf, id, was);
+        uncount_list(p, leaf, &leaf->slots[spot.at], was);
         slot_drop_nodes(p, &leaf->slots[spot.at]);
         leaf->slots[spot.at] = slot;
     } else {
-        spot_clear(p, leaf, spot, id, was);
+        spot_clear(p, leaf, spot, was);
         if (list)
             slot_insert(p, leaf, spot.at, &slot);
         else
             over_insert(p, leaf, &slot, place, learnt);
     }
     if (list)
-        count_list(p, leaf, id, place);
+        count_list(p, leaf, &slot, place);
     return true;
 }
 
@@ -496,6 +579,7 @@ struct places *places_new(uint64_t self)
     for (size_t i = 0; i < STRIPES; i++)
         pthread_mutex_init(&p->locks[i], NULL);
     pthread_mutex_init(&p->node_lock, NULL);
+    pthread_mutex_init(&p->alike_lock, NULL);
     pthread_mutex_init(&p->over_lock, NULL);
     p->first.before = p->first.after = &p->first;
     p->nodes[0] = mem_zero(NODE_CHUNK * sizeof *p->nodes[0]);
@@ -522,7 +606,9 @@ void places_free(struct places **places)
     for (size_t i = 0; i < STRIPES; i++)
         pthread_mutex_destroy(&p->locks[i]);
     pthread_mutex_destroy(&p->node_lock);
+    pthread_mutex_destroy(&p->alike_lock);
     pthread_mutex_destroy(&p->over_lock);
+    free(p->alikes);
     free(p);
 }
 
@@ -561,7 +647,7 @@ void places_remove(struct places *p, const uint8_t id[ID_SIZE])
     struct place was;
     struct spot spot = spot_of(p, leaf, id, &was);
 
-    spot_clear(p, leaf, spot, id, &was);
+    spot_clear(p, leaf, spot, &was);
     leaf_unlock(p, leaf);
 }
 

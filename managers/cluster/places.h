@@ -13,7 +13,7 @@
  *         member came to know of it.
  * Laws    The locks inside are the innermost of all: they may be taken under
  *         the lock of a table's stripe; nothing is called under them but each()
- *         of places_each_in.
+ *         of places_each_in and places_each_alike.
  *         Who changes a place holds the stripe's lock of that id in the
  *         manager's table, so that a session's copy and its place change
  *         together (replica_place_put).
@@ -72,5 +72,13 @@ struct places_counts {
     size_t bytes;           /* that the table takes */
 };
 void places_counts(const struct places *p, struct places_counts *out);
+
+/* Sessions' lists in which self stands, those with the same holders together:
+ * their kind and holders, and how many they are. It costs as much as there are
+ * different ones, and no look at the sessions. */
+typedef void places_alike_fn(void *user, const struct place *list,
+                             size_t count);
+void places_each_alike(const struct places *p, places_alike_fn *each,
+                       void *user);
 
 #endif

@@ -116,6 +116,7 @@ void replica_figures(const struct replica *r, struct replica_figures *out)
 {
     out->strays = atomic_load(&r->stray_count);
     out->conflicts = atomic_load(&r->conflicts);
+    out->lost = atomic_load(&r->lost);
 }
 
 /* ---- counting ---- */

@@ -188,6 +188,8 @@ void replica_send_touch(struct replica *r, const uint8_t id[ID_SIZE],
 struct replica_figures {
     uint64_t strays;    /* changes that came before their session */
     uint64_t conflicts; /* copies that had changed on both sides */
+    uint64_t lost; /* sessions of which all holders are gone, each counted at
+                      one member */
 };
 void replica_figures(const struct replica *r, struct replica_figures *out);
 

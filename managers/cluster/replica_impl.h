@@ -58,7 +58,7 @@ struct replica {
     struct touch *touches;   /* with the next tick */
     size_t touch_count, touch_cap;
     int64_t tell_since; /* mono; INT64_MAX: nothing */
-    _Atomic uint64_t stray_count, conflicts;
+    _Atomic uint64_t stray_count, conflicts, lost;
     /* partial */
     struct places *places; /* NULL: it is not */
     pthread_mutex_t pair_lock;

@@ -168,6 +168,18 @@ void partial_sums(const struct replica *replica, uint64_t peer,
 
 /* ---- places ---- */
 
+/* Every member learns of it, by itself or from others: the first of them counts
+ * it. */
+static void count_lost(struct replica *r, const uint8_t id[ID_SIZE],
+                       const struct place *before, const struct place *now)
+{
+    if (before->stamp && before->kind == PLACE_LIST &&
+        now->kind == PLACE_OVER && now->reason == REASON_LOST &&
+        !id_is_of_user(id) &&
+        channel_first(r->channel, &r->members, id) == r->channel->node)
+        atomic_fetch_add(&r->lost, 1);
+}
+
 bool replica_place_put(struct replica *r, struct entry *entry,
                        const uint8_t id[ID_SIZE], const struct place *place,
                        struct instant now, struct place *out)
@@ -180,6 +192,8 @@ bool replica_place_put(struct replica *r, struct entry *entry,
     if (changed && before.stamp)
         place_merge(&stands, &before);
     *out = changed ? stands : before;
+    if (changed)
+        count_lost(r, id, &before, out);
     if (changed && hash) {
         pairs_add(r, out, table_leaf(id), hash, 1);
         pairs_add(r, &before, table_leaf(id), 0 - hash, -1);

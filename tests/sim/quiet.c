@@ -175,6 +175,43 @@ static void see_exposed(struct view *v, struct member *m)
                 (unsigned long long)stats.exposed);
 }
 
+struct tally {
+    const struct member *m;
+    uint64_t exposed;
+};
+
+static bool see_few(void *user, const uint8_t id[ID_SIZE],
+                    const struct place *p)
+{
+    struct tally *t = user;
+    const struct backup *b = backup_of(t->m->manager);
+    unsigned others = 0;
+
+    if (p->kind != PLACE_LIST || id_is_of_user(id) ||
+        acting_primary(b, p) != self(b))
+        return true;
+    for (unsigned i = 0; i < p->count; i++)
+        others += p->holders[i] != self(b) && stays(b, p->holders[i]);
+    t->exposed += others < t->m->sim->plan.backups;
+    return true;
+}
+
+void quiet_count(struct sim *sim, int slot)
+{
+    struct tally t = {.m = &sim->members[slot]};
+    struct manager_stats stats;
+
+    if (!t.m->up || !t.m->replica)
+        return;
+    for (unsigned leaf = 0; leaf < TABLE_LEAVES; leaf++)
+        places_each_in(places_of(t.m), leaf, see_few, &t);
+    manager_stats(t.m->manager, &stats);
+    if (stats.exposed != t.exposed)
+        sim_fail(sim, "%s says that %llu sessions are exposed, %llu are",
+                 t.m->name, (unsigned long long)stats.exposed,
+                 (unsigned long long)t.exposed);
+}
+
 bool quiet_equal(const struct sim *sim, char *why, size_t size)
 {
     struct view v = {.sim = sim, .why = why, .size = size, .good = true};

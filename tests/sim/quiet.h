@@ -16,6 +16,9 @@
 /* why: size bytes for what is not so; may be NULL, of size 0. */
 bool quiet_equal(const struct sim *sim, char *why, size_t size);
 bool quiet_forgotten(const struct sim *sim, char *why, size_t size);
+/* At any moment: the sessions that a member says are exposed are those that a
+ * look at all places finds. */
+void quiet_count(struct sim *sim, int slot);
 /* Sessions that got another primary. */
 uint64_t quiet_moved(const struct sim *sim);
 

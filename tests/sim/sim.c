@@ -166,8 +166,10 @@ static void look(struct sim *sim)
     check_acknowledged(sim);
     check_answering(sim);
     check_bounded(sim, false);
-    if (sim->plan.backup)
+    if (sim->plan.backup) {
         holders_look(sim);
+        quiet_count(sim, (int)(sim->now / LOOK_US % sim->count));
+    }
     if (sim->working && sim->now >= sim->plan.work_us) {
         SAY(sim, -1, "healing");
         sim->working = false;
