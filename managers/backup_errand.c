@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of an instance of which each request may wait for another member, there are
+ * ten times as many as may wait. */
+#define ERRANDS_MAX 10000
 /* the one that the cookie names, and those that its creator chose */
 #define ASKED_MAX (PLACE_HOLDERS + 1)
 
@@ -53,6 +56,12 @@ static void unpin(struct errand *r)
     r->applied = false;
 }
 
+static void errand_free(struct errand *r)
+{
+    atomic_fetch_sub(&r->b->errands, 1);
+    free(r);
+}
+
 static void errand_end(struct errand *r, enum rc rc)
 {
     struct backup *b = r->b;
@@ -61,7 +70,7 @@ static void errand_end(struct errand *r, enum rc rc)
 
     if (r->applied)
         unpin(r);
-    free(r);
+    errand_free(r);
     if (op) {
         op->rc = rc;
         manager_found(&b->base, op);
@@ -261,6 +270,10 @@ static void absent_came(struct errand *r, bool placed, struct instant now)
         ended_came(r, now); /* a write learns how, and under which new id */
         return;
     }
+    if (r->call.record && r->w) { /* it idled out while its request ran */
+        write_came(r, now);
+        return;
+    }
     if (r->call.placed && r->call.place.kind != PLACE_LIST)
         end.reason = r->call.place.reason;
     record_unref(&r->call.record);
@@ -280,8 +293,9 @@ static void errand_answered(struct channel_call *call)
                (p.kind != PLACE_LIST || acting_primary(r->b, &p) == call->to);
     bool learnt = learn_place(r, now), makes = is_making(r);
 
-    switch (makes && call->answer == CALL_ABSENT ? CALL_UNAVAILABLE
-                                                 : call->answer) {
+    if (makes && (call->answer == CALL_ABSENT || call->answer == CALL_LACKS))
+        call->answer = CALL_UNAVAILABLE; /* it is another one's part by now */
+    switch (call->answer) {
     case CALL_OK:
     case CALL_SAME:
         if (r->op)
@@ -509,7 +523,7 @@ static void write_by_itself(struct errand *r, struct instant now)
     enum rc rc = write_here(r->b, r->w, &elsewhere);
 
     if (rc == RC_PENDING)
-        free(r); /* its own flight answers */
+        errand_free(r); /* its own flight answers */
     else if (elsewhere)
         errand_pause(r, now);
     else
@@ -597,10 +611,20 @@ static void errand_go_on(struct errand *r, struct instant now)
         write_go_on(r, &p, now); /* ended: a holder says what came of it */
 }
 
-static struct errand *errand_new(struct backup *b, struct instant now)
+/* NULL: there are too many. */
+static struct errand *errand_new(struct backup *b, struct instant now,
+                                 struct err *err)
 {
-    struct errand *r = mem_zero(sizeof *r);
+    struct errand *r;
 
+    if (atomic_fetch_add(&b->errands, 1) >= ERRANDS_MAX) {
+        atomic_fetch_sub(&b->errands, 1);
+        err_set(err, RC_UNAVAILABLE,
+                "%d requests wait for other members, which is too many",
+                ERRANDS_MAX);
+        return NULL;
+    }
+    r = mem_zero(sizeof *r);
     r->b = b;
     r->deadline = now.mono + errand_ms(b);
     return r;
@@ -608,8 +632,10 @@ static struct errand *errand_new(struct backup *b, struct instant now)
 
 enum rc errand_find(struct backup *b, struct find_op *op)
 {
-    struct errand *r = errand_new(b, op->now);
+    struct errand *r = errand_new(b, op->now, &op->err);
 
+    if (!r)
+        return RC_UNAVAILABLE;
     r->op = op;
     errand_go_on(r, op->now);
     return RC_PENDING;
@@ -617,8 +643,10 @@ enum rc errand_find(struct backup *b, struct find_op *op)
 
 enum rc errand_write(struct backup *b, struct manager_write *w)
 {
-    struct errand *r = errand_new(b, w->now);
+    struct errand *r = errand_new(b, w->now, &w->err);
 
+    if (!r)
+        return RC_UNAVAILABLE;
     r->w = w;
     errand_go_on(r, w->now);
     return RC_PENDING;
@@ -627,15 +655,26 @@ enum rc errand_write(struct backup *b, struct manager_write *w)
 /* ---- what was said under an old id ---- */
 
 #define LEFT_HOPS 8
+#define LEFT_MS 60000 /* its holders may be away for so long */
+#define LEFT_MAX 10000
 
 struct left {
     struct manager_write w; /* first */
+    struct channel_pause pause;
     struct backup *b;
     struct record *record; /* as it is to be written; a reference */
     unsigned hops;
+    int64_t until;
 };
 
 static void left_done(struct manager_write *w);
+
+static void left_free(struct left *left)
+{
+    atomic_fetch_sub(&left->b->lefts, 1);
+    record_unref(&left->record);
+    free(left);
+}
 
 /* Changes as what they are: stamped long ago, so they count once. */
 static void left_write(struct left *left, struct instant now)
@@ -660,13 +699,28 @@ static void left_write(struct left *left, struct instant now)
     left_done(w);
 }
 
-/* The session may have got one more id since. */
+static void left_paused(struct channel_pause *pause)
+{
+    struct left *left =
+        (struct left *)((char *)pause - offsetof(struct left, pause));
+
+    if (!pause->stopped && pause->now.mono < left->until) {
+        left_write(left, pause->now);
+        return;
+    }
+    atomic_fetch_add(&left->b->left_out, 1);
+    left_free(left);
+}
+
+/* The session may have got one more id since. Where it is over, or nobody knows
+ * it any more, there is nothing to be written to. */
 static void left_done(struct manager_write *w)
 {
     struct left *left = (struct left *)w;
     struct instant now = w->now;
     bool follow = w->rc == RC_ENDED && w->ended.reason == REASON_RENAMED &&
                   ++left->hops < LEFT_HOPS;
+    bool over = w->rc == RC_OK || w->rc == RC_ABSENT || w->rc == RC_ENDED;
 
     if (follow) {
         struct record *moved = record_rekey(left->record, w->ended.new_id);
@@ -676,17 +730,27 @@ static void left_done(struct manager_write *w)
     manager_write_release(w);
     if (follow) {
         left_write(left, now);
-        return;
+    } else if (over) {
+        left_free(left);
+    } else {
+        left->pause.done = left_paused;
+        channel_pause(left->b->channel, &left->pause);
     }
-    record_unref(&left->record);
-    free(left);
 }
 
 void errand_left(void *user, struct record *record, struct instant now)
 {
-    struct left *left = mem_zero(sizeof *left);
+    struct backup *b = user;
+    struct left *left;
 
-    left->b = user;
+    if (atomic_fetch_add(&b->lefts, 1) >= LEFT_MAX) {
+        atomic_fetch_sub(&b->lefts, 1);
+        atomic_fetch_add(&b->left_out, 1);
+        return;
+    }
+    left = mem_zero(sizeof *left);
+    left->b = b;
     left->record = record_ref(record);
+    left->until = now.mono + LEFT_MS;
     left_write(left, now);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LATER_MS 1000
+
 static struct channel_reply reply_to(const struct backup *b,
                                      const struct channel_called *call,
                                      enum call_answer answer)
@@ -79,10 +81,13 @@ static bool answer_find(struct backup *b, const struct channel_called *call,
 
     if (manager_find_entry(&b->base, stripe, e, e->record, &op) != RC_OK) {
         reply->answer = CALL_ABSENT;
-        if (record_ended(e->record, NULL))
-            reply->record = record_ref(e->record);
-        else
+        bool ended = record_ended(e->record, NULL);
+        if (!ended)
             say_why(&reply->place, op.reason);
+        /* of an idle one, too: a change that is under way brings it back */
+        if (ended || (op.peek && op.reason == REASON_IDLE))
+            reply->record = record_ref(e->record);
+        reply->access = before;
         return false;
     }
     if (!op.peek)
@@ -122,6 +127,12 @@ static void serve_find(struct backup *b, const struct channel_called *call,
 }
 
 /* ---- commit ---- */
+
+/* Does a change of now beat its idle end? Clocks are read a little apart. */
+static bool is_later(const struct entry *e, struct instant now)
+{
+    return now.mono > e->access + LATER_MS;
+}
 
 /* A call that waits for the holders. */
 struct served {
@@ -317,6 +328,11 @@ static void serve_commit(struct backup *b, const struct channel_called *call,
     if (ours && !again && record_ended(e->record, &end)) {
         s->reply.answer = CALL_ENDED;
         s->reply.record = record_ref(e->record);
+        ours = false;
+    } else if (ours && e->idle && !is_later(e, now) &&
+               !record_ended(call->delta, NULL)) {
+        s->reply.answer = CALL_ABSENT;
+        say_why(&s->reply.place, REASON_IDLE);
         ours = false;
     } else if (ours && !again && record_ended(call->delta, NULL)) {
         s->reply.record = record_ref(e->record); /* what the end replaces */

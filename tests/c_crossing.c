@@ -367,6 +367,33 @@ static void p12_a_later_use_brings_it_back(struct world *w)
     CHECK_INT(world_look(w, 2, id, NULL), RC_OK);
 }
 
+/* A request lasts for longer than the session may idle, at a server that does
+ * not hold it: its change is a use after the end, as it is anywhere. */
+static void p12_a_long_request_anywhere_brings_it_back(struct world *w)
+{
+    for (unsigned at = 0; at < WORLD_MANAGERS; at++) {
+        struct visit v;
+        uint8_t id[ID_SIZE];
+        world_stay(w);
+        CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+        CHECK_INT_FATAL(visit_find(&v, w, at, id), RC_OK);
+        world_pass(w, 110000);
+        for (int n = 0; n < 5; n++) {
+            world_tick(w);
+            CU_ASSERT(world_settle(w));
+            world_pass(w, 1000);
+        }
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+            CHECK_INT(world_look(w, i, id, NULL), RC_ABSENT);
+        visit_set(&v, "k", "back");
+        CHECK_INT(visit_commit(&v, w), RC_OK);
+        visit_end(&v);
+        CU_ASSERT(world_settle(w));
+        for (unsigned i = 0; i < WORLD_MANAGERS; i++)
+            CU_ASSERT(world_holds(w, i, id, "k", "back"));
+    }
+}
+
 /* clang-format off */
 #define STATEMENTS(S)                                                          \
     S(p06_a_login_does_not_outlive_a_logout, NULL)                             \
@@ -377,6 +404,7 @@ static void p12_a_later_use_brings_it_back(struct world *w)
     S(p10_what_began_before_goes_along, NULL)                                  \
     S(p10_many_new_ids_send_nobody_away, NULL)                                 \
     S(p12_a_use_that_nobody_was_told_of_counts, idle)                          \
+    S(p12_a_long_request_anywhere_brings_it_back, idle)                        \
     S(p12_a_use_before_the_end_is_written_counts, idle)                        \
     S(p12_one_after_the_other_counts_an_idle_end_once, idle)                   \
     S(p22_a_logout_after_a_new_id_counts_once, NULL)
