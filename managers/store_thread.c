@@ -547,7 +547,7 @@ static void store_assert_ops(const struct store_ops *ops, unsigned flags)
 {
     assert(ops->name && ops->size >= sizeof(struct store_base));
     assert(ops->open && ops->close && ops->run);
-    assert(ops->get || !(flags & STORE_READS_INLINE));
+    assert(ops->get || !(flags & (STORE_READS_INLINE | STORE_READS_PERHAPS)));
     assert(ops->expire || (flags & STORE_SELF_EXPIRES));
     assert(ops->list || !(flags & STORE_LISTS));
     (void)ops;
@@ -680,6 +680,13 @@ static enum rc store_get_inline(struct store *s, struct store_call *call)
     return call->rc;
 }
 
+static enum rc store_get_perhaps(struct store *s, struct store_call *call)
+{
+    if (s->base->flags & STORE_READS_PERHAPS)
+        s->ops->get(s->base, call);
+    return call->rc == RC_PENDING ? store_submit(s, call) : call->rc;
+}
+
 enum rc store_get(struct store *s, struct store_call *call)
 {
     enum rc rc;
@@ -690,7 +697,7 @@ enum rc store_get(struct store *s, struct store_call *call)
     else if (s->base->flags & STORE_READS_INLINE)
         rc = store_get_inline(s, call);
     else
-        rc = store_submit(s, call);
+        rc = store_get_perhaps(s, call);
     if (rc != RC_PENDING)
         count_get(&s->counts, call, rc);
     return rc;

@@ -9,14 +9,16 @@
  *         managers/module.am. It is plain blocking code: it runs on the
  *         store's own thread, in batches. What has queued up while the last
  *         batch ran is the next batch: one transaction, one pipeline.
- * Threads `run`, `expire`, `list` and `check` are called by the store's thread
- * only, never two at once (the first check by the one who opens, before that
- * thread exists). `get` is called by any thread, many at once, and only when
- * STORE_READS_INLINE is set; else gets arrive in batches. Errors  A store fills
- * err texts and never logs a failure: the thread logs a change of state once.
- * So a text says what to do next, and the same cause gives the same text. Time
- * A batch must end within about 1 s whatever the outside does; the requests
- * have given up by then. */
+ * Threads `run`, `expire`, `list` and `check` are called by the store's
+ *         thread only, never two at once (the first check by the one who
+ *         opens, before that thread exists). `get` is called by any thread,
+ *         many at once, and only when STORE_READS_INLINE or
+ *         STORE_READS_PERHAPS is set; else gets arrive in batches.
+ * Errors  A store fills err texts and never logs a failure: the thread logs a
+ *         change of state once. So a text says what to do next, and the same
+ *         cause gives the same text.
+ * Time    A batch must end within about 1 s whatever the outside does; the
+ *         requests have given up by then. */
 #ifndef MARGAY_SESSION_STORE_IMPL_H
 #define MARGAY_SESSION_STORE_IMPL_H
 
@@ -30,7 +32,9 @@ enum store_flag {
     STORE_LISTS = 8,      /* has `list` */
     STORE_REMOTE = 16,    /* lies behind a network: while it cannot be used,
                              the checks become rarer */
-    STORE_REPLICATES = 32 /* knows what env.min_replicas means */
+    STORE_REPLICATES = 32, /* knows what env.min_replicas means */
+    STORE_READS_PERHAPS = 64 /* as READS_INLINE, but get may leave RC_PENDING:
+                             then that read arrives in a batch */
 };
 
 /* Begins the struct of every store. */

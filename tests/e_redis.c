@@ -303,6 +303,120 @@ static void it_forgets_its_script_and_is_restarted_under_load(void)
     CHECK_INT(load_end(load), 0);
 }
 
+/* ---- what is told ---- */
+
+static void a_logout_elsewhere_is_told(void)
+{
+    if (!redis_is_there())
+        return;
+    struct redis_server *redis = redis_start(NULL);
+    char url[320];
+    long long worst = 0;
+    struct fleet *f = fleet_new("redis.xml");
+    struct browser b;
+    struct look look = {f, &b, NULL, 401};
+    if (!f)
+        return;
+    fleet_define(f, "store.url", redis_address(redis, url));
+    fleet_define(f, "store.validate", "tracking");
+    CU_ASSERT_FATAL(fleet_start(f, 3));
+    for (unsigned round = 0; round < 30; round++) {
+        char cookie[128], header[160], line[128];
+        browser_open(&b);
+        CHECK_INT(browser_login(&b, fleet_server(f, round), "kim"), 303);
+        CU_ASSERT(browser_cookie(&b, "/login", cookie));
+        snprintf(header, sizeof header, "Cookie: %s", cookie);
+        for (unsigned i = 0; i < 3; i++)
+            CHECK_INT(browser_get(&b, fleet_server(f, i), "/login/hit"), 200);
+        for (unsigned i = 0; i < 12; i++)
+            CHECK_INT(browser_get(&b, fleet_server(f, i), "/login/me"), 200);
+        CHECK_STR(browser_line(&b, "user", line), "kim");
+        CHECK_INT(browser_post(&b, fleet_server(f, round), "/login/logout", ""),
+                  200);
+        long long begin = clock_ms();
+        look.header = header;
+        CU_ASSERT(eventually(5000, all_answer, &look));
+        long long took = clock_ms() - begin;
+        worst = took > worst ? took : worst;
+        browser_close(&b);
+    }
+    printf("a logout is seen by all after %lld ms at the worst of 30\n", worst);
+    CU_ASSERT(worst <= 1000 * slowness());
+}
+
+/* ---- what it costs ---- */
+
+struct cost {
+    double commands, bytes;
+};
+
+static double info_number(struct redis_server *redis, const char *name)
+{
+    static char said[65536];
+    redis_do(redis, said, sizeof said, "INFO everything");
+    const char *at = strstr(said, name);
+    return at ? strtod(at + strlen(name), NULL) : 0;
+}
+
+/* Of the commands that requests are made of; bytes both ways. The script of a
+ * write counts as the GETRANGE in it. */
+static struct cost cost_now(struct redis_server *redis)
+{
+    static const char *const commands[] = {"get", "getrange"};
+    struct cost cost = {0, info_number(redis, "total_net_input_bytes:") +
+                               info_number(redis, "total_net_output_bytes:")};
+    for (int i = 0; i < 2; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "cmdstat_%s:calls=", commands[i]);
+        cost.commands += info_number(redis, name);
+    }
+    return cost;
+}
+
+/* Of `count` requests beyond what it costs to be there; looking costs, too. */
+static struct cost cost_of(struct fleet *f, struct redis_server *redis,
+                           struct browser *b, const char *path, unsigned count)
+{
+    struct cost begin = cost_now(redis), idle = cost_now(redis), end;
+    double look = idle.bytes - begin.bytes;
+    begin = idle;
+    for (unsigned n = 0; n < count; n++)
+        CHECK_INT(browser_get(b, fleet_server(f, n), path), 200);
+    end = cost_now(redis);
+    return (struct cost){(end.commands - begin.commands) / count,
+                         (end.bytes - begin.bytes - look) / count};
+}
+
+static void tracking_asks_less(void)
+{
+    if (!redis_is_there())
+        return;
+    for (int tracking = 0; tracking < 2; tracking++) {
+        struct redis_server *redis = redis_start(NULL);
+        char url[320];
+        struct browser b;
+        struct fleet *f = fleet_new("redis.xml");
+        if (!f)
+            return;
+        fleet_define(f, "store.url", redis_address(redis, url));
+        fleet_define(f, "store.validate", tracking ? "tracking" : "version");
+        CU_ASSERT_FATAL(fleet_start(f, 1));
+        browser_open(&b);
+        CHECK_INT(browser_login(&b, fleet_server(f, 0), "kim"), 303);
+        CHECK_INT(browser_get(&b, fleet_server(f, 0), "/login/me"), 200);
+        struct cost me = cost_of(f, redis, &b, "/login/me", 2000);
+        struct cost hit = cost_of(f, redis, &b, "/login/hit", 2000);
+        printf("%s: me %.3f commands, %.0f bytes; hit %.3f commands, %.0f "
+               "bytes\n",
+               tracking ? "tracking" : "version", me.commands, me.bytes,
+               hit.commands, hit.bytes);
+        CU_ASSERT(tracking ? me.commands < 0.1 : me.commands > 0.9);
+        CU_ASSERT(hit.commands < 2.1);
+        browser_close(&b);
+        fleet_end();
+    }
+}
+
 /* ---- the page ---- */
 
 /* Runs a block of docs/stored-form.md (the first of that language behind the
@@ -365,4 +479,5 @@ UNIT_MAIN_AROUND("redis", NULL, fleet_end,
                  CASE(without_waiting_the_last_moment_may_be_lost),
                  CASE(nobody_is_logged_out_while_it_stands_still),
                  CASE(it_forgets_its_script_and_is_restarted_under_load),
+                 CASE(a_logout_elsewhere_is_told), CASE(tracking_asks_less),
                  CASE(the_page_shows_how_to_read_a_session))

@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TRACKING_LAG_MS 20
+
 /* ---- what the managers tell ---- */
 
 static void world_event(struct world *w, const char *what, const char *name)
@@ -348,9 +350,32 @@ static void visit_begin(struct visit *v, struct world *w, unsigned i)
     sem_init(&v->gate, 0, 0);
 }
 
+/* Where a read may be as old as lag_ms: what was written by now, and what is on
+ * its way, is older than that when this request comes. */
+static void world_catch_up(struct world *w)
+{
+    int64_t now = instant_read().mono, settled = now + 200, end;
+    uint64_t puts = 0, flights = 1;
+
+    if (!w->fixture->lag_ms || w->parallel)
+        return;
+    while (flights && instant_read().mono < settled) {
+        flights = 0;
+        for (unsigned i = 0; i < w->count; i++)
+            flights += w->m[i] ? world_stats(w, i).unsaved : 0;
+    }
+    for (unsigned i = 0; i < w->count; i++)
+        puts += w->m[i] ? world_puts(w, i) : 0;
+    end = instant_read().mono + w->fixture->lag_ms;
+    while (puts != w->puts_seen && instant_read().mono <= end)
+        sched_yield();
+    w->puts_seen = puts;
+}
+
 static enum rc visit_seek(struct visit *v, struct world *w, unsigned i,
                           const uint8_t id[ID_SIZE], bool read_only)
 {
+    world_catch_up(w);
     visit_begin(v, w, i);
     v->find.done = visit_found;
     memcpy(v->find.id, id, ID_SIZE);
@@ -569,6 +594,7 @@ void world_parallel(struct world *w, unsigned count, worker_fn *run,
 {
     struct work work[16];
     memset(sum, 0, sizeof *sum);
+    w->parallel = true;
     for (unsigned i = 0; i < count; i++) {
         work[i] = (struct work){.worker = {.w = w, .number = i, .with = with},
                                 .run = run};
@@ -580,6 +606,7 @@ void world_parallel(struct world *w, unsigned count, worker_fn *run,
         for (int rc = 0; rc < 16; rc++)
             sum->answers[rc] += work[i].worker.answers[rc];
     }
+    w->parallel = false;
 }
 
 void statement_run(const struct fixture *fixture,
@@ -685,6 +712,14 @@ static void prepare_redis(struct world *w)
     options->url = mem_strdup(redis_address(redis, url));
 }
 
+static void prepare_tracking(struct world *w)
+{
+    struct redis_options *options = w->store_options;
+    prepare_redis(w);
+    options->validate = REDIS_VALIDATE_TRACKING;
+    options->max_stale = TRACKING_LAG_MS;
+}
+
 /* The same with a group that sentinels watch. */
 static void prepare_sentinel(struct world *w)
 {
@@ -714,6 +749,15 @@ const struct fixture fixture_sentinel = {.name = "sentinel",
                                          .is_there = redis_is_there,
                                          .expires_itself = true,
                                          .prepare = prepare_sentinel};
+const struct fixture fixture_tracking = {.name = "tracking",
+                                         .manager = "PersistentManager",
+                                         .store = &store_redis,
+                                         .settings = {{"timeout", "10000"}},
+                                         .servers = 3,
+                                         .is_there = redis_is_there,
+                                         .expires_itself = true,
+                                         .lag_ms = TRACKING_LAG_MS,
+                                         .prepare = prepare_tracking};
 const struct fixture fixture_delta = {.name = "delta",
                                       .manager = "DeltaManager",
                                       .servers = 3,

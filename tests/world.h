@@ -42,6 +42,8 @@ struct fixture {
     bool clustered;                /* they are members of a mesh */
     bool (*is_there)(void);        /* what it takes; else it skips the case */
     bool expires_itself; /* the store, by the time that really passes */
+    int lag_ms; /* a read may be as old as that: requests come later, unless
+                   they are to meet others */
     bool hops; /* whichever a statement names: each request at the next one */
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
@@ -62,6 +64,8 @@ struct world {
     unsigned count;
     bool stays; /* see world_stay */
     _Atomic unsigned hops;
+    uint64_t puts_seen; /* of all servers, at the last request */
+    bool parallel;      /* requests are to meet others */
     char nodes[WORLD_MANAGERS][8];
     struct log log;
     struct instant now;
@@ -176,6 +180,8 @@ void statement_run(const struct fixture *fixture,
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
     fixture_sqlite, fixture_traced, fixture_delta, fixture_redis,
     fixture_sentinel, fixture_backup, fixture_backup5;
+/* Redis with validate="tracking". */
+extern const struct fixture fixture_tracking;
 extern const struct fixture fixture_file;
 /* Memory behind w->faults, for statements about bad weather. */
 extern const struct fixture fixture_failing, fixture_failing_queued;
@@ -199,12 +205,13 @@ void world_take_folder(struct world *w);
     STATEMENT_ON(name, settings, file)                                         \
     STATEMENT_ON(name, settings, traced)                                       \
     STATEMENT_ON(name, settings, redis)                                        \
+    STATEMENT_ON(name, settings, tracking)                                     \
     STATEMENT_ON(name, settings, sentinel)                                     \
     STATEMENT_ON(name, settings, delta)                                        \
     STATEMENT_ON(name, settings, backup)                                       \
     STATEMENT_ON(name, settings, backup5)
 #define STATEMENT_CASES(name, settings)                                        \
-    CASE(name##_on_file),                                                      \
+    CASE(name##_on_file), CASE(name##_on_tracking),                            \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
         CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_redis), \
         CASE(name##_on_sentinel), CASE(name##_on_delta),                       \

@@ -271,6 +271,40 @@ enum rc redis_next(struct redis *r, int64_t deadline, struct redis_reply *out,
     return RC_OK;
 }
 
+enum rc redis_send(struct redis *r, int64_t deadline, struct err *err)
+{
+    return r->context->err ? redis_failed(r, err)
+                           : redis_flush(r, deadline, err);
+}
+
+enum rc redis_heard(struct redis *r, struct redis_reply *out, struct err *err)
+{
+    struct pollfd p = {.fd = r->context->fd, .events = POLLIN};
+    void *reply = NULL;
+
+    reply_drop(r);
+    if (r->context->err)
+        return redis_failed(r, err);
+    for (int tries = 0; tries < 2; tries++) {
+        if (redisGetReplyFromReader(r->context, &reply) != REDIS_OK)
+            return redis_fails(r, err);
+        if (reply || poll(&p, 1, 0) <= 0)
+            break;
+        if (redisBufferRead(r->context) != REDIS_OK)
+            return redis_fails(r, err);
+    }
+    if (!reply)
+        return RC_PENDING;
+    r->reply = reply;
+    *out = reply_show(r->reply);
+    return RC_OK;
+}
+
+int redis_fd(const struct redis *r)
+{
+    return r->context->fd;
+}
+
 struct redis_reply redis_element(const struct redis_reply *list, size_t i)
 {
     const redisReply *reply = list->list;

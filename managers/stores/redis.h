@@ -63,6 +63,13 @@ size_t redis_waiting(const struct redis *r);
 bool redis_has_sent(const struct redis *r);
 enum rc redis_next(struct redis *r, int64_t deadline, struct redis_reply *reply,
                    struct err *err);
+/* Sends what was added, and waits for no reply. */
+enum rc redis_send(struct redis *r, int64_t deadline, struct err *err);
+/* What came unasked: RC_OK, or RC_PENDING when there is nothing (more). Waits
+ * for nothing; redis_fd becomes readable when there is. */
+enum rc redis_heard(struct redis *r, struct redis_reply *reply,
+                    struct err *err);
+int redis_fd(const struct redis *r);
 /* An element of a LIST. */
 struct redis_reply redis_element(const struct redis_reply *list, size_t i);
 /* Does a REFUSAL begin with this word: "NOSCRIPT"? */
@@ -124,6 +131,8 @@ enum rc redis_link_check(struct redis_link *l, int64_t timeout_ms,
 /* Closes it; the next check connects anew. */
 void redis_link_drop(struct redis_link *l);
 void redis_link_close(struct redis_link *l);
+/* Adds the AUTH of the url. */
+void redis_link_say_auth(struct redis *r, const struct redis_url *url);
 /* What a REFUSAL means, in words that are the same for the same cause. Returns
  * RC_UNAVAILABLE: what is refused was not done. Where the server is no master
  * any more, the next check looks for the one that is. */

@@ -101,7 +101,7 @@ static bool name_of_master(const struct redis_reply *reply,
     return !*end && out->port > 0 && out->port < 65536;
 }
 
-static void say_auth(struct redis *r, const struct redis_url *url)
+void redis_link_say_auth(struct redis *r, const struct redis_url *url)
 {
     if (url->user[0])
         redis_say(r, "AUTH", url->user, url->password, NULL);
@@ -123,7 +123,7 @@ static enum rc sentinel_ask_again(struct redis_link *l, int64_t deadline,
 {
     enum rc rc;
 
-    say_auth(l->sentinel, l->url);
+    redis_link_say_auth(l->sentinel, l->url);
     rc = redis_next(l->sentinel, deadline, reply, err);
     if (rc != RC_OK || reply->kind == REDIS_REFUSAL)
         return rc;
@@ -285,7 +285,7 @@ static enum rc link_greet(struct redis_link *l, int64_t deadline,
     unsigned must = 2; /* SELECT, SCRIPT LOAD */
 
     if (url->password[0]) {
-        say_auth(l->redis, url);
+        redis_link_say_auth(l->redis, url);
         must++;
     }
     snprintf(db, sizeof db, "%u", url->db);

@@ -3,39 +3,38 @@
  * Sessions in Redis, shared by whoever reaches it.
  *
  * Laws
- * - A row is one string: eight bytes of version, then the bytes. A key is
- *   "margay:", the application with every character escaped that is not a
- *   letter, digit or one of / . _ - (so no colon), a colon, the id in hex:
- *   no two applications have a key in common.
+ * - A row is one string: eight bytes of version, then the bytes.
  * - A batch is a pipeline: gets (GETRANGE of the version alone where the
  *   caller holds a copy; the row follows in a second write when it is another)
  *   and puts (the script below by its SHA1), then, with minReplicas, one WAIT.
  *   A put is done when the WAIT behind it says so.
  * - A refusal did nothing: the script writes once, and last. So a put that was
  *   refused is UNAVAILABLE; one without an answer is UNCERTAIN.
- * - A list is a SCAN over the keys with our prefix, in which nothing is a
- *   pattern: what might be is escaped. It is good for one connection, since
- *   what SCAN says of where it is may mean nothing to another server. An id
- *   may come twice; none that stays is missed.
+ * - With validate="tracking" a read asks nothing while the version that the
+ *   caller holds is known to be stored still (redis_track.h). A write compares
+ *   in Redis all the same.
+ * - A list is a SCAN over the keys with our prefix. It is good for one
+ *   connection, since what SCAN says of where it is may mean nothing to another
+ * server. An id may come twice; none that stays is missed.
  * - A row lives as long from now on as our clock says, not until an instant by
  *   the clock of Redis: that one may be wrong. */
 #include "config.h"
 
 #include "managers/stores/listing.h"
 #include "managers/stores/redis.h"
+#include "managers/stores/redis_keys.h"
+#include "managers/stores/redis_track.h"
 #include "managers/stores/stores.h"
 #include "managers/stores/versions.h"
 #include "session/buf.h"
 #include "session/store_impl.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ID_HEX 32
 #define VERSION_SIZE 8
 /* What one pipeline may hold: its bytes are copied. */
 #define PIPELINE_BYTES (4u << 20)
@@ -61,14 +60,15 @@ enum step { STEP_VERSION, STEP_ROW, STEP_PUT, STEP_PUT_WHOLE };
 struct item {
     struct store_call *call; /* NULL: answered or held */
     enum step step;
+    uint64_t ticket; /* of track_asks */
 };
 
 struct redis_store {
     struct store_base base;
     struct redis_url url;
     struct redis_link link;
-    char *key; /* the prefix, with room for an id */
-    size_t prefix_len;
+    struct redis_keys keys;
+    struct track *track; /* NULL: validate="version" */
     int64_t timeout_ms;
 
     /* of the batch that runs */
@@ -82,6 +82,7 @@ struct redis_store {
 
 static store_open_fn redis_store_open;
 static store_close_fn redis_store_close;
+static store_get_fn redis_store_get;
 static store_run_fn redis_store_run;
 static store_list_fn redis_store_list;
 static store_check_fn redis_store_check;
@@ -107,37 +108,6 @@ static uint64_t version_read(const void *bytes)
     return v;
 }
 
-static const char digits[] = "0123456789ABCDEF";
-
-static struct redis_word key_of(struct redis_store *s, const uint8_t id[16])
-{
-    char *out = s->key + s->prefix_len;
-
-    for (int i = 0; i < 16; i++) {
-        *out++ = digits[id[i] >> 4];
-        *out++ = digits[id[i] & 15];
-    }
-    return (struct redis_word){s->key, s->prefix_len + ID_HEX};
-}
-
-static char *prefix_new(const char *app, size_t *len)
-{
-    size_t cap = strlen(app) * 3 + ID_HEX + 16;
-    char *key = mem_zero(cap);
-    size_t n = (size_t)snprintf(key, cap, "margay:");
-
-    for (; *app; app++) {
-        if (isalnum((unsigned char)*app) || strchr("/._-", *app))
-            key[n++] = *app;
-        else
-            n += (size_t)snprintf(key + n, cap - n, "%%%02X",
-                                  (unsigned char)*app);
-    }
-    key[n++] = ':';
-    *len = n;
-    return key;
-}
-
 /* --- asking --------------------------------------------------------------- */
 
 static struct redis_word word(const char *text)
@@ -147,15 +117,15 @@ static struct redis_word word(const char *text)
 
 static void ask_version(struct redis_store *s, const struct store_call *call)
 {
-    struct redis_word words[] = {word("GETRANGE"), key_of(s, call->id),
-                                 word("0"), word("7")};
+    struct redis_word words[] = {
+        word("GETRANGE"), redis_key(&s->keys, call->id), word("0"), word("7")};
 
     redis_add(s->link.redis, words, 4);
 }
 
 static void ask_row(struct redis_store *s, const struct store_call *call)
 {
-    struct redis_word words[] = {word("GET"), key_of(s, call->id)};
+    struct redis_word words[] = {word("GET"), redis_key(&s->keys, call->id)};
 
     redis_add(s->link.redis, words, 2);
 }
@@ -197,15 +167,27 @@ static void ask_put(struct redis_store *s, struct store_call *call, bool whole)
     struct redis_word words[] = {word(whole ? "EVAL" : "EVALSHA"),
                                  word(whole ? redis_script : s->link.sha),
                                  word("1"),
-                                 key_of(s, call->id),
+                                 redis_key(&s->keys, call->id),
                                  {expected, call->version ? VERSION_SIZE : 0},
                                  row_of(s, call),
                                  word(life)};
     redis_add(s->link.redis, words, 7);
 }
 
-static void item_ask(struct redis_store *s, const struct item *item)
+static void item_track(struct redis_store *s, struct item *item)
 {
+    const uint8_t *id = item->call->id;
+
+    if (item->call->is_put)
+        track_writes(s->track, id);
+    else
+        item->ticket = track_asks(s->track, &s->link, id);
+}
+
+static void item_ask(struct redis_store *s, struct item *item)
+{
+    if (s->track)
+        item_track(s, item);
     switch (item->step) {
     case STEP_VERSION:
         ask_version(s, item->call);
@@ -313,6 +295,8 @@ static void item_replied(struct redis_store *s, struct store_batch *batch,
         rc = row_found(s, item, reply);
     if (rc == RC_PENDING)
         return;
+    if (s->track && rc == RC_OK && !call->is_put)
+        track_learns(s->track, call->id, item->ticket, call->new_version);
     if (call->is_put && rc == RC_OK) {
         item->call = NULL;
         store_batch_hold(batch, call);
@@ -347,7 +331,7 @@ static void item_begin(struct redis_store *s, struct store_batch *batch,
 {
     struct item *item = &s->items[s->count];
 
-    item->call = call;
+    *item = (struct item){.call = call};
     if (call->is_put && lacks_replicas(s, &call->err)) {
         item_answer(batch, item, RC_UNAVAILABLE);
         return;
@@ -490,20 +474,37 @@ static void redis_refuse(struct store_batch *batch, const struct err *err)
     }
 }
 
+static enum rc redis_store_check(struct store_base *base, struct err *err)
+{
+    struct redis_store *s = (struct redis_store *)base;
+    int64_t since = instant_read().mono;
+    enum rc rc = redis_link_check(&s->link, s->timeout_ms, err);
+
+    if (s->track)
+        track_follow(s->track, &s->link, since, s->timeout_ms / 2);
+    return rc;
+}
+
+static enum rc redis_ready(struct redis_store *s, struct err *err)
+{
+    if (s->link.redis && redis_is_open(s->link.redis))
+        return RC_OK;
+    return redis_store_check(&s->base, err);
+}
+
 static void redis_store_run(struct store_base *base, struct store_batch *batch)
 {
     struct redis_store *s = (struct redis_store *)base;
-    int64_t deadline;
+    int64_t since, deadline;
     struct err err;
-    enum rc rc = RC_OK;
+    enum rc rc = redis_ready(s, &err);
 
-    if (!s->link.redis || !redis_is_open(s->link.redis))
-        rc = redis_link_check(&s->link, s->timeout_ms, &err);
     if (rc != RC_OK) {
         redis_refuse(batch, &err);
         return;
     }
-    deadline = instant_read().mono + s->timeout_ms;
+    since = instant_read().mono;
+    deadline = since + s->timeout_ms;
     if (!redis_take(s, batch))
         return;
     do
@@ -511,34 +512,23 @@ static void redis_store_run(struct store_base *base, struct store_batch *batch)
     while (rc == RC_OK && redis_ask_again(s));
     if (rc != RC_OK)
         redis_link_drop(&s->link);
+    if (s->track)
+        track_heard(s->track, &s->link, since);
+}
+
+/* RC_PENDING, as it was: Redis must be asked. */
+static void redis_store_get(struct store_base *base, struct store_call *call)
+{
+    struct redis_store *s = (struct redis_store *)base;
+
+    if (!call->version || !track_knows(s->track, call->id, call->version))
+        return;
+    call->unchanged = true;
+    call->new_version = call->version;
+    call->rc = RC_OK;
 }
 
 /* --- listing -------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    const char *at = c ? strchr(digits, c) : NULL;
-
-    return at ? (int)(at - digits) : -1;
-}
-
-static bool id_of_key(const struct redis_store *s,
-                      const struct redis_reply *key, uint8_t id[16])
-{
-    const char *at;
-
-    if (key->kind != REDIS_TEXT || key->len != s->prefix_len + ID_HEX ||
-        memcmp(key->text, s->key, s->prefix_len))
-        return false;
-    at = key->text + s->prefix_len;
-    for (int i = 0; i < 16; i++) {
-        int high = hex_digit(at[2 * i]), low = hex_digit(at[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        id[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
 
 static void ask_scan(struct redis_store *s, uint64_t at, unsigned count)
 {
@@ -546,9 +536,8 @@ static void ask_scan(struct redis_store *s, uint64_t at, unsigned count)
 
     snprintf(cursor, sizeof cursor, "%" PRIu64, at);
     snprintf(many, sizeof many, "%u", count);
-    s->key[s->prefix_len] = '*';
     struct redis_word words[] = {word("SCAN"),  word(cursor),
-                                 word("MATCH"), {s->key, s->prefix_len + 1},
+                                 word("MATCH"), redis_key_pattern(&s->keys),
                                  word("COUNT"), word(many)};
     redis_add(s->link.redis, words, 6);
 }
@@ -575,7 +564,7 @@ static enum rc redis_scan(struct redis_store *s, struct store_page *page,
         return redis_link_refused(&s->link, &reply, &page->err);
     for (size_t i = 0; i < keys.len; i++) {
         struct redis_reply key = redis_element(&keys, i);
-        if (id_of_key(s, &key, id))
+        if (redis_key_id(&s->keys, &key, id))
             page_add(page, id);
     }
     return RC_OK;
@@ -588,10 +577,8 @@ static enum rc redis_store_list(struct store_base *base,
     struct store_cursor *c = &page->cursor;
     int64_t now = instant_read().mono;
     uint64_t at = c->begun ? version_read(c->at) : 0;
-    enum rc rc = RC_OK;
+    enum rc rc = redis_ready(s, &page->err);
 
-    if (!s->link.redis || !redis_is_open(s->link.redis))
-        rc = redis_link_check(&s->link, s->timeout_ms, &page->err);
     if (rc == RC_OK && c->begun &&
         version_read(c->at + VERSION_SIZE) != s->link.connection)
         rc = err_set(&page->err, RC_CONFLICT,
@@ -607,13 +594,6 @@ static enum rc redis_store_list(struct store_base *base,
     version_write(c->at, at);
     version_write(c->at + VERSION_SIZE, s->link.connection);
     return rc;
-}
-
-static enum rc redis_store_check(struct store_base *base, struct err *err)
-{
-    struct redis_store *s = (struct redis_store *)base;
-
-    return redis_link_check(&s->link, s->timeout_ms, err);
 }
 
 /* --- the store ------------------------------------------------------------ */
@@ -645,12 +625,12 @@ static enum rc redis_store_open(struct store_base *base, struct err *err)
     rc = redis_url_read(o->url, &s->url, err);
     if (rc != RC_OK)
         return rc;
-    if (o->validate == REDIS_VALIDATE_TRACKING)
-        return err_set(err, RC_INVALID,
-                       "RedisStore: validate=\"tracking\" is not offered: use "
-                       "\"version\", which asks at each request");
     s->timeout_ms = o->timeout;
-    s->key = prefix_new(base->env.app, &s->prefix_len);
+    redis_keys_init(&s->keys, base->env.app);
+    if (o->validate == REDIS_VALIDATE_TRACKING) {
+        s->track = track_new(&s->keys, o->max_stale, o->tracked, base->env.log);
+        base->flags |= STORE_READS_PERHAPS;
+    }
     s->link = (struct redis_link){
         .url = &s->url, .script = redis_script, .log = base->env.log};
     redis_store_describe(base, where, sizeof where);
@@ -663,8 +643,9 @@ static void redis_store_close(struct store_base *base)
 {
     struct redis_store *s = (struct redis_store *)base;
 
+    track_free(&s->track);
     redis_link_close(&s->link);
-    free(s->key);
+    redis_keys_release(&s->keys);
     free(s->row);
 }
 
@@ -687,7 +668,25 @@ static const struct option redis_options[] = {
      .offset = offsetof(struct redis_options, validate),
      .preset = "version",
      .choices = "version|tracking",
-     .help = "version: each request asks whether its copy is the stored one"},
+     .help = "version: each request asks whether its copy is the stored one; "
+             "tracking: Redis tells what was changed elsewhere, and a copy may "
+             "be as old as maxStale"},
+    {.name = "maxStale",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct redis_options, max_stale),
+     .preset = "1000",
+     .min = 10,
+     .max = 60000,
+     .help = "tracking: milliseconds that a copy may be behind Redis at most; "
+             "it is as old as a message takes while both connections live"},
+    {.name = "tracked",
+     .kind = OPTION_INT,
+     .offset = offsetof(struct redis_options, tracked),
+     .preset = "65536",
+     .min = 1,
+     .max = 16777216,
+     .help = "tracking: of so many sessions of an application it is known "
+             "whether their copy stands, 32 bytes each"},
     {0},
 };
 
@@ -701,6 +700,7 @@ const struct store_ops store_redis = {
     .open = redis_store_open,
     .close = redis_store_close,
     .run = redis_store_run,
+    .get = redis_store_get,
     .list = redis_store_list,
     .check = redis_store_check,
     .describe = redis_store_describe,

@@ -47,6 +47,7 @@ struct redis_options {
     char *url;
     int64_t timeout; /* ms */
     int validate;    /* enum redis_validate */
+    int64_t max_stale, tracked;
 };
 
 /* What every wrapper's options begin with. From server.xml a wrapper wraps
