@@ -412,8 +412,13 @@ static bool backup_forget(struct manager *m, struct table_stripe *stripe,
         return false;
     if (is_copy(e) && !replica_may_forget(b->replica, e, now))
         return false;
-    if (is_copy(e) && place_of(b, record_id(e->record), &p) &&
-        p.kind == PLACE_LIST && acting_primary(b, &p) == self(b))
+    bool listed = is_copy(e) && place_of(b, record_id(e->record), &p) &&
+                  p.kind == PLACE_LIST && place_has(&p, self(b));
+    if (listed && record_ended(e->record, NULL)) { /* nobody has said so yet */
+        row_add(b, &b->soon, record_id(e->record), now.mono);
+        return false;
+    }
+    if (listed && acting_primary(b, &p) == self(b))
         forget_place(b, e, &p, now);
     replica_uncount(b->replica, e);
     handover_free(e);
