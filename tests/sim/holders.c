@@ -126,6 +126,8 @@ static bool any_copy(const struct sim *sim, const struct story *s, int without)
     bool any = false;
 
     for (unsigned i = s->id_count; i-- > 0 && !any;) {
+        if (s->ids[i].over == OUT_DONE) /* who was away may not know that */
+            continue;
         struct record *all = merged(sim, s->ids[i].id, without);
         any = all && !record_ended(all, NULL);
         record_unref(&all);
@@ -262,8 +264,11 @@ void holders_view(struct member *m)
 
     if (view == m->view)
         return;
+    const struct channel_app *app =
+        m->replica ? replica_members(m->replica) : NULL;
     for (unsigned i = 0; i < atomic_load(&c->member_slots); i++)
-        here += atomic_load(&c->members[i].state) == MEMBER_HERE;
+        here += atomic_load(&c->members[i].state) == MEMBER_HERE &&
+                !(app && atomic_load(&app->at[i]) == APP_LEAVES);
     if (m->sim->now - m->view_at > VIEW_US)
         m->here_low = m->here;
     if (here < m->here_low)
