@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define MEMBERS 5
 #define GUESTS 120
@@ -180,10 +181,34 @@ static void when_all_stop_the_last_say_what_is_lost(struct fleet *f)
     CHECK_INT(said_alone(f), GUESTS);
 }
 
+/* One starts again without the application: the others hold its sessions among
+ * them, and lose nothing when one of them dies. */
+static void who_lacks_the_application_holds_nothing(struct fleet *f)
+{
+    struct guests g = {.count = 0};
+    char few[320];
+    CHECK_INT(server_stop(fleet_server(f, 3)), 0);
+    snprintf(few, sizeof few, "%s/few", f->dir);
+    CHECK_INT(mkdir(few, 0700), 0);
+    fleet_define(f, "webapps", few);
+    CU_ASSERT_FATAL(fleet_restart(f, 3));
+    CU_ASSERT(eventually(20000, is_ready, fleet_server(f, 3)));
+    g.away[3] = true;
+    guests_make(&g, f, GUESTS);
+    CU_ASSERT(all_hold(&g));
+    g.away[0] = true;
+    server_signal(fleet_server(f, 0), SIGKILL);
+    server_wait(fleet_server(f, 0), 5000);
+    CHECK_INT(guests_there(&g, "/login/hit"), GUESTS);
+    CU_ASSERT(eventually(20000, all_hold, &g));
+}
+
 FLEET_CASE(three_of_five_stop_at_once, backup, "backup.xml", MEMBERS)
 FLEET_CASE(a_backup_that_stops_is_replaced_before, backup, "backup.xml", 3)
+FLEET_CASE(who_lacks_the_application_holds_nothing, backup, "backup.xml", 4)
 FLEET_CASE(when_all_stop_the_last_say_what_is_lost, backup, "backup.xml", 3)
 UNIT_MAIN_AROUND("leave", NULL, fleet_end,
                  CASE(three_of_five_stop_at_once_on_backup),
                  CASE(a_backup_that_stops_is_replaced_before_on_backup),
+                 CASE(who_lacks_the_application_holds_nothing_on_backup),
                  CASE(when_all_stop_the_last_say_what_is_lost_on_backup))
