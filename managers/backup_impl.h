@@ -125,8 +125,7 @@ struct backup {
     uint64_t sweep_begun;
     int64_t sweep_again; /* mono: what it began may be over; 0: nothing */
     int64_t gone_at;     /* mono: a view changed, holders may be gone; 0: no */
-    int64_t gone_again, known_at; /* mono: to be looked at again; */
-    bool knows_all; /* whoever is a member has been heard of by now */
+    int64_t gone_again; /* mono: to be looked at again */
 
     _Atomic size_t protecting; /* bytes on their way to new holders */
     _Atomic uint64_t moved, handed_over, let_go;

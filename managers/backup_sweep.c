@@ -95,11 +95,9 @@ static bool lives(const struct backup *b, const struct entry *e,
 
 static bool all_gone(const struct backup *b, const struct place *p)
 {
-    for (unsigned i = 0; i < p->count; i++) {
-        enum member_state s = holder_state(b, p->holders[i]);
-        if (s != MEMBER_GONE && !(s == MEMBER_UNKNOWN && b->knows_all))
+    for (unsigned i = 0; i < p->count; i++)
+        if (holder_state(b, p->holders[i]) != MEMBER_GONE)
             return false;
-    }
     return true;
 }
 
@@ -284,6 +282,9 @@ struct look {
     struct ids found;
     size_t seen;
     unsigned within_reach; /* backups that there could be now */
+    /* holders that were never heard of, of one list that has no others */
+    uint64_t strangers[PLACE_HOLDERS];
+    unsigned stranger_count;
 };
 
 /* Other holders of a session of which this member is the acting primary; -1:
@@ -392,9 +393,23 @@ static bool lost_look(void *user, const uint8_t id[ID_SIZE],
                       const struct place *p)
 {
     struct look *look = user;
+    uint64_t unknown[PLACE_HOLDERS];
+    unsigned count = 0;
 
-    if (p->kind == PLACE_LIST && all_gone(look->b, p))
+    if (p->kind != PLACE_LIST)
+        return true;
+    for (unsigned i = 0; i < p->count; i++) {
+        enum member_state s = holder_state(look->b, p->holders[i]);
+        if (s == MEMBER_UNKNOWN)
+            unknown[count++] = p->holders[i];
+        else if (s != MEMBER_GONE)
+            return true;
+    }
+    if (!count)
         ids_add(&look->found, id, 0);
+    memcpy(look->strangers, unknown, count * sizeof *unknown);
+    if (count)
+        look->stranger_count = count;
     return true;
 }
 
@@ -423,13 +438,22 @@ static bool lose(struct backup *b, const uint8_t id[ID_SIZE],
     return lost && !id_is_of_user(id);
 }
 
+/* A leaf at a time: places hold a lock. */
+static void lost_in(struct backup *b, unsigned leaf, struct look *look)
+{
+    look->stranger_count = 0;
+    places_each_in(replica_places(b->replica), leaf, lost_look, look);
+    for (unsigned i = 0; i < look->stranger_count; i++)
+        channel_wonder(b->channel, look->strangers[i]);
+}
+
 static void lose_all(struct backup *b, struct instant now)
 {
     struct look look = {.b = b};
     size_t lost = 0;
 
     for (unsigned leaf = 0; leaf < TABLE_LEAVES; leaf++)
-        places_each_in(replica_places(b->replica), leaf, lost_look, &look);
+        lost_in(b, leaf, &look);
     for (size_t i = 0; i < look.found.count; i++)
         lost += lose(b, look.found.ids[i], now);
     free(look.found.ids);
@@ -472,14 +496,9 @@ static void sweep_begin(struct backup *b, uint64_t view, struct instant now)
     channel_pause(b->channel, &b->pause);
 }
 
-/* Who was gone before this member began is known to it from lists only: after
- * a while, whom it has never heard of is no more. And lists of those that are
- * gone may come at any time. */
+/* Lists of those that are gone may come at any time. */
 static void note_gone(struct backup *b, struct instant now)
 {
-    if (!b->known_at)
-        b->known_at = now.mono + 10 * b->channel->drop_ms;
-    b->knows_all = now.mono >= b->known_at;
     if (now.mono < b->gone_again)
         return;
     b->gone_again = now.mono + GONE_AGAIN_MS;

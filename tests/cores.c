@@ -349,6 +349,11 @@ static void channel_to_pause(struct channel *c, struct channel_pause *pause)
     core_pause(host_of(c)->core, pause, host_of(c)->net->now);
 }
 
+static void channel_to_wonder(struct channel *c, uint64_t node)
+{
+    core_wonder(host_of(c)->core, node, host_of(c)->net->now);
+}
+
 static void channel_to_withdraw(struct channel *c, struct replica *r)
 {
     core_withdraw(host_of(c)->core, r, host_of(c)->net->now);
@@ -358,6 +363,7 @@ static const struct channel_ops to_core = {.send = channel_to_core,
                                            .call = channel_to_call,
                                            .reply = channel_to_reply,
                                            .pause = channel_to_pause,
+                                           .wonder = channel_to_wonder,
                                            .withdraw = channel_to_withdraw,
                                            .join = channel_to_join,
                                            .leave = channel_to_leave};

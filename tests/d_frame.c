@@ -168,6 +168,32 @@ static void small_ones_come_back(void)
     pack_release(&w);
 }
 
+static void known_ones_come_back(void)
+{
+    const uint64_t nodes[] = {1, UINT64_MAX};
+    const struct frame_known_one all[] = {{7, true}, {UINT64_MAX, false}};
+    struct frame_known_one one;
+    struct pack_writer w;
+    struct frame f;
+    uint64_t node;
+
+    pack_init(&w, 0);
+    frame_known_ask(&w, nodes, 2);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CHECK_INT(f.type, FRAME_KNOWN_ASK);
+    CU_ASSERT(frame_next_node(&f.known_ask, &node) && node == 1);
+    CU_ASSERT(frame_next_node(&f.known_ask, &node) && node == UINT64_MAX);
+    CU_ASSERT(!frame_next_node(&f.known_ask, &node));
+    w.len = 0;
+    frame_known(&w, all, 2);
+    CHECK_INT_FATAL(decode(&w, &f), RC_OK);
+    CHECK_INT(f.type, FRAME_KNOWN);
+    CU_ASSERT(frame_next_known(&f.known, &one) && one.node == 7 && one.known);
+    CU_ASSERT(frame_next_known(&f.known, &one) && one.node == UINT64_MAX);
+    CU_ASSERT(!one.known && !frame_next_known(&f.known, &one));
+    pack_release(&w);
+}
+
 static void a_refusal_is_cut_and_cleaned(void)
 {
     char text[FRAME_NAME_MAX + 100];
@@ -552,7 +578,7 @@ static void any_frame_comes_back(void)
 }
 
 UNIT_MAIN("frame", CASE(hello_comes_back), CASE(pulse_comes_back),
-          CASE(small_ones_come_back), CASE(a_refusal_is_cut_and_cleaned),
+          CASE(small_ones_come_back), CASE(known_ones_come_back), CASE(a_refusal_is_cut_and_cleaned),
           CASE(updates_come_back), CASE(the_example_is_right),
           CASE(an_update_costs_little), CASE(sums_come_back),
           CASE(leaf_comes_back), CASE(a_part_of_a_leaf_comes_back),

@@ -85,6 +85,10 @@ static void what_is_no_frame_is_refused(void)
             "\x01\x00\xc2\x00\x90");             /* one more than there are */
     REFUSED("\x97\x04\x01\x00\x00\xc2\xc2\x90"); /* its ack is a bool */
     REFUSED("\x97\x04\x01\x00\x00\xc0\xc0\x90"); /* waits is none */
+    REFUSED("\x92\x12\x91\x00"); /* KNOWN_ASK: no node */
+    REFUSED("\x92\x12\x92\x01"); /* one that is missing */
+    REFUSED("\x92\x13\x91\x01"); /* KNOWN: half of one */
+    REFUSED("\x92\x13\x92\x01\x01");
     /* any form of a number will do */
     CHECK_INT(decode_bytes((const uint8_t *)"\xdc\x00\x02\xcd\x00\x06"
                                             "\xd1\x00\x05",

@@ -286,8 +286,95 @@ static void who_is_alone_leaves_at_once(void)
     net_free(&n);
 }
 
+/* ---- holders that were never met ---- */
+
+/* Host i dies, and starts again. */
+static void restart(struct net *n, int i, uint64_t node)
+{
+    struct host *h = &n->hosts[i];
+
+    for (int k = 0; k < n->count; k++)
+        net_cut(n, i, k, true);
+    core_free(&h->core);
+    manager_free(&h->manager);
+    memset(&h->channel, 0, sizeof h->channel);
+    n->now.wall++;
+    net_start(n, i, node);
+    h->core->options.forget_ms = INT64_C(3600000);
+    for (int k = 0; k < n->count; k++)
+        net_cut(n, i, k, false);
+    net_manage_as(n, i, "BackupManager");
+}
+
+static enum place_kind kind_at(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+
+    CU_ASSERT(place_of(backup_at(n, i), id, &p));
+    return p.kind;
+}
+
+/* A session whose holders, the hosts 2 and 3, are away when 1 joins. */
+static struct net *away_net(uint8_t id[ID_SIZE])
+{
+    struct net *n = net_of("bbbb");
+
+    for (int i = 0; i < 4; i++)
+        n->hosts[i].core->options.forget_ms = INT64_C(3600000);
+    do
+        CHECK_INT_FATAL(create_at(n, 2, id), RC_OK);
+    while (!has_copy(n, 3, id));
+    pass(n, 1);
+    n->hosts[2].paused = n->hosts[3].paused = true;
+    pass(n, DROP / 1000 + 1);
+    restart(n, 1, 77);
+    pass(n, DROP / 1000 + 2);
+    CU_ASSERT(net_answers(n, 0) && net_answers(n, 1));
+    return n;
+}
+
+static void who_joins_takes_the_others_word(void)
+{
+    uint8_t id[ID_SIZE];
+    struct net *n = away_net(id);
+
+    for (int s = 0; s < 30 * DROP / 1000; s++) {
+        pass(n, 1);
+        CHECK_INT_FATAL(kind_at(n, 1, id), PLACE_LIST);
+    }
+    CHECK_INT((int)n->hosts[1].core->stranger_count, 2);
+    CU_ASSERT(channel_state(&n->hosts[1].channel, n->hosts[2].channel.node) ==
+              MEMBER_UNKNOWN);
+    n->hosts[2].paused = n->hosts[3].paused = false;
+    pass(n, 2 * DROP / 1000);
+    CU_ASSERT(is_listed(n, 1, id, 0x0c));
+    CHECK_INT((int)n->hosts[1].core->stranger_count, 0);
+    net_free(&n);
+}
+
+/* Nor does who joins later, when nobody remembers them any more. */
+static void whom_nobody_remembers_is_gone(void)
+{
+    uint8_t id[ID_SIZE];
+    struct net *n = away_net(id);
+    int s = 0;
+
+    restart(n, 0, 78);
+    pass(n, DROP / 1000 + 2);
+    CU_ASSERT_FATAL(net_answers(n, 0) && net_answers(n, 1));
+    for (; s < 60 && kind_at(n, 0, id) == PLACE_LIST; s++)
+        pass(n, 1);
+    CU_ASSERT(s >= 9 * DROP / 1000 && s < 60);
+    pass(n, 15);
+    CHECK_INT(kind_at(n, 0, id), PLACE_OVER);
+    CHECK_INT(kind_at(n, 1, id), PLACE_OVER);
+    net_free(&n);
+}
+
 UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
           CASE(many_leave_through_a_small_log),
           CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
-          CASE(who_is_alone_leaves_at_once))
+          CASE(who_is_alone_leaves_at_once),
+          CASE(who_joins_takes_the_others_word),
+          CASE(whom_nobody_remembers_is_gone))

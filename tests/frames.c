@@ -342,6 +342,23 @@ static void any_reply(struct pack_writer *w, struct dice *d)
     frame_reply(w, &f, updates);
 }
 
+static void any_known(struct pack_writer *w, struct dice *d,
+                      enum frame_type type)
+{
+    struct frame_known_one all[FRAME_MEMBERS_MAX];
+    uint64_t nodes[FRAME_MEMBERS_MAX];
+    uint32_t count = dice_one_in(d, 9) ? FRAME_MEMBERS_MAX : dice_below(d, 5);
+
+    for (uint32_t i = 0; i < count; i++) {
+        nodes[i] = any_but_0(d);
+        all[i] = (struct frame_known_one){nodes[i], any_bool(d)};
+    }
+    if (type == FRAME_KNOWN)
+        frame_known(w, all, count);
+    else
+        frame_known_ask(w, nodes, count);
+}
+
 void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type)
 {
     struct frame_ack ack;
@@ -397,6 +414,10 @@ void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type)
         break;
     case FRAME_REPLY:
         any_reply(w, d);
+        break;
+    case FRAME_KNOWN_ASK:
+    case FRAME_KNOWN:
+        any_known(w, d, type);
     }
 }
 
@@ -463,6 +484,23 @@ static void sums_again(struct pack_writer *w, struct frame_sums *f)
     frame_sums(w, &copy, sums, vector);
 }
 
+static void known_again(struct pack_writer *w, struct frame *f)
+{
+    struct frame_known_one all[FRAME_MEMBERS_MAX], none;
+    uint64_t nodes[FRAME_MEMBERS_MAX], nobody;
+    uint32_t count = 0;
+
+    if (f->type == FRAME_KNOWN_ASK) {
+        while (frame_next_node(&f->known_ask, &nobody))
+            nodes[count++] = nobody;
+        frame_known_ask(w, nodes, count);
+        return;
+    }
+    while (frame_next_known(&f->known, &none))
+        all[count++] = none;
+    frame_known(w, all, count);
+}
+
 void frames_again(struct pack_writer *w, struct frame *f)
 {
     struct frame_update *updates = NULL;
@@ -518,6 +556,10 @@ void frames_again(struct pack_writer *w, struct frame *f)
     case FRAME_REPLY:
         updates = walked(f->reply.rest, f->reply.count, f->reply.mono);
         frame_reply(w, &f->reply, updates);
+        break;
+    case FRAME_KNOWN_ASK:
+    case FRAME_KNOWN:
+        known_again(w, f);
     }
     free(updates);
 }

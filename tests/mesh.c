@@ -321,6 +321,7 @@ static const struct channel_ops mesh_ops = {
     .call = mesh_call,
     .reply = mesh_reply,
     .pause = mesh_pause,
+    .wonder = mesh_wonder,
     .is_mine = mesh_is_mine,
     .figures = mesh_figures,
 };

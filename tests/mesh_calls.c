@@ -78,6 +78,16 @@ void mesh_views(struct mesh *mesh, uint64_t gone)
     }
 }
 
+/* Nobody knows it. */
+void mesh_wonder(struct channel *c, uint64_t node)
+{
+    struct mesh *mesh = member_of(c)->mesh;
+
+    pthread_mutex_lock(&mesh->lock);
+    set_state(c, node, MEMBER_GONE);
+    pthread_mutex_unlock(&mesh->lock);
+}
+
 /* ---- calls ---- */
 
 static void call_fail(struct member *m, struct channel_call *call)

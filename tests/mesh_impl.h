@@ -59,5 +59,6 @@ void mesh_abandon(struct member *m, bool leaves);
 void mesh_call(struct channel *c, struct channel_call *call);
 void mesh_reply(struct channel *c, const struct channel_reply *reply);
 void mesh_pause(struct channel *c, struct channel_pause *pause);
+void mesh_wonder(struct channel *c, uint64_t node);
 
 #endif

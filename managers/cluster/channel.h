@@ -184,6 +184,7 @@ struct channel_ops {
     void (*call)(struct channel *c, struct channel_call *call);
     void (*reply)(struct channel *c, const struct channel_reply *reply);
     void (*pause)(struct channel *c, struct channel_pause *pause);
+    void (*wonder)(struct channel *c, uint64_t node);
     bool (*is_mine)(struct channel *c, const uint8_t id[ID_SIZE],
                     uint64_t owner);
     void (*figures)(struct channel *c, struct channel_figures *out);
@@ -257,6 +258,13 @@ static inline void channel_reply(struct channel *c,
 static inline void channel_pause(struct channel *c, struct channel_pause *pause)
 {
     c->ops->pause(c, pause);
+}
+/* A start that is UNKNOWN, and that others have told of: it becomes GONE when
+ * nobody who is here, or may come back, waits for it any more. Any thread, not
+ * from inside the channel's calls. */
+static inline void channel_wonder(struct channel *c, uint64_t node)
+{
+    c->ops->wonder(c, node);
 }
 /* Any thread; this member's own number is HERE. */
 static inline enum member_state channel_state(const struct channel *channel,

@@ -227,6 +227,15 @@ static void cluster_join(struct channel *channel, struct replica *replica)
     cluster_core_unlock(c);
 }
 
+static void cluster_wonder(struct channel *channel, uint64_t node)
+{
+    struct cluster *c = (struct cluster *)channel;
+
+    cluster_core_lock(c);
+    core_wonder(c->core, node, instant_read());
+    cluster_core_unlock(c);
+}
+
 static void cluster_withdraw(struct channel *channel, struct replica *replica)
 {
     struct cluster *c = (struct cluster *)channel;
@@ -264,6 +273,7 @@ const struct channel_ops cluster_channel_ops = {
     .call = cluster_call,
     .reply = cluster_reply,
     .pause = cluster_pause,
+    .wonder = cluster_wonder,
     .join = cluster_join,
     .withdraw = cluster_withdraw,
     .leave = cluster_leave,

@@ -605,6 +605,10 @@ static void on_frame(struct core *core, struct peer *p, struct frame *f,
     case FRAME_REPLY:
         calls_frame(core, p, f, now);
         break;
+    case FRAME_KNOWN_ASK:
+    case FRAME_KNOWN:
+        known_frame(core, p, f, now);
+        break;
     case FRAME_LEAVE:
         p->left = true;
         peer_depart(core, p, "it was stopped in order", now);
@@ -723,6 +727,7 @@ void core_tick(struct core *core, struct instant now)
     sync_tick(core, now);
     view_tick(core, now);
     view_look_left(core);
+    known_tick(core, now);
     calls_tick(core);
     forget_peers(core, now);
     lease_check_complete(core, now);

@@ -10,7 +10,7 @@
  *
  *         core_sync.c says how members compare, core_lease.c when a member may
  *         answer, core_stream.c how updates travel, core_calls.c how one member
- *         asks another; docs/cluster.md explains all of it with pictures.
+ *         asks another, core_known.c who is gone; docs/cluster.md explains all of it with pictures.
  * Links   A link is a small number that the shell gives to a connection (and
  *         again to a later one); frames go
  *         over it in order, or not at all. The core survives frames that are
@@ -96,6 +96,8 @@ void core_reply(struct core *core, const struct channel_reply *reply,
                 struct instant now);
 void core_pause(struct core *core, struct channel_pause *pause,
                 struct instant now);
+/* channel_wonder */
+void core_wonder(struct core *core, uint64_t node, struct instant now);
 void core_join(struct core *core, struct replica *replica);
 void core_withdraw(struct core *core, struct replica *replica,
                    struct instant now);

@@ -56,6 +56,8 @@ struct peer {
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
     int link;      /* NO_LINK: none */
     bool departed; /* its process is gone, and with it all that it knew */
+    uint64_t denied; /* strangers that it does not know, a bit each */
+    int64_t next_ask;
     struct peer_app *apps; /* as its last pulse said; NULL: none came */
     size_t app_count;
 
@@ -186,6 +188,14 @@ struct wait_list {
     struct channel_wait *first, **last;
 };
 
+/* A start that was never met; its number in the row is a bit in `denied` of
+ * each peer. */
+#define STRANGERS_MAX 64
+struct stranger {
+    uint64_t node;
+    int64_t since, next; /* mono: of the first question, of the next ones */
+};
+
 struct core {
     struct core_options options; /* strings are copies */
     struct core_out out;
@@ -248,6 +258,10 @@ struct core {
     size_t call_count;
     struct channel_pause *pauses;
     bool view_changed; /* since pauses were ended */
+
+    /* core_known.c */
+    struct stranger strangers[STRANGERS_MAX];
+    size_t stranger_count;
 
     uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
     uint64_t garbage, compared, repaired, resent, given_up;
@@ -366,8 +380,17 @@ void calls_tick(struct core *core);
 /* Ends the pauses when the view has changed. */
 void calls_look(struct core *core);
 
+/* core_known.c */
+void known_frame(struct core *core, struct peer *p, struct frame *f,
+                 struct instant now);
+void known_tick(struct core *core, struct instant now);
+
 /* core_view.c */
 void view_init(struct channel *c);
+enum member_state view_state(const struct core *core, const struct peer *p,
+                             struct instant now);
+/* One that was never met. */
+void view_gone(struct core *core, uint64_t node);
 /* Whether it is waited for, or gone, has changed. */
 void view_note(struct core *core, struct peer *p, struct instant now);
 void view_tick(struct core *core, struct instant now);

@@ -22,8 +22,8 @@ void view_init(struct channel *c)
     }
 }
 
-static enum member_state state_of(const struct core *core, const struct peer *p,
-                                  struct instant now)
+enum member_state view_state(const struct core *core, const struct peer *p,
+                             struct instant now)
 {
     if (p->waited)
         return MEMBER_HERE;
@@ -171,7 +171,7 @@ static void slot_take(struct core *core, struct peer *p)
 
 void view_note(struct core *core, struct peer *p, struct instant now)
 {
-    enum member_state state = state_of(core, p, now);
+    enum member_state state = view_state(core, p, now);
 
     if (!p->has_slot)
         slot_take(core, p);
@@ -180,6 +180,25 @@ void view_note(struct core *core, struct peer *p, struct instant now)
         return;
     atomic_store(&m->state, state);
     atomic_fetch_add(&core->channel->view, 1);
+    core->view_changed = true;
+}
+
+void view_gone(struct core *core, uint64_t node)
+{
+    struct channel *c = core->channel;
+    unsigned slot = slot_for(core, node), count = atomic_load(&c->member_slots);
+
+    /* members' slots are not given away for that */
+    if (slot == FRAME_MEMBERS_MAX - 1 ||
+        (slot < count && peer_of(core, atomic_load(&c->members[slot].node))))
+        return;
+    atomic_store(&c->members[slot].state, MEMBER_UNKNOWN);
+    atomic_store(&c->members[slot].node, node);
+    atomic_store(&c->members[slot].name, 0);
+    if (slot == count)
+        atomic_store(&c->member_slots, slot + 1);
+    atomic_store(&c->members[slot].state, MEMBER_GONE);
+    atomic_fetch_add(&c->view, 1);
     core->view_changed = true;
 }
 

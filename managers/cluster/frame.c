@@ -459,6 +459,39 @@ static bool read_reply(struct pack_reader *r, struct frame *f)
     return reply_is_right(y);
 }
 
+static bool read_known_ask(struct pack_reader *r, struct frame *f)
+{
+    struct frame_known_ask *a = &f->known_ask;
+    uint64_t node;
+
+    if (!get_groups(r, 1, FRAME_MEMBERS_MAX, &a->count))
+        return false;
+    a->nodes = *r;
+    for (uint32_t i = 0; i < a->count; i++)
+        if (!get_node(r, &node))
+            return false;
+    return true;
+}
+
+static bool get_known(struct pack_reader *r, struct frame_known_one *out)
+{
+    return get_node(r, &out->node) && get_bool(r, &out->known);
+}
+
+static bool read_known(struct pack_reader *r, struct frame *f)
+{
+    struct frame_known *k = &f->known;
+    struct frame_known_one one;
+
+    if (!get_groups(r, 2, FRAME_MEMBERS_MAX, &k->count))
+        return false;
+    k->rest = *r;
+    for (uint32_t i = 0; i < k->count; i++)
+        if (!get_known(r, &one))
+            return false;
+    return true;
+}
+
 static bool read_leave(struct pack_reader *r, struct frame *f)
 {
     (void)r;
@@ -495,6 +528,8 @@ static const struct shape {
     [FRAME_REFUSED] = {"REFUSED", 2, read_refused},
     [FRAME_CALL] = {"CALL", 7, read_call},
     [FRAME_REPLY] = {"REPLY", 5, read_reply},
+    [FRAME_KNOWN_ASK] = {"KNOWN_ASK", 2, read_known_ask},
+    [FRAME_KNOWN] = {"KNOWN", 2, read_known},
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
 
@@ -572,5 +607,21 @@ bool frame_next_applied(struct frame_sums *f, struct frame_applied *out)
     if (f->vector_count == 0 || !get_applied(&f->vector, out))
         return false;
     f->vector_count--;
+    return true;
+}
+
+bool frame_next_node(struct frame_known_ask *f, uint64_t *node)
+{
+    if (f->count == 0 || !get_node(&f->nodes, node))
+        return false;
+    f->count--;
+    return true;
+}
+
+bool frame_next_known(struct frame_known *f, struct frame_known_one *out)
+{
+    if (f->count == 0 || !get_known(&f->rest, out))
+        return false;
+    f->count--;
     return true;
 }

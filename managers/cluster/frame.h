@@ -60,7 +60,9 @@ enum frame_type {
     FRAME_LEAVE = 14,   /* an orderly stop: do not wait for me */
     FRAME_REFUSED = 15, /* you may not join; the text says why */
     FRAME_CALL = 16, /* do this, for a session of which you are the primary */
-    FRAME_REPLY = 17 /* answer to CALL */
+    FRAME_REPLY = 17,     /* answer to CALL */
+    FRAME_KNOWN_ASK = 18, /* may these starts of members come back? */
+    FRAME_KNOWN = 19      /* answer: which of them, by all that I know */
 };
 
 enum call_kind {
@@ -250,6 +252,20 @@ struct frame_reply {
 /* Which of them such an answer may have; ELSEWHERE must have its place. */
 bool frame_reply_may(enum call_answer answer, bool place, bool record);
 
+/* Starts that the sender has never met, and that stand in places. */
+struct frame_known_ask {
+    struct pack_reader nodes; /* frame_next_node */
+    uint32_t count;           /* at most FRAME_MEMBERS_MAX */
+};
+struct frame_known {
+    struct pack_reader rest; /* frame_next_known */
+    uint32_t count;
+};
+struct frame_known_one {
+    uint64_t node;
+    bool known; /* the sender does not take it for gone */
+};
+
 struct frame {
     enum frame_type type;
     union {
@@ -267,6 +283,8 @@ struct frame {
         struct frame_text refused;
         struct frame_call call;
         struct frame_reply reply;
+        struct frame_known_ask known_ask;
+        struct frame_known known;
     };
 };
 
@@ -286,6 +304,8 @@ bool frame_next_root(struct frame_pulse *f, struct frame_root *out);
 bool frame_next_update(struct pack_reader *rest, uint32_t *count, int64_t mono,
                        struct frame_update *out);
 bool frame_next_applied(struct frame_sums *f, struct frame_applied *out);
+bool frame_next_node(struct frame_known_ask *f, uint64_t *node);
+bool frame_next_known(struct frame_known *f, struct frame_known_one *out);
 
 /* ---- writing ---- */
 
@@ -306,6 +326,10 @@ void frame_call(struct pack_writer *w, const struct frame_call *f);
 void frame_reply(struct pack_writer *w, const struct frame_reply *f,
                  const struct frame_update *updates);
 void frame_leave(struct pack_writer *w);
+void frame_known_ask(struct pack_writer *w, const uint64_t *nodes,
+                     uint32_t count);
+void frame_known(struct pack_writer *w, const struct frame_known_one *all,
+                 uint32_t count);
 /* At most FRAME_NAME_MAX bytes of it. */
 void frame_refused(struct pack_writer *w, const char *text);
 /* UPDATES, RECORDS and GIVE are written with all their `count` updates at

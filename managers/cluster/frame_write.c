@@ -387,3 +387,32 @@ void frame_refused(struct pack_writer *w, const char *text)
     put_text(w, (struct frame_text){text, (uint32_t)len});
     frame_end(w, at);
 }
+
+void frame_known_ask(struct pack_writer *w, const uint64_t *nodes,
+                     uint32_t count)
+{
+    size_t at = frame_begin(w, FRAME_KNOWN_ASK, 2);
+
+    assert(count <= FRAME_MEMBERS_MAX);
+    pack_array(w, count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert(nodes[i]);
+        pack_uint(w, nodes[i]);
+    }
+    frame_end(w, at);
+}
+
+void frame_known(struct pack_writer *w, const struct frame_known_one *all,
+                 uint32_t count)
+{
+    size_t at = frame_begin(w, FRAME_KNOWN, 2);
+
+    assert(count <= FRAME_MEMBERS_MAX);
+    pack_array(w, 2 * (size_t)count);
+    for (uint32_t i = 0; i < count; i++) {
+        assert(all[i].node);
+        pack_uint(w, all[i].node);
+        pack_bool(w, all[i].known);
+    }
+    frame_end(w, at);
+}

@@ -375,6 +375,13 @@ static void channel_sim_join(struct channel *c, struct replica *replica)
     core_join(m->core, replica);
 }
 
+static void channel_sim_wonder(struct channel *c, uint64_t node)
+{
+    struct member *m = (struct member *)c;
+
+    core_wonder(m->core, node, member_now(m));
+}
+
 static void channel_sim_withdraw(struct channel *c, struct replica *replica)
 {
     struct member *m = (struct member *)c;
@@ -412,6 +419,7 @@ const struct channel_ops channel_sim = {
     .call = channel_sim_call,
     .reply = channel_sim_reply,
     .pause = channel_sim_pause,
+    .wonder = channel_sim_wonder,
     .join = channel_sim_join,
     .withdraw = channel_sim_withdraw,
     .leave = channel_sim_leave,
