@@ -136,6 +136,8 @@ static void become(char *const *argv, pid_t parent, const sigset_t *mask,
     if (getppid() != parent || nothing < 0)
         _exit(1);
     sigprocmask(SIG_SETMASK, mask, NULL);
+    unsetenv("NOTIFY_SOCKET"); /* the service is this process's parent */
+    unsetenv("JOURNAL_STREAM");
     dup2(nothing, STDIN_FILENO);
     dup2(out < 0 ? nothing : out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);

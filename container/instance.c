@@ -6,6 +6,7 @@
 #include "container/connector.h"
 #include "container/executor.h"
 #include "container/metrics.h"
+#include "container/notify.h"
 #include "container/properties.h"
 #include "container/realm.h"
 #include "container/route.h"
@@ -105,6 +106,7 @@ enum rc instance_new(const struct server_config *config, struct instance **out,
     assert(strlen(config->node) < sizeof in->node);
     in->config = config;
     log_init(&in->log, config->node);
+    in->log.journal = notify_is_journal();
     snprintf(in->node, sizeof in->node, "%s", config->node);
     in->node_number = id_mint_node();
     atomic_init(&in->state, INSTANCE_STARTING);
@@ -307,6 +309,8 @@ static void stop_wanted(struct instance *in)
     bool again = loop->stopping;
 
     loop->stopping = true;
+    if (!again && loop->own_process)
+        notify_send("STOPPING=1");
     if (again || in->config->drain == 0) {
         uv_stop(&loop->uv);
         return;

@@ -4,6 +4,7 @@
 #include "container/launcher.h"
 
 #include "container/child.h"
+#include "container/notify.h"
 #include "session/buf.h"
 
 #include <errno.h>
@@ -279,6 +280,7 @@ static void announce(struct launcher *l)
         if (node_at(l, i)->state != NODE_READY)
             return;
     l->announced = true;
+    notify_send("READY=1\nSTATUS=%u instances are ready", l->options->count);
     child_say("%u instances are ready; Ctrl-C or SIGTERM stops them, SIGHUP "
               "replaces one after another:",
               l->options->count);
@@ -310,7 +312,8 @@ static void look_for_ready(void *user, struct child *c, const char *line)
 
 static void stop(struct launcher *l)
 {
-    l->stops++;
+    if (l->stops++ == 0)
+        notify_send("STOPPING=1");
     for (unsigned i = 0; i < l->options->count; i++)
         child_signal(&node_at(l, i)->child, l->stops > 2 ? SIGKILL : SIGTERM);
     child_signal(&l->checker, SIGTERM);

@@ -6,6 +6,7 @@
 #include "container/cmdline.h"
 #include "container/instance.h"
 #include "container/launcher.h"
+#include "container/notify.h"
 #include "container/properties.h"
 #include "container/serverxml.h"
 #include "managers/managers.h"
@@ -62,12 +63,12 @@ static enum rc make_folder(const char *path, struct err *err)
 static void print_warning(void *user, const char *line)
 {
     (void)user;
-    fprintf(stderr, "warning: %s\n", line);
+    fprintf(stderr, "%swarning: %s\n", notify_is_journal() ? "<4>" : "", line);
 }
 
 static int refuse(const struct err *err)
 {
-    fprintf(stderr, "%s\n", err->text);
+    fprintf(stderr, "%s%s\n", notify_is_journal() ? "<3>" : "", err->text);
     return STATUS_REFUSED;
 }
 
@@ -220,9 +221,11 @@ static void print_ready(struct instance *in, void *user)
     const struct command *c = user;
     char url[128];
 
+    instance_url(in, url, sizeof url);
     fprintf(stderr, "margay: %s ready on %s in %" PRId64 " ms\n",
-            shown_name(in), instance_url(in, url, sizeof url),
+            shown_name(in), url,
             (command_clock_us() - c->begun_us + 500) / 1000);
+    notify_send("READY=1\nSTATUS=ready on %s", url);
 }
 
 static int run(struct command *c)

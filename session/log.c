@@ -14,6 +14,7 @@
 #define LOG_LINE_MAX 1024
 
 static const char *const log_names[] = {"ERROR", "WARN", "INFO", "DEBUG"};
+static const int log_priorities[] = {3, 4, 6, 7}; /* syslog(3) */
 
 void log_init(struct log *log, const char *node)
 {
@@ -31,6 +32,11 @@ static size_t log_head(const struct log *log, enum log_level level,
     char day[32];
     int n;
 
+    if (log->journal) {
+        n = snprintf(out, size, "<%d>%s %s: ", log_priorities[level], log->node,
+                     area);
+        return (size_t)n < size ? (size_t)n : size - 1;
+    }
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);

@@ -2,13 +2,13 @@
  *
  * log.h: lines for the operator.
  *
- * What    One line per event: "TIME LEVEL NODE AREA: text". The line is built
- *         whole and written with one write(2), so lines of several threads
- *         and processes do not mix.
- * Rules   No secret and no whole session id ever: log_id shows 8 digits.
- *         A state that lasts is logged when it changes, not at each request.
- * Owns    The log owns nothing but the strings that it was given copies of.
- * Threads Any. */
+ * What    One line per event: "TIME LEVEL NODE AREA: text"; for the journal
+ *         of systemd, which knows the time, "<PRIORITY>NODE AREA: text". The
+ * line is built whole and written with one write(2), so lines of several
+ * threads and processes do not mix. Rules   No secret and no whole session id
+ * ever: log_id shows 8 digits. A state that lasts is logged when it changes,
+ * not at each request. Owns    The log owns nothing but the strings that it was
+ * given copies of. Threads Any. */
 #ifndef MARGAY_SESSION_LOG_H
 #define MARGAY_SESSION_LOG_H
 
@@ -26,6 +26,7 @@ struct log {
     log_sink_fn *sink; /* NULL: file descriptor fd */
     void *user;
     int fd;
+    bool journal; /* begin lines with "<PRIORITY>" instead of time and level */
     _Atomic uint64_t state; /* of the last log_state line; 0: none */
 };
 

@@ -51,6 +51,21 @@ static void a_line_has_time_level_node_area(void)
               " WARN node7 store: 3 rows");
 }
 
+/* sd-daemon(3): the journal takes a line's priority from its beginning. */
+static void the_journal_gets_a_priority(void)
+{
+    struct memory m = {0};
+    struct log log = log_into(&m);
+
+    log.journal = true;
+    log_line(&log, LOG_WARN, "store", "%d rows", 3);
+    CHECK_STR(m.line, "<4>node7 store: 3 rows");
+    log_line(&log, LOG_ERROR, "store", "no");
+    CHECK_STR(m.line, "<3>node7 store: no");
+    log_line(&log, LOG_INFO, "store", "yes");
+    CHECK_STR(m.line, "<6>node7 store: yes");
+}
+
 static void what_is_below_the_level_is_not_built(void)
 {
     struct memory m = {0};
@@ -157,6 +172,7 @@ static void a_state_is_told_once(void)
 }
 
 UNIT_MAIN("log", CASE(a_line_has_time_level_node_area),
+          CASE(the_journal_gets_a_priority),
           CASE(what_is_below_the_level_is_not_built),
           CASE(a_text_cannot_begin_another_line), CASE(a_long_text_is_cut),
           CASE(an_id_is_shown_in_part), CASE(lines_do_not_mix),
