@@ -21,6 +21,8 @@ static const char usage[] =
     "                      [--manager NAME] [--balancer none]\n"
     "       margay check   [-c FILE] [-D NAME=VALUE]...\n"
     "       margay balancer haproxy|nginx|httpd [-n N] [-p PORT]\n"
+    "                      [-c FILE]... [-D NAME=VALUE]...\n"
+    "                      [--sticky route|cookie] [--listen [ADDRESS:]PORT]\n"
     "       margay --version | --help\n";
 
 static const char help[] =
@@ -28,12 +30,17 @@ static const char help[] =
     "  run       one instance in the foreground; SIGTERM ends it in order\n"
     "  cluster   N instances (3) on PORT (8081), PORT+1, ... named node1 ...\n"
     "  check     reads the configuration and says what it understood\n"
-    "  balancer  comes with a later version\n"
+    "  balancer  prints a configuration that shares users among N instances\n"
+    "            (3) on PORT (8081), PORT+1, ..., or among those of each FILE\n"
     "\n"
     "  -c FILE         server.xml to read (%s/server.xml)\n"
     "  -D NAME=VALUE   the value of ${NAME} in it, for example port=8081\n"
     "  --manager NAME  NAME.xml beside server.xml: standard, sqlite, file, "
     "redis, delta\n"
+    "  --sticky WHAT   what tells a user's instance: the route in JSESSIONID, "
+    "or\n"
+    "                  a cookie of the balancer's own (route)\n"
+    "  --listen WHERE  where the balancer listens (8080)\n"
     "\n"
     "Exit status: 0 in order, 1 refused to start, 2 wrong usage.\n";
 
@@ -108,27 +115,6 @@ static void find_places(struct command *c)
 
 /* ---- options ---- */
 
-static int balancer_later(const char *kind)
-{
-    static const char *const known[] = {"haproxy", "nginx", "httpd"};
-
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (strcmp(kind, known[i]) != 0)
-            continue;
-        fprintf(stderr,
-                "margay: a balancer's configuration comes with a later "
-                "version: point %s at the instances, sticky by the part of "
-                "JSESSIONID behind the dot, and let it ask /health\n",
-                kind);
-        return STATUS_REFUSED;
-    }
-    fprintf(stderr,
-            "margay: unknown balancer \"%s\": there are haproxy, nginx "
-            "and httpd\n",
-            kind);
-    return STATUS_USAGE;
-}
-
 static int wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static int wrong(const char *format, ...)
@@ -177,13 +163,46 @@ static int define(struct command *c, const char *definition)
     return STATUS_OK;
 }
 
+static int add_file(struct command *c, const char *file)
+{
+    if (c->balance.file_count == LAUNCHER_MAX)
+        return wrong("-c %s: balancer takes at most 64", file);
+    c->balance.files =
+        mem_resize(c->balance.files,
+                   (c->balance.file_count + 1) * sizeof *c->balance.files);
+    c->balance.files[c->balance.file_count++] = mem_strdup(file);
+    return STATUS_OK;
+}
+
+static int take_balance(struct command *c, int option, const char *argument)
+{
+    if (c->verb != COMMAND_BALANCER)
+        return wrong("--%s is for balancer",
+                     option == 's' ? "sticky" : "listen");
+    if (option == 's') {
+        bool cookie = strcmp(argument, "cookie") == 0;
+        c->balance.sticky = cookie ? STICKY_COOKIE : STICKY_ROUTE;
+        return cookie || strcmp(argument, "route") == 0
+                   ? STATUS_OK
+                   : wrong("--sticky %s: there are route and cookie", argument);
+    }
+    c->balance.listen = argument;
+    return balancer_listen_is_good(argument)
+               ? STATUS_OK
+               : wrong("--listen %s: use PORT, or ADDRESS:PORT", argument);
+}
+
 static int take_option(struct command *c, int option, const char *argument)
 {
     bool many = c->verb == COMMAND_CLUSTER;
     bool ports = many || c->verb == COMMAND_BALANCER;
 
+    c->balance.counts |= option == 'n' || option == 'p';
+
     switch (option) {
     case 'c':
+        if (c->verb == COMMAND_BALANCER)
+            return add_file(c, argument);
         free(c->file);
         c->file = mem_strdup(argument);
         return STATUS_OK;
@@ -205,6 +224,9 @@ static int take_option(struct command *c, int option, const char *argument)
         c->balancer = argument;
         return many ? STATUS_OK
                     : wrong("--balancer %s is for cluster", argument);
+    case 's':
+    case 'l':
+        return take_balance(c, option, argument);
     case 'h':
         return say_help(c);
     default:
@@ -217,6 +239,8 @@ static int read_options(struct command *c, int argc, char **argv)
     static const struct option options[] = {
         {"manager", required_argument, NULL, 'm'},
         {"balancer", required_argument, NULL, 'b'},
+        {"sticky", required_argument, NULL, 's'},
+        {"listen", required_argument, NULL, 'l'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -227,6 +251,20 @@ static int read_options(struct command *c, int argc, char **argv)
            (option = getopt_long(argc, argv, "c:D:n:p:h", options, NULL)) != -1)
         status = take_option(c, option, optarg);
     return status;
+}
+
+static int balancer_later(const char *kind)
+{
+    enum balancer_kind known;
+
+    if (!balancer_find(kind, &known))
+        return wrong("--balancer %s: there are haproxy, nginx, httpd and none",
+                     kind);
+    fprintf(stderr,
+            "margay: cluster starts no balancer in this version: run one "
+            "with what `margay balancer %s` prints\n",
+            kind);
+    return STATUS_REFUSED;
 }
 
 /* --manager NAME is NAME.xml beside the file that would be read. */
@@ -261,11 +299,17 @@ static int choose_file(struct command *c)
     return c->manager ? choose_manager(c) : STATUS_OK;
 }
 
-static int do_balancer(int argc, char **argv)
+static int read_balancer(struct command *c, int argc, char **argv)
 {
     if (optind + 1 != argc)
         return wrong("balancer takes one of haproxy, nginx, httpd");
-    return balancer_later(argv[optind]);
+    if (!balancer_find(argv[optind], &c->balance.kind))
+        return wrong("unknown balancer \"%s\": there are haproxy, nginx and "
+                     "httpd",
+                     argv[optind]);
+    if (c->balance.counts && c->balance.file_count > 0)
+        return wrong("-n and -p are for instances that no -c FILE names");
+    return STATUS_OK;
 }
 
 static int read_rest(struct command *c, int argc, char **argv)
@@ -274,10 +318,13 @@ static int read_rest(struct command *c, int argc, char **argv)
 
     if (status != STATUS_OK || c->verb == COMMAND_NONE)
         return status;
-    if (c->verb == COMMAND_BALANCER)
-        return do_balancer(argc, argv);
-    if (optind != argc)
+    if (c->verb == COMMAND_BALANCER) {
+        status = read_balancer(c, argc, argv);
+        if (status != STATUS_OK)
+            return status;
+    } else if (optind != argc) {
         return wrong("what is \"%s\"?", argv[optind]);
+    }
     if (c->balancer && strcmp(c->balancer, "none") != 0)
         return balancer_later(c->balancer);
     if (c->port + c->count > 65536)
@@ -306,7 +353,11 @@ static enum command_verb verb_of(const char *word)
 int command_read(struct command *c, int argc, char **argv)
 {
     *c = (struct command){
-        .count = 3, .port = 8081, .begun_us = command_clock_us()};
+        .count = 3,
+        .port = 8081,
+        .begun_us = command_clock_us(),
+        .balance.listen = "8080",
+    };
     find_places(c);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("margay %s\n", PACKAGE_VERSION);
@@ -328,4 +379,7 @@ void command_release(struct command *c)
     if (c->properties)
         properties_free(&c->properties);
     free(c->file);
+    while (c->balance.file_count > 0)
+        free(c->balance.files[--c->balance.file_count]);
+    free(c->balance.files);
 }

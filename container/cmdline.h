@@ -15,6 +15,8 @@
 #ifndef MARGAY_CONTAINER_CMDLINE_H
 #define MARGAY_CONTAINER_CMDLINE_H
 
+#include "container/balancer.h"
+
 #include <limits.h>
 #include <stdint.h>
 
@@ -32,8 +34,16 @@ enum command_verb {
 
 struct command {
     enum command_verb verb;
-    char *file;                    /* server.xml */
-    unsigned count, port;          /* -n, -p */
+    char *file;           /* server.xml */
+    unsigned count, port; /* -n, -p */
+    struct {              /* of COMMAND_BALANCER */
+        enum balancer_kind kind;
+        enum balancer_sticky sticky;
+        const char *listen;
+        char **files; /* -c; none: count instances from port on */
+        unsigned file_count;
+        bool counts; /* -n or -p was given */
+    } balance;
     struct properties *properties; /* -D */
     char executable[PATH_MAX];
     char conf[PATH_MAX];    /* the folder of the shipped files */

@@ -18,7 +18,7 @@
 
 struct draining_options {
     int64_t status;
-    char *ignore_name, *ignore_value, *header;
+    char *ignore_name, *ignore_value, *header, *balancer_name;
 };
 
 static const struct option draining_options[] = {
@@ -42,8 +42,23 @@ static const struct option draining_options[] = {
      .offset = offsetof(struct draining_options, header),
      .preset = "X-LB-Activation",
      .help = "DIS in this header of the balancer: this server drains"},
+    {.name = "balancerCookieName",
+     .kind = OPTION_STRING,
+     .offset = offsetof(struct draining_options, balancer_name),
+     .help = "a cookie of the balancer's own, which would send them back here: "
+             "it is deleted"},
     {.name = NULL},
 };
+
+static struct cookie_config balancer_cookie(const struct draining_options *o)
+{
+    struct cookie_config cookie;
+
+    cookie_config_init(&cookie);
+    cookie.name = o->balancer_name;
+    cookie.path = "/";
+    return cookie;
+}
 
 static enum rc draining_check(const void *options, struct err *err)
 {
@@ -59,6 +74,14 @@ static enum rc draining_check(const void *options, struct err *err)
             err, RC_INVALID, "%s without %s exempts nobody: set both, or none",
             o->ignore_name ? "ignoreCookieName" : "ignoreCookieValue",
             o->ignore_name ? "ignoreCookieValue" : "ignoreCookieName");
+    if (o->balancer_name) {
+        const struct cookie_config cookie = balancer_cookie(o);
+        if (cookie_check(&cookie, NULL) != RC_OK)
+            return err_set(err, RC_INVALID,
+                           "balancerCookieName=\"%.64s\" is no name of a "
+                           "cookie",
+                           o->balancer_name);
+    }
     return RC_OK;
 }
 
@@ -113,15 +136,11 @@ static const char *same_place(struct http_request *r, const char *parameter)
     return at;
 }
 
-/* The balancer is not to send him here again because of it. */
-static void delete_cookie(struct http_request *r, const struct context *site)
+static void delete_cookie(struct http_request *r, struct cookie_config config)
 {
-    struct cookie_config config = site->session_cookie;
     struct buf out;
     struct err err;
 
-    if (!site->cookies || !http_request_cookie(r, site->session_cookie_name))
-        return;
     config.secure = config.secure || http_request_is_secure(r);
     config.max_age = 0;
     buf_init(&out, RESPONSE_MAX_HEADER);
@@ -129,6 +148,17 @@ static void delete_cookie(struct http_request *r, const struct context *site)
         response_put_header(&r->response, "Set-Cookie",
                             request_text(r, buf_str(&out), out.len));
     buf_release(&out);
+}
+
+/* Because of which the balancer would send him here again. Its own may have
+ * been hidden from us. */
+static void delete_cookies(const struct draining_options *o,
+                           struct http_request *r, const struct context *site)
+{
+    if (site->cookies && http_request_cookie(r, site->session_cookie_name))
+        delete_cookie(r, site->session_cookie);
+    if (o->balancer_name)
+        delete_cookie(r, balancer_cookie(o));
 }
 
 static enum valve_answer draining_absent(struct valve *v,
@@ -145,7 +175,7 @@ static enum valve_answer draining_absent(struct valve *v,
                    HTTP_OK)
         return VALVE_GO_ON;
     response_put_header(&r->response, "Cache-Control", "no-store");
-    delete_cookie(r, site);
+    delete_cookies(o, r, site);
     return VALVE_STOP;
 }
 

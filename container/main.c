@@ -3,6 +3,7 @@
  * main.c: the command line, and the one place that sees every room. */
 #include "config.h"
 
+#include "container/balancer.h"
 #include "container/cmdline.h"
 #include "container/instance.h"
 #include "container/launcher.h"
@@ -492,6 +493,130 @@ static int cluster(struct command *c)
     return status;
 }
 
+/* ---- balancer ---- */
+
+struct balanced {
+    struct balancer_plan plan;
+    struct balancer_member members[LAUNCHER_MAX];
+    char *texts[2 * LAUNCHER_MAX + 2]; /* names, hosts, and the cookie's two */
+    size_t text_count;
+};
+
+static const char *keep_text(struct balanced *b, const char *text)
+{
+    return b->texts[b->text_count++] = mem_strdup(text);
+}
+
+/* Where the balancer reaches it, when they share a machine. */
+static const char *reached_at(const struct connector_options *o, char out[128])
+{
+    const char *a = o->address;
+
+    if (!a || !strcmp(a, "*") || !strcmp(a, "0.0.0.0") || !strcmp(a, "::"))
+        return "127.0.0.1";
+    snprintf(out, 128, strchr(a, ':') ? "[%s]" : "%s", a);
+    return out;
+}
+
+static enum rc check_instance(const struct balanced *b, const struct loaded *l,
+                              struct err *err)
+{
+    const struct connector_config *connector = l->config->connectors[0];
+    const char *name = l->config->node;
+
+    if (connector->options.port == 0)
+        return xml_error(connector->at, RC_INVALID, err,
+                         "<Connector port=\"0\">: a balancer has to know the "
+                         "port");
+    if (!name[0])
+        return xml_error(l->config->at, RC_INVALID, err,
+                         "<Engine> without a jvmRoute: give each instance one "
+                         "that no other has");
+    for (size_t i = 0; i < b->plan.count; i++)
+        if (strcmp(b->members[i].name, name) == 0)
+            return xml_error(l->config->at, RC_INVALID, err,
+                             "<Engine jvmRoute=\"%s\"> again: give each "
+                             "instance one that no other has",
+                             name);
+    return RC_OK;
+}
+
+static enum rc add_instance(struct command *c, struct balanced *b,
+                            const char *file, struct err *err)
+{
+    struct loaded l = {0};
+    char host[128];
+    enum rc rc;
+
+    free(c->file);
+    c->file = mem_strdup(file);
+    rc = load(c, &l, no_warning, err);
+    if (rc == RC_OK)
+        rc = check_instance(b, &l, err);
+    if (rc == RC_OK) {
+        const struct connector_options *o = &l.config->connectors[0]->options;
+        b->members[b->plan.count++] = (struct balancer_member){
+            .name = keep_text(b, l.config->node),
+            .host = keep_text(b, reached_at(o, host)),
+            .port = (unsigned)o->port,
+        };
+        if (b->plan.count == 1 && l.instance->context_count > 0) {
+            const struct context *x = l.instance->contexts[0];
+            b->plan.cookie = keep_text(b, x->session_cookie_name);
+            b->plan.parameter = keep_text(b, x->session_parameter_name);
+        }
+    }
+    unload(&l);
+    return rc;
+}
+
+static void count_instances(const struct command *c, struct balanced *b)
+{
+    char name[16];
+
+    for (unsigned i = 0; i < c->count; i++) {
+        snprintf(name, sizeof name, "node%u", i + 1);
+        b->members[b->plan.count++] = (struct balancer_member){
+            .name = keep_text(b, name),
+            .host = "127.0.0.1",
+            .port = c->port + i,
+        };
+    }
+}
+
+static int balancer(struct command *c)
+{
+    struct balanced b = {.plan = {.kind = c->balance.kind,
+                                  .sticky = c->balance.sticky,
+                                  .listen = c->balance.listen,
+                                  .cookie = "JSESSIONID",
+                                  .parameter = "jsessionid",
+                                  .members = b.members}};
+    struct err err = {""};
+    struct buf out;
+    int status = STATUS_OK;
+    enum rc rc = RC_OK;
+
+    for (unsigned i = 0; rc == RC_OK && i < c->balance.file_count; i++)
+        rc = add_instance(c, &b, c->balance.files[i], &err);
+    if (c->balance.file_count == 0)
+        count_instances(c, &b);
+    buf_init(&out, 4 << 20);
+    if (rc == RC_OK) {
+        balancer_write(&out, &b.plan);
+        fputs(buf_str(&out), stdout);
+        if (fflush(stdout) != 0)
+            rc = err_set(&err, RC_UNAVAILABLE, "margay: cannot print: %s",
+                         strerror(errno));
+    }
+    if (rc != RC_OK)
+        status = refuse(&err);
+    buf_release(&out);
+    while (b.text_count > 0)
+        free(b.texts[--b.text_count]);
+    return status;
+}
+
 /* Where 0, 1 and 2 are closed, sockets and files become them: the log would be
  * written into those, and libuv aborts when it is to close one. */
 static void open_standard_files(void)
@@ -532,6 +657,8 @@ int main(int argc, char **argv)
             status = check(&c);
         else if (c.verb == COMMAND_CLUSTER)
             status = cluster(&c);
+        else if (c.verb == COMMAND_BALANCER)
+            status = balancer(&c);
     }
     command_release(&c);
     return status;

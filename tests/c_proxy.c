@@ -330,6 +330,7 @@ static void bad_attributes_are_refused(void)
             "ignoreCookieValue");
     refused("LoadBalancerDrainingValve", "ignoreCookieValue", "a",
             "ignoreCookieName");
+    refused("LoadBalancerDrainingValve", "balancerCookieName", "a b", "a b");
 }
 
 /* ---- LoadBalancerDrainingValve ---- */
@@ -382,6 +383,14 @@ static void the_balancer_may_say_that_it_drains(void)
     check_sent(&h, "/app/x");
     const char *cookie = response_header(&request->response, "Set-Cookie");
     CU_ASSERT(cookie && strstr(cookie, "; Secure"));
+    drop(&h);
+    h = hold("LoadBalancerDrainingValve", "balancerCookieName", "MARGAY", NULL);
+    begin("/app/x", "127.0.0.1");
+    add_field("x-lb-activation", "DIS");
+    check_sent(&h, "/app/x");
+    cookie = response_header(&request->response, "Set-Cookie");
+    CHECK_STR(cookie, "MARGAY=; Expires=Thu, 01 Jan 1970 00:00:10 GMT; Path=/; "
+                      "HttpOnly");
     drop(&h);
     h = hold("LoadBalancerDrainingValve", "ignoreCookieName", "stay",
              "ignoreCookieValue", "yes", "activationHeader", "X-State", NULL);

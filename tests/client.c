@@ -118,6 +118,12 @@ void browser_forget(struct browser *b)
     curl_easy_setopt(b->curl, CURLOPT_COOKIELIST, "ALL");
 }
 
+void browser_renew(struct browser *b)
+{
+    curl_easy_setopt(b->curl, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(b->curl, CURLOPT_FORBID_REUSE, 1L);
+}
+
 const char *browser_header(struct browser *b, const char *name, unsigned n)
 {
     size_t len = strlen(name);

@@ -36,6 +36,8 @@ int browser_get_with(struct browser *b, const struct server *s,
 /* POST /login/login; the status. */
 int browser_login(struct browser *b, const struct server *s, const char *user);
 void browser_forget(struct browser *b); /* all cookies */
+/* From now on each request has a connection of its own. */
+void browser_renew(struct browser *b);
 /* The value of a header of the last answer, the n-th of that name (0: first);
  * NULL when there is none. Valid until the next call. */
 const char *browser_header(struct browser *b, const char *name, unsigned n);

@@ -132,7 +132,7 @@ unsigned server_said_times(struct server *s, const char *text)
 /* ---- one server ---- */
 
 /* $MARGAY_STAGE, else where make check or ./dev build put one. */
-static const char *stage_dir(void)
+const char *stage_dir(void)
 {
     static const char *const places[] = {"tests/stage", "build"};
     const char *given = getenv("MARGAY_STAGE");

@@ -73,6 +73,8 @@ pid_t fleet_child(const struct fleet *f, unsigned i);
 struct server *fleet_server(struct fleet *f, unsigned i);
 /* Instance i anew, on the port that it had. */
 bool fleet_restart(struct fleet *f, unsigned i);
+/* The installation that is tested. */
+const char *stage_dir(void);
 /* The file of the SQLite store. */
 const char *fleet_database(const struct fleet *f, char out[320]);
 void fleet_end(void);
