@@ -282,7 +282,8 @@ struct look {
     struct ids found;
     size_t seen;
     unsigned within_reach; /* backups that there could be now */
-    /* holders that were never heard of, of one list that has no others */
+    /* holders that were never heard of, of one list: if they are gone, it is
+     * lost, or it is time that they leave the list */
     uint64_t strangers[PLACE_HOLDERS];
     unsigned stranger_count;
 };
@@ -395,6 +396,7 @@ static bool lost_look(void *user, const uint8_t id[ID_SIZE],
     struct look *look = user;
     uint64_t unknown[PLACE_HOLDERS];
     unsigned count = 0;
+    bool lost = true;
 
     if (p->kind != PLACE_LIST)
         return true;
@@ -402,10 +404,9 @@ static bool lost_look(void *user, const uint8_t id[ID_SIZE],
         enum member_state s = holder_state(look->b, p->holders[i]);
         if (s == MEMBER_UNKNOWN)
             unknown[count++] = p->holders[i];
-        else if (s != MEMBER_GONE)
-            return true;
+        lost &= s == MEMBER_GONE;
     }
-    if (!count)
+    if (lost)
         ids_add(&look->found, id, 0);
     memcpy(look->strangers, unknown, count * sizeof *unknown);
     if (count)

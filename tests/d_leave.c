@@ -371,10 +371,37 @@ static void whom_nobody_remembers_is_gone(void)
     net_free(&n);
 }
 
+/* Then it is in no list any more either. */
+static void whom_nobody_remembers_is_in_no_list(void)
+{
+    struct net *n = net_of("bbb");
+    uint64_t before = n->hosts[2].channel.node;
+    uint8_t id[ID_SIZE];
+    struct place p;
+
+    CHECK_INT_FATAL(create_at(n, 0, id), RC_OK);
+    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p));
+    p.stamp++;
+    p.holders[p.count++] = before + 1000; /* of a start before all of these */
+    for (int i = 0; i < 3; i++) {
+        struct table_stripe *stripe =
+            table_lock(n->hosts[i].manager->table, id);
+        place_change(backup_at(n, i), table_find(stripe, id), id, &p, n->now);
+        table_unlock(stripe);
+    }
+    CU_ASSERT(place_of(backup_at(n, 1), id, &p) && place_has(&p, before + 1000));
+    pass(n, 10 * DROP / 1000 + 25);
+    CU_ASSERT(place_of(backup_at(n, 1), id, &p));
+    CU_ASSERT(p.kind == PLACE_LIST && !place_has(&p, before + 1000));
+    CHECK_INT((int)p.count, 2);
+    net_free(&n);
+}
+
 UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
           CASE(many_leave_through_a_small_log),
           CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
           CASE(who_is_alone_leaves_at_once),
           CASE(who_joins_takes_the_others_word),
-          CASE(whom_nobody_remembers_is_gone))
+          CASE(whom_nobody_remembers_is_gone),
+          CASE(whom_nobody_remembers_is_in_no_list))
