@@ -36,7 +36,7 @@ static const char help[] =
     "  -c FILE         server.xml to read (%s/server.xml)\n"
     "  -D NAME=VALUE   the value of ${NAME} in it, for example port=8081\n"
     "  --manager NAME  NAME.xml beside server.xml: standard, sqlite, file, "
-    "redis, delta\n"
+    "redis, memcached, delta, backup\n"
     "  --sticky WHAT   what tells a user's instance: the route in JSESSIONID, "
     "or\n"
     "                  a cookie of the balancer's own (route)\n"
@@ -279,7 +279,7 @@ static int choose_manager(struct command *c)
     if (strchr(c->manager, '/') || !exists(path)) {
         fprintf(stderr,
                 "margay: --manager %s: there is no %s: this version has "
-                "standard, sqlite, file, redis and delta\n",
+                "standard, sqlite, file, redis, memcached, delta and backup\n",
                 c->manager, path);
         return STATUS_REFUSED;
     }

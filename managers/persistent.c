@@ -23,7 +23,6 @@
 #define KEEP_ROW_MS 60000
 #define EXPIRE_EVERY_MS 5000
 #define EXPIRE_AT_ONCE 1000
-#define FOREVER_MS (INT64_C(100) * 365 * 24 * 3600 * 1000)
 
 static const struct option persistent_options[] = {
     {"onStoreOutage", OPTION_CHOICE,
@@ -128,7 +127,7 @@ int64_t persistent_expiry(const struct persistent *p,
         return now.wall + KEEP_ROW_MS;
     int64_t due = manager_due(&p->base, &life, access_mono, now, &reason);
     if (due == INT64_MAX)
-        return now.wall + FOREVER_MS;
+        return now.wall + PERSISTENT_FOREVER_MS;
     return instant_wall_of(now, due) + KEEP_ROW_MS;
 }
 
@@ -243,6 +242,23 @@ static enum rc found_unchanged(struct find_call *fc)
     return rc == RC_CONFLICT ? find_again(fc) : rc;
 }
 
+void persistent_gone(struct persistent *p, struct table_stripe *stripe,
+                     struct entry *entry, enum reason reason,
+                     struct instant now)
+{
+    if (reason == REASON_UNKNOWN ||
+        record_kind(entry->record) != RECORD_SESSION) {
+        table_remove(stripe, entry);
+        return;
+    }
+    table_replace(
+        stripe, entry,
+        record_end_delta(entry->record, reason, NULL, now.wall,
+                         manager_writer(&p->base, record_id(entry->record))));
+    entry->access = now.mono;
+    table_arm(stripe, entry, now.mono + p->base.keep_ended_ms);
+}
+
 /* No row. What was never stored (a creation under way, or made while the store
  * was away) counts; a copy of what is no longer stored does not. */
 static enum rc found_none(struct find_call *fc)
@@ -252,6 +268,7 @@ static enum rc found_none(struct find_call *fc)
     struct record_end end;
     struct table_stripe *stripe = table_lock(p->base.table, fc->call.id);
     struct entry *e = table_find(stripe, fc->call.id);
+    enum reason why = REASON_UNKNOWN;
     enum rc rc = RC_ABSENT;
 
     op->reason = REASON_UNKNOWN;
@@ -262,9 +279,11 @@ static enum rc found_none(struct find_call *fc)
             RC_OK) {
             op->reason = end.reason;
             memcpy(op->new_id, end.new_id, ID_SIZE);
+        } else {
+            op->reason = why = fc->call.gone;
         }
         if (!(e->flags & ENTRY_BUSY) && !record_ended(e->record, NULL))
-            table_remove(stripe, e);
+            persistent_gone(p, stripe, e, why, op->now);
     }
     table_unlock(stripe);
     return rc;
@@ -457,8 +476,6 @@ static void row_removed(void *user, const uint8_t id[ID_SIZE],
     record_unref(&record);
 }
 
-static void secret_ask(struct persistent *p);
-
 /* ---- changes that only we have ---- */
 
 struct unsaved {
@@ -472,7 +489,8 @@ static bool collect_unsaved(void *user, struct entry *e)
 {
     struct unsaved *u = user;
 
-    if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight)
+    if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight &&
+        store_usable(u->p->base.store, record_id(e->record)))
         u->flights[u->count++] =
             persistent_save(u->p, e, u->now, SAVE_CATCH_UP);
     return u->count < SAVES_AT_ONCE;
@@ -525,6 +543,15 @@ static void look_for_store(struct persistent *p, struct instant now)
     }
 }
 
+/* Of several servers each is looked for by the store itself. */
+static void catch_up(struct persistent *p, struct instant now)
+{
+    if (store_is_split(p->base.store))
+        persistent_flush_unsaved(p, now);
+    else
+        look_for_store(p, now);
+}
+
 static void persistent_tick(struct manager *m, struct instant now)
 {
     struct persistent *p = persistent_of(m);
@@ -532,121 +559,15 @@ static void persistent_tick(struct manager *m, struct instant now)
     if (now.mono >= atomic_load(&p->expire_at)) {
         atomic_store(&p->expire_at, now.mono + EXPIRE_EVERY_MS);
         store_expire(m->store, now, EXPIRE_AT_ONCE, row_removed, p);
+        if (store_forgets(m->store))
+            persistent_secret_ask(p);
     }
     if (!atomic_load(&m->secret_known))
-        secret_ask(p);
+        persistent_secret_ask(p);
     if (p->lazy)
         persistent_idle_tick(p, now);
     else if (atomic_load(&p->unsaved) && !atomic_load(&p->catching_up))
-        look_for_store(p, now);
-}
-
-/* ---- the secret of the users' keys, one per store and application ---- */
-
-enum secret_state { SECRET_NONE, SECRET_GETTING, SECRET_PUTTING };
-
-/* RC_ABSENT: the row is none. */
-static enum rc secret_take(struct persistent *p)
-{
-    const struct store_call *call = &p->secret_call;
-    struct record *record;
-    struct err err;
-    int64_t access;
-    enum rc rc = persistent_decode(p, call->id, call->found, call->found_len,
-                                   &record, &access, &err);
-
-    if (rc != RC_OK)
-        return rc;
-    struct value v = record_attribute(record, "secret", 6);
-    bool is_secret = record_kind(record) == RECORD_SECRET &&
-                     v.type == VALUE_BYTES && v.len == ID_SIZE;
-    if (is_secret)
-        memcpy(p->shared_secret, v.data, ID_SIZE);
-    record_unref(&record);
-    return is_secret ? RC_OK : RC_ABSENT;
-}
-
-static void secret_known(struct persistent *p)
-{
-    atomic_store(&p->base.secret_known, p->shared_secret);
-}
-
-/* version: of the row that is none, which it replaces; 0: there is no row. */
-static enum rc secret_put(struct persistent *p, uint64_t version)
-{
-    static const uint8_t id[ID_SIZE];
-    struct changes c;
-    struct instant now = instant_read();
-    struct value v = {.type = VALUE_BYTES,
-                      .data = (const char *)p->shared_secret,
-                      .len = ID_SIZE};
-
-    memcpy(p->shared_secret, p->base.secret, ID_SIZE);
-    changes_init(&c);
-    changes_set(&c, key_name("secret", 6), &v);
-    struct record *record =
-        record_new(RECORD_SECRET, id, now.wall, &c, p->base.env.node_number);
-    pack_release(&p->secret_bytes);
-    pack_init(&p->secret_bytes, record->len + 16);
-    persistent_encode(&p->secret_bytes, record, now.wall);
-    record_unref(&record);
-    changes_release(&c);
-    p->secret_call.version = version;
-    p->secret_call.bytes = p->secret_bytes.data;
-    p->secret_call.len = p->secret_bytes.len;
-    p->secret_call.expiry = now.wall + FOREVER_MS;
-    p->secret_call.found = NULL;
-    atomic_store(&p->secret_state, SECRET_PUTTING);
-    return store_put(p->base.store, &p->secret_call);
-}
-
-static void secret_answer(struct persistent *p, enum rc rc)
-{
-    bool getting = atomic_load(&p->secret_state) == SECRET_GETTING;
-    bool there = (getting && rc == RC_OK) || rc == RC_CONFLICT;
-    enum rc taken = there ? secret_take(p) : RC_ABSENT;
-
-    if (getting && (rc == RC_ABSENT || (there && taken == RC_ABSENT))) {
-        uint64_t version = there ? p->secret_call.new_version : 0;
-        if (version)
-            log_line(p->base.env.log, LOG_ERROR, "manager",
-                     "the row that was none is the key of the users of %s: it "
-                     "is made anew; restart every instance",
-                     p->base.env.app);
-        free(p->secret_call.found);
-        rc = secret_put(p, version);
-        if (rc == RC_PENDING)
-            return;
-        taken = rc == RC_CONFLICT ? secret_take(p) : RC_ABSENT;
-        getting = false;
-    }
-    if (taken == RC_OK || (!getting && rc == RC_OK))
-        secret_known(p);
-    free(p->secret_call.found);
-    p->secret_call.found = NULL;
-    atomic_store(&p->secret_state, SECRET_NONE);
-}
-
-static void secret_done(struct store_call *call)
-{
-    struct persistent *p =
-        (struct persistent *)((char *)call -
-                              offsetof(struct persistent, secret_call));
-    secret_answer(p, call->rc);
-}
-
-static void secret_ask(struct persistent *p)
-{
-    int none = SECRET_NONE;
-
-    if (!atomic_compare_exchange_strong(&p->secret_state, &none,
-                                        SECRET_GETTING))
-        return;
-    memset(&p->secret_call, 0, sizeof p->secret_call);
-    p->secret_call.done = secret_done;
-    enum rc rc = store_get(p->base.store, &p->secret_call);
-    if (rc != RC_PENDING)
-        secret_answer(p, rc);
+        catch_up(p, now);
 }
 
 /* ---- life ---- */
@@ -683,7 +604,7 @@ static enum rc persistent_start(struct manager *m, struct instant now,
 
     (void)err;
     atomic_store(&p->expire_at, now.mono + EXPIRE_EVERY_MS);
-    secret_ask(p);
+    persistent_secret_ask(p);
     atomic_store(&m->ready, 1);
     return RC_OK;
 }

@@ -39,6 +39,7 @@ struct persistent_options {
 };
 
 #define TOLD_ROWS 64
+#define PERSISTENT_FOREVER_MS (INT64_C(100) * 365 * 24 * 3600 * 1000)
 #define SAVES_AT_ONCE 4096
 
 struct persistent {
@@ -46,7 +47,8 @@ struct persistent {
     bool local;              /* onStoreOutage="local" */
     bool lazy;               /* Tomcat's idle modes: persistent_idle.c */
     _Atomic int64_t idle_at; /* mono ms of the next look for idle sessions */
-    uint8_t shared_secret[ID_SIZE];
+    uint8_t shared_secret[2][ID_SIZE]; /* the known one, and the next one */
+    const uint8_t *learnt;             /* of these; the secret's calls only */
     struct store_call secret_call;
     struct pack_writer secret_bytes;
     _Atomic int secret_state;     /* enum secret_state */
@@ -99,6 +101,13 @@ struct entry *persistent_absorb(struct persistent *p,
                                 int64_t access_wall, uint64_t version,
                                 struct instant now);
 
+/* The store has no row for this entry (locked, without a flight), which is
+ * live here: it leaves the table. Where the store knows why, what is left of it
+ * tells that for as long as any end is told. */
+void persistent_gone(struct persistent *p, struct table_stripe *stripe,
+                     struct entry *entry, enum reason reason,
+                     struct instant now);
+
 /* The entry has a flight and is about to absorb what is stored: an undo must
  * not go back behind that, since the version says that it is included. */
 void persistent_rebase(struct entry *entry, struct record *stored);
@@ -119,6 +128,11 @@ enum save_how { SAVE, SAVE_SWAP, SAVE_CATCH_UP };
 struct flight *persistent_save(struct persistent *p, struct entry *entry,
                                struct instant now, enum save_how how);
 void persistent_send(struct flight *flight);
+
+/* ---- persistent_secret.c ---- */
+
+/* Asks the store for the secret, and puts one there where there is none. */
+void persistent_secret_ask(struct persistent *p);
 
 /* ---- persistent_idle.c ---- */
 

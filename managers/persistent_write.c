@@ -372,11 +372,13 @@ static void land_absent(struct flight *f, struct table_stripe *stripe,
         land_lapsed(f, e, o);
         return;
     }
-    o->end = (struct record_end){.reason = REASON_UNKNOWN};
+    bool ended = record_ended(e->record, NULL);
+    o->end = (struct record_end){.reason = f->call.gone};
     take_all(f, o, RC_ENDED);
     set_saved(f->p, e);
     flight_land(f, e);
-    table_remove(stripe, e);
+    persistent_gone(f->p, stripe, e, ended ? REASON_UNKNOWN : f->call.gone,
+                    f->now);
 }
 
 /* What the last end on the list replaced, else `found`. */

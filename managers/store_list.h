@@ -6,6 +6,9 @@
 
 STORE(failing)
 STORE(file)
+#ifdef HAVE_MEMCACHED
+STORE(memcached)
+#endif
 STORE(memory)
 STORE(redis)
 STORE(sqlite)

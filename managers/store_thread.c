@@ -11,6 +11,8 @@
  *        afterwards, so no call is ever left behind. */
 #include "config.h"
 
+#include "managers/store_parts.h"
+#include "managers/store_trouble.h"
 #include "session/buf.h"
 #include "session/store.h"
 #include "session/store_impl.h"
@@ -27,14 +29,6 @@
 
 #define STORE_CHECK_MS 250
 #define STORE_BACK_OFF_MS 1000
-
-/* What is wrong is told when it begins, when the cause changes, and when it
- * is over. */
-struct trouble {
-    atomic_bool on;
-    const char *what, *over;
-    char text[sizeof(struct err)];
-};
 
 struct expiry {
     bool due;
@@ -91,27 +85,16 @@ static int64_t mono_now(void)
 
 /* --- troubles ------------------------------------------------------------- */
 
-static void trouble_tell(struct store *s, struct trouble *t,
-                         const struct err *err)
+static void store_tell(struct store *s, struct trouble *t,
+                       const struct err *err)
 {
-    bool is_new;
-
-    pthread_mutex_lock(&s->lock);
-    is_new = !t->on || strcmp(t->text, err->text) != 0;
-    t->on = true;
-    snprintf(t->text, sizeof t->text, "%s", err->text);
-    pthread_mutex_unlock(&s->lock);
-    if (is_new)
-        log_state(s->base->env.log, LOG_WARN, "store", "%s%s: %s", s->ops->name,
-                  t->what, err->text);
+    trouble_tell(t, s->base->env.log, s->ops->name, err);
 }
 
-static void trouble_over(struct store *s, struct trouble *t)
+static void store_is_over(struct store *s, struct trouble *t)
 {
-    if (atomic_load_explicit(&t->on, memory_order_relaxed) &&
-        atomic_exchange(&t->on, false))
-        log_state(s->base->env.log, LOG_INFO, "store", "%s %s", s->ops->name,
-                  t->over);
+    trouble_over(t, s->base->env.log,
+                 s->base->label ? s->base->label : s->ops->name);
 }
 
 /* What made a get fail is told only where the check does not know better: one
@@ -134,7 +117,7 @@ static void store_tell_get(struct store *s)
     s->get_reason.text[0] = '\0';
     pthread_mutex_unlock(&s->lock);
     if (err.text[0] && s->usable)
-        trouble_tell(s, &s->get, &err);
+        store_tell(s, &s->get, &err);
 }
 
 /* A store behind a network that is not there is asked less and less often,
@@ -166,11 +149,11 @@ static enum rc store_check(struct store *s, struct err *err)
         rc = s->ops->check(s->base, err);
     s->next_check = mono_now() + store_next_check(s, rc);
     if (rc == RC_OK) {
-        trouble_over(s, &s->check);
+        store_is_over(s, &s->check);
         atomic_store(&s->usable, true);
         return rc;
     }
-    trouble_tell(s, &s->check, err); /* who is refused finds the line */
+    store_tell(s, &s->check, err); /* who is refused finds the line */
     pthread_mutex_lock(&s->lock);
     s->reason = *err;
     s->get_reason.text[0] = '\0'; /* that was it */
@@ -285,7 +268,7 @@ static void turn_note(struct turn *t, const struct store_call *call, enum rc rc)
     } else if (is_failure(rc)) {
         store_get_failed(t->store, &call->err);
     } else {
-        trouble_over(t->store, &t->store->get);
+        store_is_over(t->store, &t->store->get);
     }
 }
 
@@ -342,9 +325,9 @@ static void store_run(struct store *s)
     assert(!t.held);
     /* One cause, one line: the check's own where it knows more. */
     if (t.failed && store_check(s, &err) == RC_OK)
-        trouble_tell(s, &s->put, &t.err);
+        store_tell(s, &s->put, &t.err);
     if (t.well_last)
-        trouble_over(s, &s->put);
+        store_is_over(s, &s->put);
 }
 
 /* --- expiry --------------------------------------------------------------- */
@@ -546,7 +529,7 @@ static void store_start_thread(struct store *s)
 static void store_assert_ops(const struct store_ops *ops, unsigned flags)
 {
     assert(ops->name && ops->size >= sizeof(struct store_base));
-    assert(ops->open && ops->close && ops->run);
+    assert(ops->open && ops->close && (ops->run || ops->part_of));
     assert(ops->get || !(flags & (STORE_READS_INLINE | STORE_READS_PERHAPS)));
     assert(ops->expire || (flags & STORE_SELF_EXPIRES));
     assert(ops->list || !(flags & STORE_LISTS));
@@ -563,14 +546,12 @@ static struct store *store_new(const struct store_ops *ops, const void *options,
     s->ops = ops;
     s->check_every = STORE_CHECK_MS;
     s->base = mem_zero(ops->size);
-    *s->base = (struct store_base){ops, options, *env, ops->flags};
+    *s->base = (struct store_base){
+        .ops = ops, .options = options, .env = *env, .flags = ops->flags};
     s->last = &s->first;
-    s->check.what = "";
-    s->check.over = "can be used";
-    s->get.what = ": reading fails";
-    s->get.over = "can be read again";
-    s->put.what = ": writing fails";
-    s->put.over = "can be written again";
+    trouble_init(&s->check, "", "can be used");
+    trouble_init(&s->get, ": reading fails", "can be read again");
+    trouble_init(&s->put, ": writing fails", "can be written again");
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -581,10 +562,41 @@ static struct store *store_new(const struct store_ops *ops, const void *options,
 
 static void store_free(struct store *s)
 {
+    trouble_release(&s->check);
+    trouble_release(&s->get);
+    trouble_release(&s->put);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s->base);
     free(s);
+}
+
+static void store_begin_end(struct store *s, int grace_ms)
+{
+    pthread_mutex_lock(&s->lock);
+    assert(!s->closing);
+    s->closing = true;
+    s->close_by = mono_now() + grace_ms;
+    pthread_mutex_unlock(&s->lock);
+    pthread_cond_signal(&s->wake);
+}
+
+/* What completes in one may still submit to another: none goes away before all
+ * have ended. */
+static void parts_end(struct store *s, int grace_ms)
+{
+    struct store_base *base = s->base;
+
+    for (unsigned i = 0; i < base->part_count; i++)
+        store_begin_end(base->parts[i], grace_ms);
+    for (unsigned i = 0; i < base->part_count; i++)
+        pthread_join(base->parts[i]->thread, NULL);
+    for (unsigned i = 0; i < base->part_count; i++) {
+        struct store *part = base->parts[i];
+        part->ops->close(part->base);
+        store_free(part);
+    }
+    base->part_count = 0;
 }
 
 enum rc store_open(const struct store_ops *ops, const void *options,
@@ -602,16 +614,18 @@ enum rc store_open(const struct store_ops *ops, const void *options,
     if (rc != RC_OK)
         goto refused;
     store_assert_ops(ops, s->base->flags);
-    rc = store_check(s, &why);
+    rc = s->base->parts ? RC_OK : store_check(s, &why);
     if (env->min_replicas && !(s->base->flags & STORE_REPLICATES))
         rc = err_set(&why, RC_INVALID,
                      "minReplicas=\"%u\": %s has no replicas; leave it out",
                      env->min_replicas, ops->name);
     if (rc == RC_INVALID) {
+        parts_end(s, 0);
         ops->close(s->base);
         goto refused;
     }
-    store_start_thread(s);
+    if (!s->base->parts)
+        store_start_thread(s);
     *out = s;
     return RC_OK;
 refused:
@@ -626,15 +640,23 @@ void store_close(struct store **store, int grace_ms)
     if (!s)
         return;
     *store = NULL;
-    pthread_mutex_lock(&s->lock);
-    assert(!s->closing);
-    s->closing = true;
-    s->close_by = mono_now() + grace_ms;
-    pthread_mutex_unlock(&s->lock);
-    pthread_cond_signal(&s->wake);
-    pthread_join(s->thread, NULL);
+    if (s->base->parts) {
+        parts_end(s, grace_ms);
+    } else {
+        store_begin_end(s, grace_ms);
+        pthread_join(s->thread, NULL);
+    }
     s->ops->close(s->base);
     store_free(s);
+}
+
+/* The store itself, or its part that keeps this id. */
+static struct store *store_of(const struct store *s, const uint8_t id[16])
+{
+    const struct store_base *base = s->base;
+
+    return base->parts ? base->parts[s->ops->part_of(base, id)]
+                       : (struct store *)(uintptr_t)s;
 }
 
 static void call_reset(struct store_call *call, bool is_put)
@@ -644,6 +666,7 @@ static void call_reset(struct store_call *call, bool is_put)
     call->new_version = 0;
     call->found = NULL;
     call->found_len = 0;
+    call->gone = REASON_UNKNOWN;
     call->err.text[0] = '\0';
     call->next = NULL;
     call->is_put = is_put;
@@ -675,7 +698,7 @@ static enum rc store_get_inline(struct store *s, struct store_call *call)
     if (is_failure(call->rc)) {
         store_get_failed(s, &call->err);
     } else {
-        trouble_over(s, &s->get);
+        store_is_over(s, &s->get);
     }
     return call->rc;
 }
@@ -687,8 +710,9 @@ static enum rc store_get_perhaps(struct store *s, struct store_call *call)
     return call->rc == RC_PENDING ? store_submit(s, call) : call->rc;
 }
 
-enum rc store_get(struct store *s, struct store_call *call)
+enum rc store_get(struct store *store, struct store_call *call)
 {
+    struct store *s = store_of(store, call->id);
     enum rc rc;
 
     call_reset(call, false);
@@ -703,8 +727,9 @@ enum rc store_get(struct store *s, struct store_call *call)
     return rc;
 }
 
-enum rc store_put(struct store *s, struct store_call *call)
+enum rc store_put(struct store *store, struct store_call *call)
 {
+    struct store *s = store_of(store, call->id);
     enum rc rc;
 
     call_reset(call, true);
@@ -719,10 +744,29 @@ bool store_reads_inline(const struct store *s)
     return s->base->flags & STORE_READS_INLINE;
 }
 
+bool store_forgets(const struct store *s)
+{
+    return s->base->flags & STORE_FORGETS;
+}
+
+bool store_is_split(const struct store *s)
+{
+    return s->base->part_count > 1;
+}
+
+bool store_usable(const struct store *s, const uint8_t id[16])
+{
+    return store_of(s, id)->usable;
+}
+
 void store_stats(struct store *s, struct store_stats *out)
 {
     const struct store_counts *c = &s->counts;
 
+    if (s->base->parts) {
+        parts_stats(s->base, out);
+        return;
+    }
     *out = (struct store_stats){
         .get_ok = c->get_ok,
         .get_unchanged = c->get_unchanged,

@@ -27,6 +27,7 @@
 #include "session/log.h"
 #include "session/option.h"
 #include "session/rc.h"
+#include "session/reason.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,6 +59,8 @@ struct store_call {
     void *found;          /* get OK, put CONFLICT: the stored bytes; malloc'ed,
                              the caller frees them */
     size_t found_len;
+    enum reason gone; /* ABSENT: EVICTED or LOST where the store knows that it
+                         dropped what it had of this id, else UNKNOWN */
     struct err err; /* for UNAVAILABLE, UNCERTAIN, TOOBIG */
 
     /* the store's own while the call is under way */
@@ -79,7 +82,7 @@ struct store_stats {
     uint64_t put_ok, put_conflict, put_absent, put_failed, put_uncertain;
     uint64_t batches, expired;
     uint64_t queued; /* puts and gets that wait at this moment */
-    bool available;  /* the last contact succeeded */
+    bool available;  /* the last contact succeeded, with each of its servers */
 };
 
 /* Opens a store of that kind and starts its thread. options: a struct that
@@ -154,6 +157,12 @@ bool store_lists(const struct store *store);
 
 /* Does store_get answer at once, in the caller's thread? */
 bool store_reads_inline(const struct store *store);
+/* May it drop rows before their time? */
+bool store_forgets(const struct store *store);
+/* Has it several servers, of which some may be away? */
+bool store_is_split(const struct store *store);
+/* False: what is asked about this id is refused at once. */
+bool store_usable(const struct store *store, const uint8_t id[16]);
 void store_stats(struct store *store, struct store_stats *out);
 const char *store_name(const struct store *store);
 /* One sentence for web pages: "SQLite file y.db". Returns out. Strangers read

@@ -33,8 +33,9 @@ enum store_flag {
     STORE_REMOTE = 16,    /* lies behind a network: while it cannot be used,
                              the checks become rarer */
     STORE_REPLICATES = 32, /* knows what env.min_replicas means */
-    STORE_READS_PERHAPS = 64 /* as READS_INLINE, but get may leave RC_PENDING:
-                             then that read arrives in a batch */
+    STORE_READS_PERHAPS = 64, /* as READS_INLINE, but get may leave RC_PENDING:
+                                 then that read arrives in a batch */
+    STORE_FORGETS = 128 /* drops rows for want of room, or with its memory */
 };
 
 /* Begins the struct of every store. */
@@ -44,6 +45,14 @@ struct store_base {
     struct store_env env;
     unsigned flags; /* begins as ops->flags; open may change it (a wrapper
                        takes over those of what it wraps), nobody later */
+    const char *label; /* which of several "can be used" again, in the log;
+                          NULL: ops->name. open may set it */
+
+    /* With part_of: stores of their own (store_open), each with its thread and
+     * its state, that open fills in. close finds them closed, and frees the
+     * array. */
+    struct store **parts;
+    unsigned part_count;
 };
 
 /* `store` points to ops->size zeroed bytes that begin with a filled struct
@@ -126,6 +135,11 @@ typedef enum rc store_list_fn(struct store_base *store,
 typedef enum rc store_check_fn(struct store_base *store, struct err *err);
 typedef void store_describe_fn(const struct store_base *store, char *out,
                                size_t size);
+/* A store of several servers, each of which keeps its share whatever becomes of
+ * the others: the index of the part that keeps this id. Any thread. The rest is
+ * the parts': the whole has no thread, and run, get and check are not called. */
+typedef unsigned store_part_fn(const struct store_base *store,
+                               const uint8_t id[16]);
 
 struct store_ops {
     const char *name;    /* "SQLiteStore": className in server.xml */
@@ -136,7 +150,8 @@ struct store_ops {
     unsigned flags;
     store_open_fn *open;         /* required */
     store_close_fn *close;       /* required */
-    store_run_fn *run;           /* required */
+    store_run_fn *run;           /* required without part_of */
+    store_part_fn *part_of;      /* NULL: it is one */
     store_get_fn *get;           /* required with STORE_READS_INLINE */
     store_expire_fn *expire;     /* required without STORE_SELF_EXPIRES */
     store_list_fn *list;         /* required with STORE_LISTS */

@@ -568,7 +568,8 @@ static void it_has_a_name(struct stall *s)
     static void tracing_##name(void) { stall_with(KIND_TRACING, name); }             \
     static void failing_##name(void) { stall_with(KIND_FAILING, name); }
 #define ON_REDIS(name)                                                         \
-    static void redis_##name(void) { stall_with(KIND_REDIS, name); }
+    static void redis_##name(void) { stall_with(KIND_REDIS, name); }           \
+    static void memcached_##name(void) { stall_with(KIND_MEMCACHED, name); }
 STATEMENTS(ON_EACH)
 STATEMENTS_OF_ROWS(ON_EACH)
 STATEMENTS(ON_REDIS)
@@ -578,7 +579,7 @@ STATEMENTS(ON_REDIS)
     CASE(file_##name), CASE(full_##name),                                      \
     CASE(tracing_##name), CASE(failing_##name),
 
-#define REDIS_CASES(name) CASE(redis_##name),
+#define REDIS_CASES(name) CASE(redis_##name), CASE(memcached_##name),
 
 UNIT_MAIN("store", STATEMENTS(CASES) STATEMENTS_OF_ROWS(CASES)
           STATEMENTS(REDIS_CASES))

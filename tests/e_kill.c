@@ -156,6 +156,7 @@ static void all_are_killed(struct fleet *f)
 
 FLEET_CASE(acknowledged_is_kept, sqlite, "sqlite.xml", 3)
 FLEET_CASE(acknowledged_is_kept, redis, "redis.xml", 3)
+FLEET_CASE(acknowledged_is_kept, memcached, "memcached.xml", 3)
 FLEET_CASE(acknowledged_is_kept, file, "file.xml", 3)
 FLEET_CASE(all_are_killed, file, "file.xml", 3)
 FLEET_CASE(acknowledged_is_kept, delta, "delta.xml", 3)
@@ -163,6 +164,7 @@ FLEET_CASE(acknowledged_is_kept, backup, "backup.xml", 5)
 FLEET_CASE(all_are_killed, sqlite, "sqlite.xml", 3)
 UNIT_MAIN_AROUND("kill", NULL, fleet_end, CASE(acknowledged_is_kept_on_sqlite),
                  CASE(acknowledged_is_kept_on_redis),
+                 CASE(acknowledged_is_kept_on_memcached),
                  CASE(acknowledged_is_kept_on_file),
                  CASE(all_are_killed_on_file),
                  CASE(acknowledged_is_kept_on_delta),

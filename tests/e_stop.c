@@ -262,6 +262,7 @@ static void what_cannot_start_says_so(void)
 #define ON_ONE(name)                                                           \
     FLEET_CASE(name, sqlite, "sqlite.xml", 1)                                  \
     FLEET_CASE(name, redis, "redis.xml", 1)                                    \
+    FLEET_CASE(name, memcached, "memcached.xml", 1)                            \
     FLEET_CASE(name, file, "file.xml", 1)                                      \
     FLEET_CASE(name, delta, "delta.xml", 1)                                    \
     FLEET_CASE(name, backup, "backup.xml", 1)                                  \

@@ -290,6 +290,7 @@ static void ids_of_the_store_that_are_no_sessions_find_nothing(void)
 #define ON_ONE(name)                                                           \
     FLEET_CASE(name, sqlite, "sqlite.xml", 1)                                  \
     FLEET_CASE(name, redis, "redis.xml", 1)                                    \
+    FLEET_CASE(name, memcached, "memcached.xml", 1)                            \
     FLEET_CASE(name, file, "file.xml", 1)                                      \
     FLEET_CASE(name, delta, "delta.xml", 1)                                    \
     FLEET_CASE(name, backup, "backup.xml", 1)                                  \

@@ -4,6 +4,7 @@
 #include "tests/process.h"
 
 #include "session/buf.h"
+#include "tests/memcached_server.h"
 #include "tests/redis_server.h"
 #include "tests/unit.h"
 
@@ -354,6 +355,17 @@ static void fleet_take_redis(struct fleet *f)
     fleet_define(f, "store.timeout", url);
 }
 
+/* Three Memcached servers of its own. */
+static void fleet_take_memcached(struct fleet *f)
+{
+    char text[32];
+    int ms = 400 * slowness();
+
+    fleet_define(f, "store.url", memcached_group_start(NULL)->url);
+    snprintf(text, sizeof text, "%d", ms < 10000 ? ms : 10000);
+    fleet_define(f, "store.timeout", text);
+}
+
 static int remove_one(const char *path, const struct stat *st, int kind,
                       struct FTW *ftw)
 {
@@ -376,7 +388,8 @@ struct fleet *fleet_new(const char *conf)
 {
     char path[PATH_MAX];
     unsigned slot = 0;
-    if (strcmp(conf, "redis.xml") == 0 && !redis_is_there())
+    if ((strcmp(conf, "redis.xml") == 0 && !redis_is_there()) ||
+        (strcmp(conf, "memcached.xml") == 0 && !memcached_is_there()))
         return NULL;
     while (slot < FLEETS && running.fleets[slot])
         slot++;
@@ -403,6 +416,8 @@ struct fleet *fleet_new(const char *conf)
         fleet_take_folder(f);
     if (strcmp(conf, "redis.xml") == 0)
         fleet_take_redis(f);
+    if (strcmp(conf, "memcached.xml") == 0)
+        fleet_take_memcached(f);
     if (strcmp(conf, "delta.xml") == 0 || strcmp(conf, "backup.xml") == 0) {
         snprintf(path, sizeof path, "%d", 3 * slowness());
         fleet_define(f, "cluster.dropTime", path);
@@ -672,5 +687,6 @@ void fleet_end(void)
     fleet_each(fleet_wait);
     fleet_each(fleet_release);
     redis_stop_all();
+    memcached_stop_all();
     memset(running.fleets, 0, sizeof running.fleets);
 }

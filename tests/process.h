@@ -87,20 +87,21 @@ void fleet_end(void);
         if (fleet)                                                             \
             name(fleet);                                                       \
     }
-/* On three instances over SQLite and over Redis, on three that replicate to
+/* On three instances over SQLite, Redis and Memcached, on three that replicate to
  * each other, on five where two of them hold a session, and on one that keeps
  * sessions itself. */
 #define FLEET_CASES(name)                                                      \
     FLEET_CASE(name, sqlite, "sqlite.xml", 3)                                  \
     FLEET_CASE(name, redis, "redis.xml", 3)                                    \
+    FLEET_CASE(name, memcached, "memcached.xml", 3)                            \
     FLEET_CASE(name, file, "file.xml", 3)                                      \
     FLEET_CASE(name, delta, "delta.xml", 3)                                    \
     FLEET_CASE(name, backup, "backup.xml", 5)                                  \
     FLEET_CASE(name, standard, "standard.xml", 1)
 #define FLEET_ENTRIES(name)                                                    \
     CASE(name##_on_file), CASE(name##_on_sqlite), CASE(name##_on_redis),       \
-        CASE(name##_on_delta), CASE(name##_on_backup),                         \
-        CASE(name##_on_standard)
+        CASE(name##_on_memcached), CASE(name##_on_delta),                      \
+        CASE(name##_on_backup), CASE(name##_on_standard)
 
 void server_kill(struct server *s); /* -9 */
 void server_signal(struct server *s, int signal);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
+#include "tests/memcached_server.h"
 #include "tests/redis_server.h"
 #include "tests/stall.h"
 #include "tests/unit.h"
@@ -36,6 +37,14 @@ static void stall_choose(struct stall *s, enum kind kind)
         s->redis.url = s->url;
         s->redis.timeout = 10000;
         redis_address(redis_start(NULL), s->url);
+        break;
+    case KIND_MEMCACHED:
+#ifdef HAVE_MEMCACHED
+        s->ops = &store_memcached;
+#endif
+        s->options = &s->memcached;
+        s->memcached.url = memcached_group_start("-m 64")->url;
+        s->memcached.timeout = 10000;
         break;
     case KIND_TRACING:
         s->ops = &store_tracing;
@@ -74,7 +83,8 @@ void stall_with(enum kind kind, stall_fn *statement)
 {
     struct stall *s;
 
-    if (kind == KIND_REDIS && !redis_is_there())
+    if ((kind == KIND_REDIS && !redis_is_there()) ||
+        (kind == KIND_MEMCACHED && !memcached_is_there()))
         return;
     s = calloc(1, sizeof *s);
     s->rows = memory_rows_new();
@@ -92,5 +102,6 @@ void stall_with(enum kind kind, stall_fn *statement)
     memory_rows_free(&s->rows);
     stall_remove_file(s);
     redis_stop_all();
+    memcached_stop_all();
     free(s);
 }

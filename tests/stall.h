@@ -3,8 +3,8 @@
  * stall.h: a store of each kind, for what is asked of all of them.
  *
  * What    stall_with runs a statement over an open store, and leaves nothing
- *         of it behind. Where what it takes is not there (Redis), the case is
- *         skipped.
+ *         of it behind. Where what it takes is not there (Redis, Memcached), the
+ *         case is skipped.
  * Owns    The stall; a statement may close and open its shop.
  * Threads The one that runs the case. */
 #ifndef MARGAY_TESTS_STALL_H
@@ -22,6 +22,7 @@ struct stall {
     struct sqlite_options sqlite;
     struct file_options file;
     struct redis_options redis;
+    struct memcached_options memcached;
     char url[320];
     struct tracing_options tracing;
     struct failing_options failing;
@@ -36,6 +37,7 @@ enum kind {
     KIND_FILE,
     KIND_FULL,
     KIND_REDIS,
+    KIND_MEMCACHED,
     KIND_TRACING,
     KIND_FAILING
 };

@@ -7,6 +7,7 @@
 #include "session/buf.h"
 #include "session/manager_impl.h"
 #include "session/store_impl.h"
+#include "tests/memcached_server.h"
 #include "tests/redis_server.h"
 
 #include <sched.h>
@@ -758,6 +759,27 @@ const struct fixture fixture_tracking = {.name = "tracking",
                                          .expires_itself = true,
                                          .lag_ms = TRACKING_LAG_MS,
                                          .prepare = prepare_tracking};
+/* Three servers for all worlds of a program; each finds them empty. */
+static void prepare_memcached(struct world *w)
+{
+    static struct memcached_group *group;
+    struct memcached_options *options = w->store_options;
+    if (!group)
+        group = memcached_group_start(NULL);
+    memcached_group_flush(group);
+    options->url = mem_strdup(group->url);
+}
+
+const struct fixture fixture_memcached = {.name = "memcached",
+                                          .manager = "PersistentManager",
+#ifdef HAVE_MEMCACHED
+                                          .store = &store_memcached,
+#endif
+                                          .settings = {{"timeout", "10000"}},
+                                          .servers = 3,
+                                          .is_there = memcached_is_there,
+                                          .expires_itself = true,
+                                          .prepare = prepare_memcached};
 const struct fixture fixture_delta = {.name = "delta",
                                       .manager = "DeltaManager",
                                       .servers = 3,

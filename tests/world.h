@@ -179,7 +179,7 @@ void statement_run(const struct fixture *fixture,
 
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
     fixture_sqlite, fixture_traced, fixture_delta, fixture_redis,
-    fixture_sentinel, fixture_backup, fixture_backup5;
+    fixture_sentinel, fixture_memcached, fixture_backup, fixture_backup5;
 /* Redis with validate="tracking". */
 extern const struct fixture fixture_tracking;
 extern const struct fixture fixture_file;
@@ -207,11 +207,13 @@ void world_take_folder(struct world *w);
     STATEMENT_ON(name, settings, redis)                                        \
     STATEMENT_ON(name, settings, tracking)                                     \
     STATEMENT_ON(name, settings, sentinel)                                     \
+    STATEMENT_ON(name, settings, memcached)                                    \
     STATEMENT_ON(name, settings, delta)                                        \
     STATEMENT_ON(name, settings, backup)                                       \
     STATEMENT_ON(name, settings, backup5)
 #define STATEMENT_CASES(name, settings)                                        \
     CASE(name##_on_file), CASE(name##_on_tracking),                            \
+        CASE(name##_on_memcached),                                             \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
         CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_redis), \
         CASE(name##_on_sentinel), CASE(name##_on_delta),                       \

@@ -50,6 +50,12 @@ struct redis_options {
     int64_t max_stale, tracked;
 };
 
+struct memcached_options {
+    char *url;
+    int64_t timeout;       /* ms */
+    int64_t max_item_size; /* bytes; 0: the servers are asked */
+};
+
 /* What every wrapper's options begin with. From server.xml a wrapper wraps
  * the SQLite store, whose attributes it takes over. */
 struct wrapper_options {
@@ -89,5 +95,6 @@ struct failing_options {
 extern const struct store_ops store_memory, store_sqlite, store_file,
     store_tracing, store_failing;
 extern const struct store_ops store_redis;
+extern const struct store_ops store_memcached;
 
 #endif

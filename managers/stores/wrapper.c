@@ -4,6 +4,7 @@
 #include "managers/stores/wrapper.h"
 #include "session/buf.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -20,8 +21,12 @@ enum rc wrapper_open(struct store_base *base, struct err *err)
     const void *options = o->inner ? o->inner_options : &o->sqlite;
     enum rc rc;
 
+    assert(ops->run);
     w->inner = mem_zero(ops->size);
-    *w->inner = (struct store_base){ops, options, base->env, ops->flags};
+    *w->inner = (struct store_base){.ops = ops,
+                                    .options = options,
+                                    .env = base->env,
+                                    .flags = ops->flags};
     rc = ops->open(w->inner, err);
     if (rc != RC_OK) {
         free(w->inner);
