@@ -712,6 +712,20 @@ static void left_paused(struct channel_pause *pause)
     left_free(left);
 }
 
+/* It has one more id, and who knows which one is away. */
+static bool knower_is_away(const struct backup *b, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+    bool away = false;
+
+    if (!place_of(b, id, &p) || p.reason != REASON_RENAMED ||
+        acting_primary(b, &p))
+        return false;
+    for (unsigned i = 0; i < p.count; i++)
+        away |= holder_state(b, p.holders[i]) == MEMBER_AWAY;
+    return away;
+}
+
 /* The session may have got one more id since. Where it is over, or nobody knows
  * it any more, there is nothing to be written to. */
 static void left_done(struct manager_write *w)
@@ -720,7 +734,8 @@ static void left_done(struct manager_write *w)
     struct instant now = w->now;
     bool follow = w->rc == RC_ENDED && w->ended.reason == REASON_RENAMED &&
                   ++left->hops < LEFT_HOPS;
-    bool over = w->rc == RC_OK || w->rc == RC_ABSENT || w->rc == RC_ENDED;
+    bool over = w->rc == RC_OK || w->rc == RC_ENDED ||
+                (w->rc == RC_ABSENT && !knower_is_away(left->b, w->id));
 
     if (follow) {
         struct record *moved = record_rekey(left->record, w->ended.new_id);
