@@ -223,9 +223,23 @@ void check_answering(struct sim *sim)
     }
 }
 
+/* For how long it has kept the oldest. */
+static int64_t kept_ms(const struct member *m)
+{
+    const struct core *core = m->core;
+
+    return core->log_first <= core->seq
+               ? member_now(m).mono - log_at(core, core->log_first)->at
+               : 0;
+}
+
 void check_bounded(struct sim *sim, bool all)
 {
     const size_t item = 16 << 10; /* one more than fits */
+    const int64_t way = (2 * sim->plan.delay_high + sim->plan.handoff_us +
+                         2 * sim->plan.flush_us) /
+                            MS +
+                        100;
 
     for (unsigned i = 0; i < sim->count; i++) {
         const struct member *m = &sim->members[i];
@@ -234,10 +248,11 @@ void check_bounded(struct sim *sim, bool all)
         if (m->core->log_used > m->core->options.log_bytes + item)
             sim_fail(sim, "%s keeps %zu bytes for others", m->name,
                      m->core->log_used);
-        /* some touches may be on their way just now */
-        if (all && m->core->log_used > 4096)
-            sim_fail(sim, "%s keeps %zu bytes in the end", m->name,
-                     m->core->log_used);
+        /* some touches may be on their way just now, as many as sessions are
+         * used; that they have come is said in the next pulse */
+        if (all && kept_ms(m) > 3 * m->core->options.pulse_ms + way)
+            sim_fail(sim, "%s keeps %zu bytes in the end, since %lld ms",
+                     m->name, m->core->log_used, (long long)kept_ms(m));
         if (all && m->core->peer_count >= sim->count)
             sim_fail(sim, "%s remembers %zu others in the end", m->name,
                      m->core->peer_count);
