@@ -147,9 +147,13 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
     const struct known_id *known = story_find_id(s, id);
     const struct told *told = story_told(s, slot, m->life);
     char text[ID_TEXT_SIZE];
+    int64_t at = asked->there, waited = sim->now - asked->at;
 
+    /* after waitTimeout nobody hears of the answer any more */
+    if (waited > SECOND)
+        at += waited - SECOND;
     if (reason == REASON_IDLE && told->used_as == known && is_steady(sim) &&
-        !story_may_idle(s, told->used, asked->there)) {
+        !story_may_idle(s, told->used, at)) {
         sim_fail(sim,
                  "%s says that session %u idled out, %.3f s after it was "
                  "used there",
@@ -164,7 +168,7 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
     if (!is_fresh(sim, s) || !asked->born || s->may_end ||
         known->over != OUT_NONE || (s->forked && s->max_inactive) ||
         (reason == REASON_LOST && s->orphaned) ||
-        story_may_idle(s, s->used, asked->there))
+        story_may_idle(s, s->used, at))
         return;
     sim_fail(sim, "%s says %s of %s of session %u, which is alive", m->name,
              reason_text(reason), short_id(id, text), s->number);
