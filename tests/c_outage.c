@@ -696,10 +696,11 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
 #define ON_BOTH(name, settings)                                                \
     STATEMENT_ON(name, settings, failing)                                      \
     STATEMENT_ON(name, settings, failing_queued)                               \
-    STATEMENT_ON(name, settings, failing_file)
+    STATEMENT_ON(name, settings, failing_file)                                 \
+    STATEMENT_ON(name, settings, failing_redis)
 #define CASES(name, settings)                                                  \
     CASE(name##_on_failing), CASE(name##_on_failing_queued),                   \
-        CASE(name##_on_failing_file),
+        CASE(name##_on_failing_file), CASE(name##_on_failing_redis),
 
 STATEMENTS(ON_BOTH)
 UNIT_MAIN("outage", STATEMENTS(CASES))

@@ -702,15 +702,31 @@ const struct fixture fixture_failing_queued = {.name = "failing_queued",
                                                .servers = 3,
                                                .prepare = prepare_failing};
 /* One server for all worlds of a program; each finds it empty. */
-static void prepare_redis(struct world *w)
+static void world_take_redis(struct world *w)
 {
     static struct redis_server *redis;
-    struct redis_options *options = w->store_options;
-    char url[320], said[64];
+    char said[64];
     if (!redis)
         redis = redis_start(NULL);
     redis_do(redis, said, sizeof said, "FLUSHALL");
-    options->url = mem_strdup(redis_address(redis, url));
+    redis_address(redis, w->url);
+}
+
+static void prepare_redis(struct world *w)
+{
+    struct redis_options *options = w->store_options;
+    world_take_redis(w);
+    options->url = mem_strdup(w->url);
+}
+
+static void prepare_failing_redis(struct world *w)
+{
+    struct failing_options *options = w->store_options;
+    world_take_redis(w);
+    w->redis = (struct redis_options){.url = w->url, .timeout = 10000};
+    options->wrapper.inner = &store_redis;
+    options->wrapper.inner_options = &w->redis;
+    options->faults = &w->faults;
 }
 
 static void prepare_tracking(struct world *w)
@@ -750,6 +766,13 @@ const struct fixture fixture_sentinel = {.name = "sentinel",
                                          .is_there = redis_is_there,
                                          .expires_itself = true,
                                          .prepare = prepare_sentinel};
+const struct fixture fixture_failing_redis = {.name = "failing_redis",
+                                              .manager = "PersistentManager",
+                                              .store = &store_failing,
+                                              .servers = 3,
+                                              .is_there = redis_is_there,
+                                              .expires_itself = true,
+                                              .prepare = prepare_failing_redis};
 const struct fixture fixture_tracking = {.name = "tracking",
                                          .manager = "PersistentManager",
                                          .store = &store_redis,

@@ -58,6 +58,8 @@ struct world {
     struct memory_options memory; /* what a failing store wraps */
     struct file_options file;     /* the same in a folder */
     char folder[300];
+    struct redis_options redis; /* the same in Redis */
+    char url[320];
     struct failing_faults faults;
     struct mesh *mesh; /* NULL: no cluster */
     struct manager *m[WORLD_MANAGERS];
@@ -187,6 +189,8 @@ extern const struct fixture fixture_file;
 extern const struct fixture fixture_failing, fixture_failing_queued;
 /* The same with files. */
 extern const struct fixture fixture_failing_file;
+/* The same with Redis. */
+extern const struct fixture fixture_failing_redis;
 /* Files in w->folder. */
 void world_take_folder(struct world *w);
 
