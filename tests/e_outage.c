@@ -39,10 +39,23 @@ static bool all_answer(void *user)
 /* The database and what belongs to it, moved or removed together. */
 static const char *const parts[] = {"", "-wal", "-shm"};
 
+static void folder_move(const struct fleet *f, const char *from, const char *to)
+{
+    char old[400], new[400];
+    snprintf(old, sizeof old, "%s%s", f->folder, from);
+    snprintf(new, sizeof new, "%s%s", f->folder, to);
+    CHECK_INT(rename(old, new), 0);
+}
+
+/* Or the folder of a file store. */
 static void database_move(const struct fleet *f, const char *from,
                           const char *to)
 {
     char path[320], old[400], new[400];
+    if (f->folder[0]) {
+        folder_move(f, from, to);
+        return;
+    }
     fleet_database(f, path);
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         snprintf(old, sizeof old, "%s%s%s", path, from, parts[i]);
@@ -313,10 +326,12 @@ static void eight_processes_never_show_busy(void)
 }
 
 FLEET_CASE(a_moved_database_is_noticed_and_comes_back, sqlite, "sqlite.xml", 3)
+FLEET_CASE(a_moved_database_is_noticed_and_comes_back, file, "file.xml", 3)
 FLEET_CASE(nobody_begins_a_new_file_beside_a_deleted_one, sqlite, "sqlite.xml",
            3)
 UNIT_MAIN_AROUND("outage", NULL, fleet_end,
                  CASE(a_moved_database_is_noticed_and_comes_back_on_sqlite),
+                 CASE(a_moved_database_is_noticed_and_comes_back_on_file),
                  CASE(nobody_begins_a_new_file_beside_a_deleted_one_on_sqlite),
                  CASE(an_open_that_is_refused_is_tried_again),
                  CASE(eight_processes_never_show_busy),

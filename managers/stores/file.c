@@ -207,9 +207,21 @@ enum rc folder_open(struct folder *f, struct err *err)
     return RC_OK;
 }
 
+/* Names what is gone: the folder, or the one above it, which is that of other
+ * applications as well, so that one cause gives one text. */
+static const char *what_is_gone(const struct folder *f, char out[8192])
+{
+    struct stat st;
+
+    snprintf(out, 8192, "%s", f->path);
+    *strrchr(out, '/') = '\0';
+    return *out && lstat(out, &st) ? out : f->path;
+}
+
 enum rc folder_look(const struct folder *f, struct err *err)
 {
     struct stat now, ours;
+    char gone[8192];
     bool there = lstat(f->path, &now) == 0;
     const char *other = there ? " and another put there" : "";
 
@@ -220,11 +232,11 @@ enum rc folder_look(const struct folder *f, struct err *err)
     if (fstat(f->fd, &ours) == 0 && ours.st_nlink == 0)
         return err_set(err, RC_UNAVAILABLE,
                        "%s was deleted%s: restart every instance that used it",
-                       f->path, other);
+                       what_is_gone(f, gone), other);
     return err_set(err, RC_UNAVAILABLE,
                    "%s was moved away%s: move it back, and it works again by "
                    "itself",
-                   f->path, other);
+                   what_is_gone(f, gone), other);
 }
 
 /* --- cells ---------------------------------------------------------------- */
