@@ -159,6 +159,7 @@ FLEET_CASE(acknowledged_is_kept, redis, "redis.xml", 3)
 FLEET_CASE(acknowledged_is_kept, memcached, "memcached.xml", 3)
 FLEET_CASE(acknowledged_is_kept, file, "file.xml", 3)
 FLEET_CASE(all_are_killed, file, "file.xml", 3)
+FLEET_CASE(all_are_killed, redis, "redis.xml", 3)
 FLEET_CASE(acknowledged_is_kept, delta, "delta.xml", 3)
 FLEET_CASE(acknowledged_is_kept, backup, "backup.xml", 5)
 FLEET_CASE(all_are_killed, sqlite, "sqlite.xml", 3)
@@ -166,7 +167,7 @@ UNIT_MAIN_AROUND("kill", NULL, fleet_end, CASE(acknowledged_is_kept_on_sqlite),
                  CASE(acknowledged_is_kept_on_redis),
                  CASE(acknowledged_is_kept_on_memcached),
                  CASE(acknowledged_is_kept_on_file),
-                 CASE(all_are_killed_on_file),
+                 CASE(all_are_killed_on_file), CASE(all_are_killed_on_redis),
                  CASE(acknowledged_is_kept_on_delta),
                  CASE(acknowledged_is_kept_on_backup),
                  CASE(all_are_killed_on_sqlite))

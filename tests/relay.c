@@ -56,6 +56,8 @@ struct relay {
     pthread_mutex_t lock; /* all below, but for the sleep */
     bool ends;
     enum relay_way ways[MEMBERS_MAX][MEMBERS_MAX];
+    enum relay_way any[MEMBERS_MAX]; /* of strangers to it */
+    bool is_other[MEMBERS_MAX];      /* it speaks another language */
     int delay;
     struct wire wires[WIRES_MAX];
 };
@@ -140,7 +142,7 @@ static void wire_reset(struct wire *w)
 
 static enum relay_way wire_way(const struct relay *r, const struct wire *w)
 {
-    return w->from < 0 ? RELAY_OPEN : r->ways[w->from][w->to];
+    return w->from < 0 ? r->any[w->to] : r->ways[w->from][w->to];
 }
 
 /* Who dials has advertised one of our ports. */
@@ -233,7 +235,7 @@ static void wire_accept(struct relay *r, unsigned to)
     memset(w, 0, sizeof *w);
     w->fd[0] = dialler;
     w->fd[1] = target;
-    w->from = NOBODY;
+    w->from = r->is_other[to] ? STRANGER : NOBODY;
     w->to = (int)to;
     for (int end = 0; end < 2; end++)
         w->flow[end].last = &w->flow[end].first;
@@ -392,6 +394,14 @@ void relay_isolate(struct relay *relay, unsigned member, enum relay_way way)
     for (unsigned i = 0; i < relay->count; i++)
         if (i != member)
             relay_set(relay, member, i, way);
+}
+
+void relay_any(struct relay *relay, unsigned member, enum relay_way way)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->is_other[member] = true;
+    relay->any[member] = way;
+    relay_woken(relay);
 }
 
 void relay_delay(struct relay *relay, int ms)

@@ -28,6 +28,9 @@ int relay_port(const struct relay *relay, unsigned member);
 void relay_set(struct relay *relay, unsigned a, unsigned b, enum relay_way way);
 /* Between one and all others. */
 void relay_isolate(struct relay *relay, unsigned member, enum relay_way way);
+/* Between this one, which need not be a member, and whoever dials it: a server
+ * of another kind. To be called once before anybody does. */
+void relay_any(struct relay *relay, unsigned member, enum relay_way way);
 /* What comes leaves so much later. */
 void relay_delay(struct relay *relay, int ms);
 /* Connections that stand, from any member to any. */

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * e_store_outage.c: a store behind a network that is away for a while, under
+ * running instances: it stands still, the network swallows everything, it is
+ * killed and restarted. MARGAY_PAUSE_SECONDS: how long it is away (2).
+ * Timeout: 300 s */
+#include "config.h"
+
+#include "tests/client.h"
+#include "tests/redis_server.h"
+#include "tests/relay.h"
+#include "tests/unit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define READS 300
+
+enum way { STANDS_STILL, SWALLOWED, KILLED };
+
+struct scene {
+    struct redis_server *redis;
+    struct relay *relay;
+    struct fleet *fleet;
+    struct browser browser;
+    char cookie[128];
+    unsigned hits;
+};
+
+/* ---- how long it takes ---- */
+
+static long long clock_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000LL + t.tv_nsec / 1000;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    long long d = *(const long long *)a - *(const long long *)b;
+    return d < 0 ? -1 : d > 0;
+}
+
+/* us */
+static long long p99_of_me(struct scene *s)
+{
+    static long long took[READS];
+    for (unsigned i = 0; i < READS; i++) {
+        long long begin = clock_us();
+        CHECK_INT(
+            browser_get(&s->browser, fleet_server(s->fleet, i), "/login/me"),
+            200);
+        took[i] = clock_us() - begin;
+    }
+    qsort(took, READS, sizeof *took, by_number);
+    return took[READS * 99 / 100];
+}
+
+/* ---- away and back ---- */
+
+static void scene_away(struct scene *s, enum way way)
+{
+    if (way == STANDS_STILL)
+        redis_signal(s->redis, SIGSTOP);
+    else if (way == SWALLOWED)
+        relay_any(s->relay, 0, RELAY_HOLE);
+    else
+        redis_kill(s->redis);
+}
+
+static void scene_back(struct scene *s, enum way way)
+{
+    if (way == STANDS_STILL)
+        redis_signal(s->redis, SIGCONT);
+    else if (way == SWALLOWED)
+        relay_any(s->relay, 0, RELAY_OPEN);
+    else
+        redis_restart(s->redis);
+}
+
+static bool all_answer(void *user)
+{
+    struct scene *s = user;
+    for (unsigned i = 0; i < 3; i++)
+        if (browser_get(&s->browser, fleet_server(s->fleet, i), "/login/me") !=
+            200)
+            return false;
+    return true;
+}
+
+/* Asks until `end`; the longest answer, us. What was answered before anything
+ * could be noticed may be anything that is right. */
+static long long ask_until(struct scene *s, long long end, long long noticed)
+{
+    static const char *const paths[] = {"/login/me", "/login/hit",
+                                        "/login/new"};
+    long long worst = 0;
+    unsigned refused = 0, n = 0;
+    for (; clock_us() < end; n++) {
+        struct server *at = fleet_server(s->fleet, n + n / 3);
+        long long begin = clock_us();
+        int status = browser_get(&s->browser, at, paths[n % 3]);
+        long long took = clock_us() - begin;
+        worst = took > worst ? took : worst;
+        refused += status == 503;
+        if (status == 200 && n % 3 == 1)
+            s->hits++;
+        CU_ASSERT(status == 503 || (status == 200 && begin < noticed));
+        if (status == 503) {
+            CU_ASSERT_PTR_NOT_NULL(
+                browser_header(&s->browser, "Retry-After", 0));
+            CU_ASSERT_PTR_NULL(browser_header(&s->browser, "Set-Cookie", 0));
+        }
+        if (n % 30 == 0)
+            CHECK_INT(server_health(at), 200);
+    }
+    CU_ASSERT(refused > 0);
+    return worst;
+}
+
+static bool scene_begin(struct scene *s, const char *validate)
+{
+    char url[64];
+    s->redis = redis_start("appendonly yes\nappendfsync always");
+    s->relay = relay_new(1, &s->redis->port);
+    relay_any(s->relay, 0, RELAY_OPEN);
+    snprintf(url, sizeof url, "redis://127.0.0.1:%d/0",
+             relay_port(s->relay, 0));
+    s->fleet = fleet_new("redis.xml");
+    if (!s->fleet)
+        return false;
+    fleet_define(s->fleet, "store.url", url);
+    fleet_define(s->fleet, "store.validate", validate);
+    CU_ASSERT_FATAL(fleet_start(s->fleet, 3));
+    browser_open(&s->browser);
+    CHECK_INT(browser_login(&s->browser, fleet_server(s->fleet, 0), "kim"),
+              303);
+    CU_ASSERT(browser_cookie(&s->browser, "/login", s->cookie));
+    for (; s->hits < 10; s->hits++)
+        CHECK_INT(browser_get(&s->browser, fleet_server(s->fleet, s->hits),
+                              "/login/hit"),
+                  200);
+    return true;
+}
+
+/* Nobody was logged out, no cookie replaced, nothing acknowledged lost; what
+ * was under way when it went may have been done. */
+static void scene_check(struct scene *s)
+{
+    char cookie[128], line[128];
+    CU_ASSERT(browser_cookie(&s->browser, "/login", cookie));
+    cookie[11 + 32] = s->cookie[11 + 32] = 0; /* the route may move */
+    CHECK_STR(cookie, s->cookie);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_INT(
+            browser_get(&s->browser, fleet_server(s->fleet, i), "/login/me"),
+            200);
+        CHECK_STR(browser_line(&s->browser, "user", line), "kim");
+        unsigned hits = (unsigned)atoi(browser_line(&s->browser, "hits", line));
+        CU_ASSERT(hits >= s->hits && hits <= s->hits + 6);
+        CHECK_INT(server_said_times(fleet_server(s->fleet, i), "can be used"),
+                  1);
+    }
+}
+
+static void away_and_back(const char *name, enum way way, const char *validate)
+{
+    struct scene s = {0};
+    if (!redis_is_there() || !scene_begin(&s, validate))
+        return;
+    long long before = p99_of_me(&s), begin = clock_us(), limit;
+    limit = 1000000LL * (1 + slowness());
+    scene_away(&s, way);
+    long long worst = ask_until(
+        &s, begin + 1000000LL * setting_number("MARGAY_PAUSE_SECONDS", 2),
+        begin + limit);
+    begin = clock_us();
+    scene_back(&s, way);
+    CU_ASSERT(eventually(10000, all_answer, &s));
+    long long back = clock_us() - begin, after = p99_of_me(&s);
+    printf("%s, %s: an answer takes %lld ms at most, all are right %lld ms "
+           "after it is back; p99 of me %lld us before, %lld us afterwards\n",
+           name, validate, worst / 1000, back / 1000, before, after);
+    CU_ASSERT(worst < limit);
+    CU_ASSERT(after < before * 5 + 20000 * slowness());
+    scene_check(&s);
+    browser_close(&s.browser);
+    fleet_end();
+    relay_free(&s.relay);
+    redis_stop_all();
+}
+
+static void redis_stands_still(void)
+{
+    away_and_back("it stands still", STANDS_STILL, "version");
+}
+
+static void redis_is_swallowed(void)
+{
+    away_and_back("the network swallows it", SWALLOWED, "version");
+}
+
+static void redis_is_killed_and_restarted(void)
+{
+    away_and_back("it is killed and restarted", KILLED, "version");
+}
+
+static void redis_that_is_tracked_is_swallowed(void)
+{
+    away_and_back("the network swallows it", SWALLOWED, "tracking");
+}
+
+UNIT_MAIN_AROUND("store_outage", NULL, fleet_end, CASE(redis_stands_still),
+                 CASE(redis_is_swallowed), CASE(redis_is_killed_and_restarted),
+                 CASE(redis_that_is_tracked_is_swallowed))
