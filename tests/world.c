@@ -659,48 +659,25 @@ static void prepare_failing_file(struct world *w)
 
 const struct fixture fixture_standard = {
     .name = "standard", .manager = "StandardManager", .servers = 1};
-const struct fixture fixture_memory = {.name = "memory",
-                                       .manager = "PersistentManager",
-                                       .store = &store_memory,
-                                       .settings = {{"inline", "true"}},
-                                       .servers = 3,
-                                       .prepare = prepare_memory};
-const struct fixture fixture_queued = {.name = "queued",
-                                       .manager = "PersistentManager",
-                                       .store = &store_memory,
-                                       .settings = {{"inline", "false"}},
-                                       .servers = 3,
-                                       .prepare = prepare_memory};
-const struct fixture fixture_sqlite = {.name = "sqlite",
-                                       .manager = "PersistentManager",
-                                       .store = &store_sqlite,
-                                       .settings = {{"path", "@sessions.db"}},
-                                       .servers = 3};
-const struct fixture fixture_file = {.name = "file",
-                                     .manager = "PersistentManager",
-                                     .store = &store_file,
-                                     .settings = {{"directory", "@sessions"}},
-                                     .servers = 3};
-const struct fixture fixture_failing_file = {.name = "failing_file",
-                                             .manager = "PersistentManager",
-                                             .store = &store_failing,
-                                             .servers = 3,
-                                             .prepare = prepare_failing_file};
-const struct fixture fixture_traced = {.name = "traced",
-                                       .manager = "PersistentManager",
-                                       .store = &store_tracing,
-                                       .settings = {{"path", "@sessions.db"}},
-                                       .servers = 3};
-const struct fixture fixture_failing = {.name = "failing",
-                                        .manager = "PersistentManager",
-                                        .store = &store_failing,
-                                        .servers = 3,
-                                        .prepare = prepare_failing};
-const struct fixture fixture_failing_queued = {.name = "failing_queued",
-                                               .manager = "PersistentManager",
-                                               .store = &store_failing,
-                                               .servers = 3,
-                                               .prepare = prepare_failing};
+/* Three servers over one store; what is behind `how` differs. */
+#define STORED(where, kind, how, ...)                                          \
+    const struct fixture fixture_##where = {.name = #where,                    \
+                                            .manager = "PersistentManager",    \
+                                            .store = &store_##kind,            \
+                                            .servers = 3,                      \
+                                            .prepare = how,                    \
+                                            __VA_ARGS__};
+/* clang-format off */
+STORED(memory, memory, prepare_memory, .settings = {{"inline", "true"}})
+STORED(queued, memory, prepare_memory, .settings = {{"inline", "false"}})
+STORED(sqlite, sqlite, NULL, .settings = {{"path", "@sessions.db"}})
+STORED(traced, tracing, NULL, .settings = {{"path", "@sessions.db"}})
+STORED(file, file, NULL, .settings = {{"directory", "@sessions"}})
+STORED(failing, failing, prepare_failing, .hops = false)
+STORED(failing_queued, failing, prepare_failing, .hops = false)
+STORED(failing_file, failing, prepare_failing_file, .hops = false)
+/* clang-format on */
+
 /* One server for all worlds of a program; each finds it empty. */
 static void world_take_redis(struct world *w)
 {
@@ -750,38 +727,14 @@ static void prepare_sentinel(struct world *w)
 }
 
 /* A machine that does more than this is slow at times, not away. */
-const struct fixture fixture_redis = {.name = "redis",
-                                      .manager = "PersistentManager",
-                                      .store = &store_redis,
-                                      .settings = {{"timeout", "10000"}},
-                                      .servers = 3,
-                                      .is_there = redis_is_there,
-                                      .expires_itself = true,
-                                      .prepare = prepare_redis};
-const struct fixture fixture_sentinel = {.name = "sentinel",
-                                         .manager = "PersistentManager",
-                                         .store = &store_redis,
-                                         .settings = {{"timeout", "10000"}},
-                                         .servers = 3,
-                                         .is_there = redis_is_there,
-                                         .expires_itself = true,
-                                         .prepare = prepare_sentinel};
-const struct fixture fixture_failing_redis = {.name = "failing_redis",
-                                              .manager = "PersistentManager",
-                                              .store = &store_failing,
-                                              .servers = 3,
-                                              .is_there = redis_is_there,
-                                              .expires_itself = true,
-                                              .prepare = prepare_failing_redis};
-const struct fixture fixture_tracking = {.name = "tracking",
-                                         .manager = "PersistentManager",
-                                         .store = &store_redis,
-                                         .settings = {{"timeout", "10000"}},
-                                         .servers = 3,
-                                         .is_there = redis_is_there,
-                                         .expires_itself = true,
-                                         .lag_ms = TRACKING_LAG_MS,
-                                         .prepare = prepare_tracking};
+#define PATIENT .settings = {{"timeout", "10000"}}
+#define ON_REDIS .is_there = redis_is_there, .expires_itself = true
+STORED(redis, redis, prepare_redis, ON_REDIS, PATIENT)
+STORED(sentinel, redis, prepare_sentinel, ON_REDIS, PATIENT)
+STORED(tracking, redis, prepare_tracking, ON_REDIS, PATIENT,
+       .lag_ms = TRACKING_LAG_MS)
+STORED(failing_redis, failing, prepare_failing_redis, ON_REDIS)
+
 /* Three servers for all worlds of a program; each finds them empty. */
 static void prepare_memcached(struct world *w)
 {
