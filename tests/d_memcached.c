@@ -502,7 +502,7 @@ static void an_order_to_flush_is_noticed(void)
     struct ask ask;
     CHECK_INT(ask_put(&s->shop, &ask, 1, 0, "x", 1), RC_OK);
     uint64_t version = ask.call.new_version;
-    memcached_group_flush(s->group);
+    memcached_do(server_of(s, 1), s->said, sizeof s->said, "flush_all");
     CHECK_INT(ask_get(&s->shop, &ask, 1, version), RC_ABSENT);
     CHECK_INT(ask.call.gone, REASON_LOST);
     CHECK_INT(shop_logs(&s->shop, "was flushed"), 1);
