@@ -697,10 +697,12 @@ static void p44_requests_do_not_hammer_a_store_that_only_reads(struct world *w)
     STATEMENT_ON(name, settings, failing)                                      \
     STATEMENT_ON(name, settings, failing_queued)                               \
     STATEMENT_ON(name, settings, failing_file)                                 \
-    STATEMENT_ON(name, settings, failing_redis)
+    STATEMENT_ON(name, settings, failing_redis)                                \
+    STATEMENT_ON(name, settings, failing_memcached)
 #define CASES(name, settings)                                                  \
     CASE(name##_on_failing), CASE(name##_on_failing_queued),                   \
-        CASE(name##_on_failing_file), CASE(name##_on_failing_redis),
+        CASE(name##_on_failing_file), CASE(name##_on_failing_redis),           \
+        CASE(name##_on_failing_memcached),
 
 STATEMENTS(ON_BOTH)
 UNIT_MAIN("outage", STATEMENTS(CASES))

@@ -326,11 +326,12 @@ static void p12_a_clock_that_was_set_back_keeps_nobody(struct world *w)
     STATEMENT_ON(name, settings, file)                                         \
     STATEMENT_ON(name, settings, redis)                                        \
     STATEMENT_ON(name, settings, tracking)                                     \
+    STATEMENT_ON(name, settings, memcached)                                    \
     STATEMENT_ON(name, settings, traced)
 #define STORED_CASES(name, settings)                                           \
     CASE(name##_on_memory), CASE(name##_on_queued), CASE(name##_on_sqlite),    \
         CASE(name##_on_file), CASE(name##_on_redis),                           \
-        CASE(name##_on_tracking),                                              \
+        CASE(name##_on_tracking), CASE(name##_on_memcached),                   \
         CASE(name##_on_traced),
 
 #define FILED(S)                                                               \

@@ -736,15 +736,45 @@ STORED(tracking, redis, prepare_tracking, ON_REDIS, PATIENT,
 STORED(failing_redis, failing, prepare_failing_redis, ON_REDIS)
 
 /* Three servers for all worlds of a program; each finds them empty. */
-static void prepare_memcached(struct world *w)
+static struct memcached_group *world_take_memcached(void)
 {
     static struct memcached_group *group;
-    struct memcached_options *options = w->store_options;
     if (!group)
         group = memcached_group_start(NULL);
     memcached_group_flush(group);
-    options->url = mem_strdup(group->url);
+    return group;
 }
+
+static void prepare_memcached(struct world *w)
+{
+    struct memcached_options *options = w->store_options;
+    options->url = mem_strdup(world_take_memcached()->url);
+}
+
+/* One of them: what fails is a server, not the whole. */
+static void prepare_failing_memcached(struct world *w)
+{
+    struct failing_options *options = w->store_options;
+    struct memcached_server *server = world_take_memcached()->servers[0];
+    w->memcached = (struct memc_part_options){.host = {.name = "127.0.0.1"},
+                                              .timeout = 10000,
+                                              .prefix = "margay:/test:"};
+    w->memcached.host.port = (unsigned)server->port;
+#ifdef HAVE_MEMCACHED
+    options->wrapper.inner = &memcached_part;
+#endif
+    options->wrapper.inner_options = &w->memcached;
+    options->faults = &w->faults;
+}
+
+const struct fixture fixture_failing_memcached = {
+    .name = "failing_memcached",
+    .manager = "PersistentManager",
+    .store = &store_failing,
+    .servers = 3,
+    .is_there = memcached_is_there,
+    .expires_itself = true,
+    .prepare = prepare_failing_memcached};
 
 const struct fixture fixture_memcached = {.name = "memcached",
                                           .manager = "PersistentManager",

@@ -19,6 +19,7 @@
 #ifndef MARGAY_TESTS_WORLD_H
 #define MARGAY_TESTS_WORLD_H
 
+#include "managers/stores/memcached.h"
 #include "managers/stores/stores.h"
 #include "session/manager.h"
 #include "tests/mesh.h"
@@ -59,6 +60,7 @@ struct world {
     struct file_options file;     /* the same in a folder */
     char folder[300];
     struct redis_options redis; /* the same in Redis */
+    struct memc_part_options memcached; /* the same in one Memcached */
     char url[320];
     struct failing_faults faults;
     struct mesh *mesh; /* NULL: no cluster */
@@ -189,8 +191,8 @@ extern const struct fixture fixture_file;
 extern const struct fixture fixture_failing, fixture_failing_queued;
 /* The same with files. */
 extern const struct fixture fixture_failing_file;
-/* The same with Redis. */
-extern const struct fixture fixture_failing_redis;
+/* The same with Redis, and with Memcached. */
+extern const struct fixture fixture_failing_redis, fixture_failing_memcached;
 /* Files in w->folder. */
 void world_take_folder(struct world *w);
 

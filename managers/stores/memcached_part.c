@@ -439,8 +439,13 @@ static enum rc item_put(struct part *p, struct item *item, struct err *err)
         return RC_OK;
     }
     assert(rc != RC_ABSENT || call->version);
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
         see(p, call->id, call->new_version, 0);
+        item->call = NULL;
+        store_batch_hold(p->batch, call);
+        store_batch_settle(p->batch, RC_OK, NULL); /* it stands for itself */
+        return RC_OK;
+    }
     call->err = *err;
     item_answer(p, item, rc);
     return p->memc && memc_is_open(p->memc) ? RC_OK : RC_UNAVAILABLE;
