@@ -767,25 +767,12 @@ static void prepare_failing_memcached(struct world *w)
     options->faults = &w->faults;
 }
 
-const struct fixture fixture_failing_memcached = {
-    .name = "failing_memcached",
-    .manager = "PersistentManager",
-    .store = &store_failing,
-    .servers = 3,
-    .is_there = memcached_is_there,
-    .expires_itself = true,
-    .prepare = prepare_failing_memcached};
-
-const struct fixture fixture_memcached = {.name = "memcached",
-                                          .manager = "PersistentManager",
-#ifdef HAVE_MEMCACHED
-                                          .store = &store_memcached,
+#ifndef HAVE_MEMCACHED
+#define store_memcached store_memory /* of cases that are skipped */
 #endif
-                                          .settings = {{"timeout", "10000"}},
-                                          .servers = 3,
-                                          .is_there = memcached_is_there,
-                                          .expires_itself = true,
-                                          .prepare = prepare_memcached};
+#define ON_MEMCACHED .is_there = memcached_is_there, .expires_itself = true
+STORED(memcached, memcached, prepare_memcached, ON_MEMCACHED, PATIENT)
+STORED(failing_memcached, failing, prepare_failing_memcached, ON_MEMCACHED)
 const struct fixture fixture_delta = {.name = "delta",
                                       .manager = "DeltaManager",
                                       .servers = 3,
