@@ -69,6 +69,7 @@ struct copy {
     int64_t told;     /* mono ms: the last access that the store knows */
     struct flight *flight;
     int64_t changed; /* lazy: mono ms of the first change that is not stored */
+    bool maybe;      /* lazy: it may be stored, though no version is known */
 };
 
 static inline struct persistent *persistent_of(struct manager *m)

@@ -7,9 +7,9 @@
  *          this process; it is stored when the session was idle for
  *          maxIdleBackup or maxIdleSwap seconds, when there are too many
  *          (minIdleSwap), and at an orderly stop. `kill -9` loses what was
- *          not: the gauges say how much that is. An end of what is stored is
- *          stored before it is answered: nothing that was logged out comes
- *          back from there.
+ *          not: the gauges say how much that is. An end of what is stored, or
+ *          may be, is stored before it is answered: nothing that was logged
+ *          out comes back from there.
  * Laws     An entry with changes is ENTRY_UNSAVED and not ENTRY_BUSY: it may
  *          end for idling. It leaves memory only when what is stored is it.
  * Source   org/apache/catalina/session/PersistentManagerBase.java:

@@ -445,8 +445,10 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
         record_unref(&other);
         struct record *before =
             last_before(f->waiting, last_before(f->riding, NULL));
-        if (f->p->lazy)
+        if (f->p->lazy) {
+            copy_of(e)->maybe = true; /* a row is there */
             undo_lazy(f, stripe, e, before);
+        }
         take_all(f, o, f->uncertain ? RC_UNCERTAIN : RC_UNAVAILABLE);
         flight_land(f, e);
         if (!f->p->lazy)
@@ -508,6 +510,7 @@ static void land_failed(struct flight *f, struct table_stripe *stripe,
         rc = RC_UNCERTAIN;
     o->err = f->call.err;
     if (f->p->lazy) {
+        copy_of(e)->maybe |= rc == RC_UNCERTAIN;
         undo_lazy(f, stripe, e,
                   last_before(f->waiting, last_before(f->riding, NULL)));
         flight_land(f, e);
@@ -689,12 +692,14 @@ static enum rc fetch_first(struct persistent *p, struct manager_write *w)
     return rc == RC_OK ? persistent_write(&p->base, w) : rc;
 }
 
-/* Of writes in an idle mode the ends of what is stored are: nothing that was
- * logged out may come back from there. */
+/* Of writes in an idle mode the ends of what is stored, or may be, are: nothing
+ * that was logged out may come back from there. */
 static bool is_stored_at_once(struct entry *e, const struct manager_write *w)
 {
+    const struct copy *c = copy_of(e);
+
     return w->kind != WRITE_CREATE && w->kind != WRITE_CHANGE &&
-           (copy_of(e)->version || copy_of(e)->flight);
+           (c->version || c->maybe || c->flight);
 }
 
 /* Applies the write and finds it a put to ride with; *send: a new one. */

@@ -262,6 +262,48 @@ static void an_outage_is_not_noticed_in_memory(struct world *w)
     CHECK_INT(world_reason(w, 0, id), REASON_LOGOUT);
 }
 
+static bool comes_to_puts(struct world *w, uint64_t puts)
+{
+    int64_t end = instant_read().mono + 20000;
+
+    while (world_puts(w, 0) < puts && instant_read().mono < end)
+        sched_yield();
+    return world_puts(w, 0) == puts;
+}
+
+static bool comes_to_injected(struct world *w, unsigned count)
+{
+    int64_t end = instant_read().mono + 20000;
+
+    while (atomic_load(&w->faults.injected) < count &&
+           instant_read().mono < end)
+        sched_yield();
+    return atomic_load(&w->faults.injected) == count;
+}
+
+/* Its first put is done and nobody says so: neither that one, nor the two by
+ * which it is tried again. So it may be there when the session ends. */
+static void what_may_be_stored_stays_out_as_well(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    uint64_t puts = world_puts(w, 0);
+
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    pass(w, 11);
+    atomic_store(&w->faults.delay_ms, 300); /* time to change the weather */
+    atomic_store(&w->faults.how, FAILING_APPLIED);
+    atomic_store(&w->faults.fail_puts, 3);
+    manager_tick(w->m[0], w->now);
+    CU_ASSERT_FATAL(comes_to_injected(w, 1));
+    atomic_store(&w->faults.how, FAILING_LOST);
+    CU_ASSERT_FATAL(comes_to_injected(w, 3));
+    CU_ASSERT_FATAL(comes_to_puts(w, puts + 3));
+    atomic_store(&w->faults.delay_ms, 0);
+    CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
+    kill_it(w);
+    CHECK_INT(world_reason(w, 0, id), REASON_LOGOUT);
+}
+
 static void check_says_what_it_costs(void)
 {
     static const struct {
@@ -310,5 +352,7 @@ static void check_says_what_it_costs(void)
 
 STATEMENTS(ON_EACH)
 STATEMENT_ON(an_outage_is_not_noticed_in_memory, backup, failing)
+STATEMENT_ON(what_may_be_stored_stays_out_as_well, backup, failing)
 UNIT_MAIN("idle", CASE(check_says_what_it_costs),
-          STATEMENTS(CASES) CASE(an_outage_is_not_noticed_in_memory_on_failing))
+          STATEMENTS(CASES) CASE(an_outage_is_not_noticed_in_memory_on_failing),
+          CASE(what_may_be_stored_stays_out_as_well_on_failing))
