@@ -191,6 +191,7 @@ static void other_kinds_do_not_mix(void)
         CU_ASSERT(!has_copy(n, 0, id) && !has_copy(n, 1, id));
     }
     pass(n, 12);
+    CU_ASSERT(leave(n, 1, 9)); /* that is no news of that kind */
     for (int i = 0; i < 4; i++) {
         CHECK_INT(n->hosts[i].warned, 2);
         CHECK_INT((int)n->hosts[i].core->repaired, 0);

@@ -121,10 +121,13 @@ bool view_pulsed(struct core *core, struct peer *p,
     struct frame_root root;
     size_t count = 0;
 
-    while (frame_next_root(&pulse, &root))
-        apps[count++] = (struct peer_app){root.app, root.leaves};
+    for (; frame_next_root(&pulse, &root); count++) {
+        apps[count].app = root.app; /* what is between stays 0 */
+        apps[count].leaves = root.leaves;
+    }
     bool news = !p->apps || count != p->app_count ||
                 memcmp(apps, p->apps, count * sizeof *apps) != 0;
+    bool more = !p->apps || count > p->app_count;
     free(p->apps);
     p->apps = apps;
     p->app_count = count;
@@ -132,7 +135,8 @@ bool view_pulsed(struct core *core, struct peer *p,
         return false;
     note_apps(core, p);
     core->waits_changed = core->some_changed = true; /* view_lacks */
-    warn_other_kind(core, p);
+    if (more)
+        warn_other_kind(core, p);
     return true;
 }
 
