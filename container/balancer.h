@@ -27,6 +27,7 @@ struct balancer_member {
     const char *name; /* jvmRoute; letters, digits, - and _ */
     const char *host; /* a number, in brackets if it is of IPv6, or a name */
     unsigned port;
+    bool away; /* nginx: no request goes there */
 };
 
 struct balancer_plan {

@@ -43,8 +43,8 @@ static const char back[] =
 
 static void write_server(struct buf *out, const struct balancer_member *m)
 {
-    buf_addf(out, "        server %s:%u max_fails=1 fail_timeout=2s", m->host,
-             m->port);
+    buf_addf(out, "        server %s:%u max_fails=1 fail_timeout=2s%s", m->host,
+             m->port, m->away ? " down" : "");
 }
 
 static void write_new_users(struct buf *out, const struct balancer_plan *plan)

@@ -18,7 +18,9 @@
 static const char usage[] =
     "usage: margay run     [-c FILE] [-D NAME=VALUE]...\n"
     "       margay cluster [-c FILE] [-D NAME=VALUE]... [-n N] [-p PORT]\n"
-    "                      [--manager NAME] [--balancer none]\n"
+    "                      [--manager NAME] [--balancer "
+    "haproxy|nginx|httpd|none]\n"
+    "                      [--sticky route|cookie] [--listen [ADDRESS:]PORT]\n"
     "       margay check   [-c FILE] [-D NAME=VALUE]...\n"
     "       margay balancer haproxy|nginx|httpd [-n N] [-p PORT]\n"
     "                      [-c FILE]... [-D NAME=VALUE]...\n"
@@ -29,14 +31,18 @@ static const char help[] =
     "\n"
     "  run       one instance in the foreground; SIGTERM ends it in order\n"
     "  cluster   N instances (3) on PORT (8081), PORT+1, ... named node1 ...\n"
+    "            One that crashes starts anew; SIGHUP replaces one after "
+    "another\n"
     "  check     reads the configuration and says what it understood\n"
     "  balancer  prints a configuration that shares users among N instances\n"
     "            (3) on PORT (8081), PORT+1, ..., or among those of each FILE\n"
     "\n"
     "  -c FILE         server.xml to read (%s/server.xml)\n"
     "  -D NAME=VALUE   the value of ${NAME} in it, for example port=8081\n"
-    "  --manager NAME  NAME.xml beside server.xml: standard, sqlite, file, "
-    "redis, memcached, delta, backup\n"
+    "  --manager NAME  NAME.xml beside server.xml: standard, delta, backup, "
+    "sqlite,\n"
+    "                  file, redis, memcached\n"
+    "  --balancer WHAT run it in front of the instances (none)\n"
     "  --sticky WHAT   what tells a user's instance: the route in JSESSIONID, "
     "or\n"
     "                  a cookie of the balancer's own (route)\n"
@@ -176,8 +182,8 @@ static int add_file(struct command *c, const char *file)
 
 static int take_balance(struct command *c, int option, const char *argument)
 {
-    if (c->verb != COMMAND_BALANCER)
-        return wrong("--%s is for balancer",
+    if (c->verb != COMMAND_BALANCER && c->verb != COMMAND_CLUSTER)
+        return wrong("--%s is for balancer and cluster",
                      option == 's' ? "sticky" : "listen");
     if (option == 's') {
         bool cookie = strcmp(argument, "cookie") == 0;
@@ -253,18 +259,13 @@ static int read_options(struct command *c, int argc, char **argv)
     return status;
 }
 
-static int balancer_later(const char *kind)
+static int choose_balancer(struct command *c)
 {
-    enum balancer_kind known;
-
-    if (!balancer_find(kind, &known))
+    c->balance.runs = c->balancer && strcmp(c->balancer, "none") != 0;
+    if (c->balance.runs && !balancer_find(c->balancer, &c->balance.kind))
         return wrong("--balancer %s: there are haproxy, nginx, httpd and none",
-                     kind);
-    fprintf(stderr,
-            "margay: cluster starts no balancer in this version: run one "
-            "with what `margay balancer %s` prints\n",
-            kind);
-    return STATUS_REFUSED;
+                     c->balancer);
+    return STATUS_OK;
 }
 
 /* --manager NAME is NAME.xml beside the file that would be read. */
@@ -279,7 +280,7 @@ static int choose_manager(struct command *c)
     if (strchr(c->manager, '/') || !exists(path)) {
         fprintf(stderr,
                 "margay: --manager %s: there is no %s: this version has "
-                "standard, sqlite, file, redis, memcached, delta and backup\n",
+                "standard, delta, backup, sqlite, file, redis and memcached\n",
                 c->manager, path);
         return STATUS_REFUSED;
     }
@@ -325,8 +326,9 @@ static int read_rest(struct command *c, int argc, char **argv)
     } else if (optind != argc) {
         return wrong("what is \"%s\"?", argv[optind]);
     }
-    if (c->balancer && strcmp(c->balancer, "none") != 0)
-        return balancer_later(c->balancer);
+    status = choose_balancer(c);
+    if (status != STATUS_OK)
+        return status;
     if (c->port + c->count > 65536)
         return wrong("-p and -n go beyond port 65535");
     return choose_file(c);

@@ -36,7 +36,8 @@ struct command {
     enum command_verb verb;
     char *file;           /* server.xml */
     unsigned count, port; /* -n, -p */
-    struct {              /* of COMMAND_BALANCER */
+    struct {              /* of COMMAND_BALANCER, and of COMMAND_CLUSTER ... */
+        bool runs;        /* ... which runs one */
         enum balancer_kind kind;
         enum balancer_sticky sticky;
         const char *listen;

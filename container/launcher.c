@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config.h"
 
-#include "container/launcher.h"
+#include "container/launcher_nodes.h"
 
-#include "container/child.h"
+#include "container/front.h"
 #include "container/notify.h"
 #include "session/buf.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdint.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,40 +24,10 @@ enum {
     AGAIN_MAX_MS = 30000,
     STABLE_MS = 30000,   /* ready so long: its ends are counted from 0 again */
     LAST_WORDS_MS = 200, /* until its pipes are given up */
-    TELL_MS = 10000      /* between two lines about what is waited for */
+    LOOK_MS = 20         /* between two looks whether the balancer is there */
 };
 
-enum node_state {
-    NODE_DOWN, /* starts at `due` */
-    NODE_STARTING,
-    NODE_READY,
-    NODE_LEAVING /* was told to end; is killed at `due` */
-};
-
-struct node {
-    struct child child;
-    enum node_state state;
-    int64_t due, ready_at;
-    unsigned ends; /* by itself, one after another */
-    char url[128];
-};
-
-struct launcher {
-    const struct launcher_options *options;
-    struct node *nodes;
-    struct child checker; /* margay check, before a roll */
-    sigset_t mask;        /* of the children */
-    int signals;          /* signalfd */
-    unsigned stops;
-    bool has_terminal;
-    bool announced, failed;
-
-    bool rolls, roll_again;
-    unsigned rolled; /* nodes before this one are done */
-    int64_t roll_began, told_at;
-};
-
-static int64_t now_ms(void)
+int64_t launcher_clock(void)
 {
     struct timespec t;
 
@@ -132,8 +102,8 @@ static void arguments_free(char **argv)
     free(argv);
 }
 
-static bool launch(struct launcher *l, struct child *c, const char *verb,
-                   unsigned index)
+bool launcher_start(struct launcher *l, struct child *c, const char *verb,
+                    unsigned index)
 {
     char **argv = arguments_new(l->options, verb, index);
     bool started = child_start(c, argv, &l->mask, strcmp(verb, "run") != 0);
@@ -146,30 +116,58 @@ static bool launch(struct launcher *l, struct child *c, const char *verb,
 
 /* ---- one instance ---- */
 
+/* ---- one instance, or the balancer ---- */
+
 static struct node *node_at(struct launcher *l, unsigned i)
 {
     return &l->nodes[i];
 }
 
+static struct front *front_of(const struct launcher *l)
+{
+    return l->options->front;
+}
+
+/* For nginx, which asks nobody. */
+static void tell_front(struct launcher *l, const struct node *n, bool away)
+{
+    if (front_of(l) && n != &l->door &&
+        front_away(front_of(l), (size_t)(n - l->nodes), away))
+        child_signal(&l->door.child, FRONT_RELOAD);
+}
+
+static bool launch(struct launcher *l, struct node *n)
+{
+    if (n == &l->door)
+        return child_start(&n->child, front_arguments(front_of(l)), &l->mask,
+                           false);
+    return launcher_start(l, &n->child, "run", (unsigned)(n - l->nodes));
+}
+
 static void node_start(struct launcher *l, struct node *n)
 {
-    unsigned index = (unsigned)(n - l->nodes);
-
-    if (launch(l, &n->child, "run", index)) {
+    if (launch(l, n)) {
         n->state = NODE_STARTING;
+        n->due = launcher_clock();
         return;
     }
     child_say("%s cannot be started: %s", n->child.name, strerror(errno));
     n->state = NODE_DOWN;
-    n->due = now_ms() + AGAIN_MAX_MS;
+    n->due = launcher_clock() + AGAIN_MAX_MS;
     l->failed |= !l->announced;
 }
 
-static void node_leave(struct launcher *l, struct node *n)
+static void node_stop(struct launcher *l, struct node *n)
 {
     n->state = NODE_LEAVING;
-    n->due = now_ms() + l->options->patience_ms;
+    n->due = launcher_clock() + l->options->patience_ms;
     child_signal(&n->child, SIGTERM);
+}
+
+void launcher_leave(struct launcher *l, struct node *n)
+{
+    tell_front(l, n, true);
+    node_stop(l, n);
 }
 
 static int64_t delay_of(unsigned ends)
@@ -177,7 +175,7 @@ static int64_t delay_of(unsigned ends)
     return ends >= 8 ? AGAIN_MAX_MS : (int64_t)AGAIN_MS << (ends - 1);
 }
 
-static const char *end_of(int status, char out[64])
+const char *launcher_end_of(int status, char out[64])
 {
     if (WIFSIGNALED(status))
         snprintf(out, 64, "was ended by signal %d", WTERMSIG(status));
@@ -186,99 +184,10 @@ static const char *end_of(int status, char out[64])
     return out;
 }
 
-/* ---- one after another ---- */
-
-static void roll_end(struct launcher *l)
-{
-    l->rolls = l->roll_again = false;
-}
-
-static void roll_begin(struct launcher *l)
-{
-    if (l->rolls) {
-        l->roll_again = true;
-        child_say("rolling restart: begins anew when this one is over");
-        return;
-    }
-    if (!l->announced) {
-        child_say("rolling restart: not before all instances are ready");
-        return;
-    }
-    child_say("rolling restart: checking the configuration");
-    l->rolls = true;
-    l->rolled = 0;
-    l->roll_began = l->told_at = now_ms();
-    if (launch(l, &l->checker, "check", 0))
-        return;
-    child_say("rolling restart: %s cannot be run: %s; nothing was restarted",
-              l->options->executable, strerror(errno));
-    roll_end(l);
-}
-
-static void roll_checked(struct launcher *l, int status)
-{
-    char text[64];
-
-    child_reaped(&l->checker);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return;
-    child_say("rolling restart: margay check %s; nothing was restarted: mend "
-              "the configuration, and send SIGHUP again",
-              end_of(status, text));
-    roll_end(l);
-}
-
-/* The first that is not ready, or NULL. */
-static struct node *roll_waits_for(struct launcher *l)
-{
-    for (unsigned i = 0; i < l->options->count; i++)
-        if (node_at(l, i)->state != NODE_READY)
-            return node_at(l, i);
-    return NULL;
-}
-
-static void roll_finish(struct launcher *l)
-{
-    bool again = l->roll_again;
-
-    child_say("rolling restart: %u instances replaced in %.1f s",
-              l->options->count, (double)(now_ms() - l->roll_began) / 1000);
-    roll_end(l);
-    if (again)
-        roll_begin(l);
-}
-
-static void roll_on(struct launcher *l, int64_t now)
-{
-    const struct node *slow;
-
-    if (!l->rolls || l->stops > 0 || l->checker.pid > 0)
-        return;
-    slow = roll_waits_for(l);
-    if (slow && now - l->told_at >= TELL_MS) {
-        l->told_at = now;
-        child_say("rolling restart: waits until %s is ready", slow->child.name);
-    }
-    if (slow)
-        return;
-    if (l->rolled == l->options->count) {
-        roll_finish(l);
-        return;
-    }
-    l->told_at = now;
-    child_say("rolling restart: %s (%u of %u)",
-              node_at(l, l->rolled)->child.name, l->rolled + 1,
-              l->options->count);
-    node_leave(l, node_at(l, l->rolled++));
-}
-
-/* ---- what the children say ---- */
+/* ---- ready ---- */
 
 static void announce(struct launcher *l)
 {
-    for (unsigned i = 0; i < l->options->count; i++)
-        if (node_at(l, i)->state != NODE_READY)
-            return;
     l->announced = true;
     notify_send("READY=1\nSTATUS=%u instances are ready", l->options->count);
     child_say("%u instances are ready; Ctrl-C or SIGTERM stops them, SIGHUP "
@@ -286,6 +195,26 @@ static void announce(struct launcher *l)
               l->options->count);
     for (unsigned i = 0; i < l->options->count; i++)
         child_say("  %s %s", node_at(l, i)->child.name, node_at(l, i)->url);
+    if (front_of(l))
+        child_say("  %s %s", l->door.child.name, l->door.url);
+}
+
+static void node_ready(struct launcher *l, struct node *n)
+{
+    n->state = NODE_READY;
+    n->ready_at = launcher_clock();
+    tell_front(l, n, false);
+    if (front_of(l))
+        l->settled_at = n->ready_at + front_settle_ms(front_of(l));
+    if (l->announced)
+        return;
+    for (unsigned i = 0; i < l->options->count; i++)
+        if (node_at(l, i)->state != NODE_READY)
+            return;
+    if (!front_of(l) || l->door.state == NODE_READY)
+        announce(l);
+    else if (l->door.state == NODE_DOWN)
+        node_start(l, &l->door);
 }
 
 /* "margay: NODE ready on URL in N ms" */
@@ -295,17 +224,37 @@ static void look_for_ready(void *user, struct child *c, const char *line)
     struct node *n = (struct node *)((char *)c - offsetof(struct node, child));
     char mark[64];
 
-    if (c == &l->checker || n->state != NODE_STARTING)
+    if (c == &l->checker || n == &l->door || n->state != NODE_STARTING)
         return;
     snprintf(mark, sizeof mark, "margay: %s ready on ", c->name);
     if (strncmp(line, mark, strlen(mark)) != 0)
         return;
     line += strlen(mark);
     snprintf(n->url, sizeof n->url, "%.*s", (int)strcspn(line, " "), line);
-    n->state = NODE_READY;
-    n->ready_at = now_ms();
-    if (!l->announced)
-        announce(l);
+    node_ready(l, n);
+}
+
+/* No balancer says when it serves. An address of this machine answers at once.
+ */
+static bool door_listens(const struct launcher *l)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *at = NULL;
+    bool there = false;
+    char port[16];
+    int fd;
+
+    snprintf(port, sizeof port, "%u", front_port(front_of(l)));
+    if (getaddrinfo(front_host(front_of(l)), port, &hints, &at) != 0)
+        return true; /* a name: there is no telling */
+    fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        there = connect(fd, at->ai_addr, at->ai_addrlen) == 0;
+        close(fd);
+    }
+    freeaddrinfo(at);
+    return there;
 }
 
 /* ---- their ends ---- */
@@ -317,6 +266,8 @@ static void stop(struct launcher *l)
     for (unsigned i = 0; i < l->options->count; i++)
         child_signal(&node_at(l, i)->child, l->stops > 2 ? SIGKILL : SIGTERM);
     child_signal(&l->checker, SIGTERM);
+    if (l->stops > 2)
+        child_signal(&l->door.child, SIGKILL);
 }
 
 /* It was to end, and comes back. */
@@ -326,14 +277,14 @@ static void node_replaced(struct node *n, int status)
 
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         child_say("%s %s when it was to end in order", n->child.name,
-                  end_of(status, text));
+                  launcher_end_of(status, text));
     n->ends = 0;
-    n->due = now_ms();
+    n->due = launcher_clock();
 }
 
 static void node_crashed(struct launcher *l, struct node *n, int status)
 {
-    int64_t now = now_ms();
+    int64_t now = launcher_clock();
     char text[64];
 
     if (n->state == NODE_READY && now - n->ready_at >= STABLE_MS)
@@ -341,14 +292,10 @@ static void node_crashed(struct launcher *l, struct node *n, int status)
     n->ends++;
     n->due = now + delay_of(n->ends);
     child_say("%s %s; it starts anew in %.2f s", n->child.name,
-              end_of(status, text), (double)delay_of(n->ends) / 1000);
-    if (!l->rolls || n->state != NODE_STARTING || l->rolled == 0 ||
-        n != node_at(l, l->rolled - 1))
-        return;
-    child_say("rolling restart: stops here, since %s does not start; the "
-              "others go on as they are: mend it, and send SIGHUP again",
-              n->child.name);
-    roll_end(l);
+              launcher_end_of(status, text), (double)delay_of(n->ends) / 1000);
+    tell_front(l, n, true);
+    if (n->state == NODE_STARTING)
+        roll_failed(l, n);
 }
 
 static void node_ended(struct launcher *l, struct node *n, int status)
@@ -358,9 +305,9 @@ static void node_ended(struct launcher *l, struct node *n, int status)
 
     child_reaped(&n->child);
     if (l->stops > 0) {
-        l->failed |= !in_order;
+        l->failed |= !in_order && n != &l->door;
     } else if (!l->announced) { /* a start is all or nothing */
-        child_say("%s %s", n->child.name, end_of(status, text));
+        child_say("%s %s", n->child.name, launcher_end_of(status, text));
         l->failed = true;
         stop(l);
     } else if (n->state == NODE_LEAVING) {
@@ -377,8 +324,12 @@ static void reap(struct launcher *l)
     pid_t pid;
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        if (pid == l->checker.pid)
+        if (pid == l->checker.pid) {
+            child_reaped(&l->checker);
             roll_checked(l, status);
+        }
+        if (pid == l->door.child.pid)
+            node_ended(l, &l->door, status);
         for (unsigned i = 0; i < l->options->count; i++)
             if (node_at(l, i)->child.pid == pid)
                 node_ended(l, node_at(l, i), status);
@@ -412,58 +363,91 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Does what is due of one instance; when something is due next. */
-static int64_t node_tend(struct launcher *l, struct node *n, int64_t now)
+static int64_t kill_late(struct launcher *l, struct node *n, int64_t now)
 {
-    if (n->state != NODE_DOWN && n->state != NODE_LEAVING)
-        return INT64_MAX;
     if (n->due > now)
         return n->due;
-    if (n->state == NODE_LEAVING) {
-        child_say("%s does not end: it is killed", n->child.name);
-        child_signal(&n->child, SIGKILL);
-        return n->due = now + l->options->patience_ms;
+    child_say("%s does not end: it is killed", n->child.name);
+    child_signal(&n->child, SIGKILL);
+    return n->due = now + l->options->patience_ms;
+}
+
+/* Does what is due of one; when something is due next. */
+static int64_t node_tend(struct launcher *l, struct node *n, int64_t now)
+{
+    switch (n->state) {
+    case NODE_LEAVING:
+        return kill_late(l, n, now);
+    case NODE_DOWN:
+        if (n->due > now)
+            return n->due;
+        if (!child_is_silent(&n->child) && now < n->due + LAST_WORDS_MS)
+            return n->due + LAST_WORDS_MS;
+        node_start(l, n);
+        return now;
+    case NODE_STARTING:
+        if (n != &l->door)
+            return INT64_MAX;
+        if (!door_listens(l))
+            return now + LOOK_MS;
+        node_ready(l, n);
+        return now;
+    case NODE_READY:
+        break;
     }
-    if (!child_is_silent(&n->child) && now < n->due + LAST_WORDS_MS)
-        return n->due + LAST_WORDS_MS;
-    node_start(l, n);
     return INT64_MAX;
+}
+
+static bool instances_are_gone(struct launcher *l)
+{
+    for (unsigned i = 0; i < l->options->count; i++)
+        if (node_at(l, i)->child.pid > 0 ||
+            !child_is_silent(&node_at(l, i)->child))
+            return false;
+    return true;
+}
+
+/* The balancer goes last: until then it has something to hand on to. */
+static int64_t stop_on(struct launcher *l, int64_t now)
+{
+    if (l->door.child.pid == 0 || !instances_are_gone(l))
+        return INT64_MAX;
+    if (l->door.state != NODE_LEAVING)
+        node_stop(l, &l->door);
+    return kill_late(l, &l->door, now);
 }
 
 /* Does what is due; the milliseconds until something will be, -1: nothing. */
 static int tend(struct launcher *l)
 {
-    int64_t now = now_ms(), next = INT64_MAX;
+    int64_t now = launcher_clock(), next = roll_on(l, now);
 
-    roll_on(l, now);
-    if (l->rolls)
-        next = now + TELL_MS;
+    if (l->stops > 0)
+        next = stop_on(l, now);
     for (unsigned i = 0; i < l->options->count && l->stops == 0; i++)
         next = sooner(next, node_tend(l, node_at(l, i), now));
-    return next == INT64_MAX ? -1 : (int)(next - now);
+    if (l->stops == 0 && (l->announced || l->door.state == NODE_STARTING))
+        next = sooner(next, front_of(l) ? node_tend(l, &l->door, now) : next);
+    return next == INT64_MAX ? -1 : next > now ? (int)(next - now) : 0;
 }
 
 static bool is_over(struct launcher *l)
 {
-    if (l->stops == 0)
-        return false;
-    for (unsigned i = 0; i < l->options->count; i++)
-        if (node_at(l, i)->child.pid > 0 ||
-            !child_is_silent(&node_at(l, i)->child))
-            return false;
-    return l->checker.pid == 0;
+    return l->stops > 0 && instances_are_gone(l) && l->checker.pid == 0 &&
+           l->door.child.pid == 0;
 }
 
 static void turn(struct launcher *l)
 {
-    struct pollfd fds[2 * (LAUNCHER_MAX + 1) + 1];
-    struct child *owners[2 * (LAUNCHER_MAX + 1)];
+    struct pollfd fds[2 * (LAUNCHER_MAX + 2) + 1];
+    struct child *owners[2 * (LAUNCHER_MAX + 2)];
     nfds_t n = 0;
     int wait = tend(l);
 
-    for (unsigned i = 0; i <= l->options->count; i++) {
-        struct child *c =
-            i < l->options->count ? &node_at(l, i)->child : &l->checker;
+    for (unsigned i = 0; i < l->options->count + 2; i++) {
+        struct child *c = i < l->options->count    ? &node_at(l, i)->child
+                          : i == l->options->count ? &l->checker
+                                                   : &l->door.child;
         size_t more = child_poll(c, fds + n);
         while (more-- > 0)
             owners[n++] = c;
@@ -478,19 +462,31 @@ static void turn(struct launcher *l)
         signals_read(l);
 }
 
+static void name_door(struct launcher *l)
+{
+    const struct front *front = front_of(l);
+    const char *host = front_host(front);
+
+    child_init(&l->door.child, front_name(front), l->options->count);
+    snprintf(l->door.url, sizeof l->door.url,
+             strchr(host, ':') ? "http://[%s]:%u/" : "http://%s:%u/", host,
+             front_port(front));
+}
+
 static void start_all(struct launcher *l)
 {
     char name[16];
 
-    child_init(&l->checker, "check", l->options->count);
+    child_init(&l->checker, "check", l->options->count + 1);
+    child_init(&l->door.child, "", 0);
+    if (front_of(l))
+        name_door(l);
     for (unsigned i = 0; i < l->options->count; i++) {
         snprintf(name, sizeof name, "node%u", i + 1);
         child_init(&node_at(l, i)->child, name, i);
     }
     for (unsigned i = 0; i < l->options->count && !l->failed; i++)
         node_start(l, node_at(l, i));
-    if (l->failed)
-        stop(l);
 }
 
 int launcher_run(const struct launcher_options *options)
@@ -511,11 +507,14 @@ int launcher_run(const struct launcher_options *options)
     }
     l.nodes = mem_zero(options->count * sizeof *l.nodes);
     start_all(&l);
+    if (l.failed)
+        stop(&l);
     while (!is_over(&l))
         turn(&l);
     for (unsigned i = 0; i < options->count; i++)
         child_release(&l.nodes[i].child);
     child_release(&l.checker);
+    child_release(&l.door.child);
     close(l.signals);
     free(l.nodes);
     sigprocmask(SIG_SETMASK, &l.mask, NULL);

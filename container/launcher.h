@@ -19,6 +19,10 @@
  * nothing is touched. An instance that comes back, but ends before it is ready,
  *         stops the roll: the others go on as they were. Another SIGHUP
  *         meanwhile rolls once more.
+ * Front   Where there is a balancer, it starts once all instances are ready and
+ *         ends after them. An instance that goes away or crashes is taken out
+ *         of nginx's file; while they roll the next one waits until the
+ *         balancer knows of the one that came back.
  * Stop    SIGTERM or SIGINT, or SIGHUP because the terminal has gone: SIGTERM
  *         to every child in the order of their names; a second one is handed on
  *         (it skips their drain), a third kills. A child gets SIGTERM also when
@@ -29,6 +33,8 @@
 #define MARGAY_CONTAINER_LAUNCHER_H
 
 #include <stddef.h>
+
+struct front;
 
 #define LAUNCHER_MAX 64 /* instances */
 
@@ -46,6 +52,7 @@ struct launcher_options {
     const char *member_address;
     /* Milliseconds after which one that was told to end is killed. */
     long patience_ms;
+    struct front *front; /* the balancer; NULL: none. Borrowed */
 };
 
 /* The exit status: 0, when it was told to stop and every instance ended in

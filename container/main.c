@@ -5,6 +5,7 @@
 
 #include "container/balancer.h"
 #include "container/cmdline.h"
+#include "container/front.h"
 #include "container/instance.h"
 #include "container/launcher.h"
 #include "container/notify.h"
@@ -384,116 +385,12 @@ static int check(struct command *c)
     return status;
 }
 
-/* ---- cluster ---- */
-
 static void no_warning(void *user, const char *line)
 {
     (void)user, (void)line;
 }
 
-/* The instances of one machine know each other: they need not be found. */
-static enum rc choose_members(struct command *c, struct launcher_options *o,
-                              struct err *err)
-{
-    const char *port = properties_get(c->properties, "cluster.port");
-    const char *address = properties_get(c->properties, "cluster.address");
-    long first = port ? strtol(port, NULL, 10) : 0;
-
-    if (!properties_asked(c->properties, "cluster.port") ||
-        !properties_asked(c->properties, "cluster.members"))
-        return RC_OK;
-    if (first < 1 || first + (long)o->count > 65536)
-        return err_set(err, RC_INVALID,
-                       "-D cluster.port=%s: %u instances take the ports from "
-                       "this one on: use 1 to %u",
-                       port ? port : "", o->count, 65536 - o->count);
-    o->first_member_port = (unsigned)first;
-    if (!properties_is_set(c->properties, "cluster.members"))
-        o->member_address = address && *address ? address : "127.0.0.1";
-    return RC_OK;
-}
-
-/* Above what an instance takes to end by its own rules. */
-#define GRACE_MS 5000L
-
-/* Every instance says its own warnings; an error is said once, here. Sets what
- * the file is to hand on. */
-static int launch_check(struct command *c, struct launcher_options *o)
-{
-    struct loaded l = {0};
-    struct err err = {""};
-    int status = STATUS_OK;
-    enum rc rc;
-
-    if (!properties_is_set(c->properties, "drain"))
-        properties_set(c->properties, "drain", "3");
-    properties_set(c->properties, "port", "0");
-    properties_set(c->properties, "node", "node1");
-    /* so that it shows whether the file asks for them */
-    properties_offer(c->properties, "cluster.port", "4000");
-    properties_offer(c->properties, "cluster.members", "");
-    rc = load(c, &l, no_warning, &err);
-    if (rc == RC_OK && (!properties_asked(c->properties, "port") ||
-                        !properties_asked(c->properties, "node")))
-        rc = err_set(&err, RC_INVALID,
-                     "%s: uses no ${port} or no ${node}: without them the "
-                     "instances cannot differ",
-                     c->file);
-    if (rc == RC_OK && l.config->cluster)
-        rc = choose_members(c, o, &err);
-    if (rc == RC_OK)
-        o->patience_ms =
-            (long)(l.config->drain + l.config->stop_timeout) * 1000 + GRACE_MS;
-    if (rc == RC_OK && l.config->cluster)
-        rc = understand_cluster(
-            l.config->cluster, o->first_member_port ? o->count : 0, NULL, &err);
-    if (rc != RC_OK)
-        status = refuse(&err);
-    unload(&l);
-    return status;
-}
-
-static char *definition_of(const struct command *c, const char *name)
-{
-    struct buf text;
-
-    buf_init(&text, 1 << 20);
-    buf_addf(&text, "%s=%s", name, properties_get(c->properties, name));
-    return buf_take(&text, NULL);
-}
-
-static int cluster(struct command *c)
-{
-    struct launcher_options o = {.executable = c->executable,
-                                 .file = c->file,
-                                 .count = c->count,
-                                 .first_port = c->port};
-    char **definitions = NULL;
-    const char *name;
-    int status = launch_check(c, &o);
-
-    if (status != STATUS_OK)
-        return status;
-    for (size_t i = 0; (name = properties_name(c->properties, i)); i++) {
-        bool own = !strcmp(name, "port") || !strcmp(name, "node") ||
-                   (o.first_member_port && !strcmp(name, "cluster.port"));
-        /* The drain that nobody asked for is no misspelling. */
-        if (own ||
-            (!strcmp(name, "drain") && !properties_asked(c->properties, name)))
-            continue;
-        definitions = mem_resize(definitions, (o.definition_count + 1) *
-                                                  sizeof *definitions);
-        definitions[o.definition_count++] = definition_of(c, name);
-    }
-    o.definitions = (const char *const *)definitions;
-    status = launcher_run(&o);
-    for (size_t i = 0; i < o.definition_count; i++)
-        free(definitions[i]);
-    free(definitions);
-    return status;
-}
-
-/* ---- balancer ---- */
+/* ---- what stands behind a balancer ---- */
 
 struct balanced {
     struct balancer_plan plan;
@@ -516,6 +413,18 @@ static const char *reached_at(const struct connector_options *o, char out[128])
         return "127.0.0.1";
     snprintf(out, 128, strchr(a, ':') ? "[%s]" : "%s", a);
     return out;
+}
+
+/* What sessions are called there. */
+static void learn_names(struct balanced *b, const struct loaded *l)
+{
+    const struct context *x;
+
+    if (l->instance->context_count == 0)
+        return;
+    x = l->instance->contexts[0];
+    b->plan.cookie = keep_text(b, x->session_cookie_name);
+    b->plan.parameter = keep_text(b, x->session_parameter_name);
 }
 
 static enum rc check_instance(const struct balanced *b, const struct loaded *l,
@@ -560,17 +469,15 @@ static enum rc add_instance(struct command *c, struct balanced *b,
             .host = keep_text(b, reached_at(o, host)),
             .port = (unsigned)o->port,
         };
-        if (b->plan.count == 1 && l.instance->context_count > 0) {
-            const struct context *x = l.instance->contexts[0];
-            b->plan.cookie = keep_text(b, x->session_cookie_name);
-            b->plan.parameter = keep_text(b, x->session_parameter_name);
-        }
+        if (b->plan.count == 1)
+            learn_names(b, &l);
     }
     unload(&l);
     return rc;
 }
 
-static void count_instances(const struct command *c, struct balanced *b)
+static void count_instances(const struct command *c, const char *host,
+                            struct balanced *b)
 {
     char name[16];
 
@@ -578,29 +485,164 @@ static void count_instances(const struct command *c, struct balanced *b)
         snprintf(name, sizeof name, "node%u", i + 1);
         b->members[b->plan.count++] = (struct balancer_member){
             .name = keep_text(b, name),
-            .host = "127.0.0.1",
+            .host = host,
             .port = c->port + i,
         };
     }
 }
 
+static void balanced_init(const struct command *c, struct balanced *b)
+{
+    *b = (struct balanced){.plan = {.kind = c->balance.kind,
+                                    .sticky = c->balance.sticky,
+                                    .listen = c->balance.listen,
+                                    .cookie = "JSESSIONID",
+                                    .parameter = "jsessionid"}};
+    b->plan.members = b->members;
+}
+
+static void balanced_release(struct balanced *b)
+{
+    while (b->text_count > 0)
+        free(b->texts[--b->text_count]);
+}
+
+/* ---- cluster ---- */
+
+/* The instances of one machine know each other: they need not be found. */
+static enum rc choose_members(struct command *c, struct launcher_options *o,
+                              struct err *err)
+{
+    const char *port = properties_get(c->properties, "cluster.port");
+    const char *address = properties_get(c->properties, "cluster.address");
+    long first = port ? strtol(port, NULL, 10) : 0;
+
+    if (!properties_asked(c->properties, "cluster.port") ||
+        !properties_asked(c->properties, "cluster.members"))
+        return RC_OK;
+    if (first < 1 || first + (long)o->count > 65536)
+        return err_set(err, RC_INVALID,
+                       "-D cluster.port=%s: %u instances take the ports from "
+                       "this one on: use 1 to %u",
+                       port ? port : "", o->count, 65536 - o->count);
+    o->first_member_port = (unsigned)first;
+    if (!properties_is_set(c->properties, "cluster.members"))
+        o->member_address = address && *address ? address : "127.0.0.1";
+    return RC_OK;
+}
+
+/* Above what an instance takes to end by its own rules. */
+#define GRACE_MS 5000L
+
+/* Every instance says its own warnings; an error is said once, here. Sets what
+ * the file is to hand on. */
+static int launch_check(struct command *c, struct launcher_options *o,
+                        struct balanced *b)
+{
+    struct loaded l = {0};
+    struct err err = {""};
+    int status = STATUS_OK;
+    char host[128];
+    enum rc rc;
+
+    if (!properties_is_set(c->properties, "drain"))
+        properties_set(c->properties, "drain", "3");
+    properties_set(c->properties, "port", "0");
+    properties_set(c->properties, "node", "node1");
+    /* so that it shows whether the file asks for them */
+    properties_offer(c->properties, "cluster.port", "4000");
+    properties_offer(c->properties, "cluster.members", "");
+    rc = load(c, &l, no_warning, &err);
+    if (rc == RC_OK && (!properties_asked(c->properties, "port") ||
+                        !properties_asked(c->properties, "node")))
+        rc = err_set(&err, RC_INVALID,
+                     "%s: uses no ${port} or no ${node}: without them the "
+                     "instances cannot differ",
+                     c->file);
+    if (rc == RC_OK && l.config->cluster)
+        rc = choose_members(c, o, &err);
+    if (rc == RC_OK)
+        o->patience_ms =
+            (long)(l.config->drain + l.config->stop_timeout) * 1000 + GRACE_MS;
+    if (rc == RC_OK && l.config->cluster)
+        rc = understand_cluster(
+            l.config->cluster, o->first_member_port ? o->count : 0, NULL, &err);
+    if (rc == RC_OK && c->balance.runs) {
+        learn_names(b, &l);
+        count_instances(
+            c,
+            keep_text(b, reached_at(&l.config->connectors[0]->options, host)),
+            b);
+        rc = front_new(&b->plan, &o->front, &err);
+    }
+    if (rc != RC_OK)
+        status = refuse(&err);
+    unload(&l);
+    return status;
+}
+
+static char *definition_of(const struct command *c, const char *name)
+{
+    struct buf text;
+
+    buf_init(&text, 1 << 20);
+    buf_addf(&text, "%s=%s", name, properties_get(c->properties, name));
+    return buf_take(&text, NULL);
+}
+
+static int cluster(struct command *c)
+{
+    struct launcher_options o = {.executable = c->executable,
+                                 .file = c->file,
+                                 .count = c->count,
+                                 .first_port = c->port};
+    char **definitions = NULL;
+    struct balanced b;
+    const char *name;
+    int status;
+
+    balanced_init(c, &b);
+    status = launch_check(c, &o, &b);
+    if (status != STATUS_OK) {
+        balanced_release(&b);
+        return status;
+    }
+    for (size_t i = 0; (name = properties_name(c->properties, i)); i++) {
+        bool own = !strcmp(name, "port") || !strcmp(name, "node") ||
+                   (o.first_member_port && !strcmp(name, "cluster.port"));
+        /* The drain that nobody asked for is no misspelling. */
+        if (own ||
+            (!strcmp(name, "drain") && !properties_asked(c->properties, name)))
+            continue;
+        definitions = mem_resize(definitions, (o.definition_count + 1) *
+                                                  sizeof *definitions);
+        definitions[o.definition_count++] = definition_of(c, name);
+    }
+    o.definitions = (const char *const *)definitions;
+    status = launcher_run(&o);
+    front_free(&o.front);
+    balanced_release(&b);
+    for (size_t i = 0; i < o.definition_count; i++)
+        free(definitions[i]);
+    free(definitions);
+    return status;
+}
+
+/* ---- balancer ---- */
+
 static int balancer(struct command *c)
 {
-    struct balanced b = {.plan = {.kind = c->balance.kind,
-                                  .sticky = c->balance.sticky,
-                                  .listen = c->balance.listen,
-                                  .cookie = "JSESSIONID",
-                                  .parameter = "jsessionid",
-                                  .members = b.members}};
+    struct balanced b;
     struct err err = {""};
     struct buf out;
     int status = STATUS_OK;
     enum rc rc = RC_OK;
 
+    balanced_init(c, &b);
     for (unsigned i = 0; rc == RC_OK && i < c->balance.file_count; i++)
         rc = add_instance(c, &b, c->balance.files[i], &err);
     if (c->balance.file_count == 0)
-        count_instances(c, &b);
+        count_instances(c, "127.0.0.1", &b);
     buf_init(&out, 4 << 20);
     if (rc == RC_OK) {
         balancer_write(&out, &b.plan);
@@ -612,8 +654,7 @@ static int balancer(struct command *c)
     if (rc != RC_OK)
         status = refuse(&err);
     buf_release(&out);
-    while (b.text_count > 0)
-        free(b.texts[--b.text_count]);
+    balanced_release(&b);
     return status;
 }
 

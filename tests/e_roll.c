@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * e_roll.c: one command runs a cluster: an instance that crashes comes back,
- * all are replaced one after another under load and nobody notices, and what
- * cannot be started stops that.
+ * all are replaced one after another under load and nobody notices, through
+ * real balancers, too, and what cannot be started stops that.
+ * MARGAY_ROLL_ALL=1: every manager behind every balancer.
  *
- * Timeout: 180 s */
+ * Timeout: 400 s */
 #include "config.h"
 
 #include "tests/traffic.h"
@@ -148,6 +149,102 @@ static void rolls_unnoticed_on_redis(void)
     rolls_unnoticed("redis.xml");
 }
 
+/* ---- through a balancer that margay cluster runs ---- */
+
+static const char *const fronts[][2] = {
+    {"haproxy", "/usr/sbin/haproxy"},
+    {"nginx", "/usr/sbin/nginx"},
+    {"httpd", "/usr/sbin/apache2"},
+};
+
+static bool has_front(const char *kind)
+{
+    for (size_t i = 0; i < sizeof fronts / sizeof fronts[0]; i++)
+        if (strcmp(fronts[i][0], kind) == 0 && access(fronts[i][1], X_OK) == 0)
+            return true;
+    unit_skip("no %s", kind);
+    return false;
+}
+
+/* All requests go to its one address. */
+static void stand_before(struct fleet *door, int port)
+{
+    struct server *s = &door->servers[0];
+    memset(door, 0, sizeof *door);
+    door->count = 1;
+    s->port = port;
+    snprintf(s->node, sizeof s->node, "door");
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", port);
+}
+
+static void rolls_behind(const char *kind, const char *conf)
+{
+    struct fleet *f = has_front(kind) ? fleet_new(conf) : NULL;
+    static struct fleet door;
+    char listen[32];
+    struct traffic t;
+    int port;
+    if (!f)
+        return;
+    printf("%s, %s: ", kind, conf);
+    port = fleet_free_port();
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", port);
+    fleet_define(f, "drain", "2");
+    CU_ASSERT_FATAL(fleet_launch(
+        f, COUNT,
+        (const char *[]){"--balancer", kind, "--listen", listen, NULL}));
+    stand_before(&door, port);
+    traffic_login(&t, &door, TRAFFIC_SESSIONS);
+    traffic_go(&t, 16);
+    CU_ASSERT_FATAL(traffic_pass(&t, 200));
+    server_signal(&f->launcher, SIGHUP);
+    CU_ASSERT(server_said(&f->launcher, "rolling restart: 4 instances replaced",
+                          90000 * slowness()));
+    CU_ASSERT(traffic_pass(&t, 200));
+    traffic_halt(&t);
+    printf("the longest took %lld ms\n", atomic_load(&t.worst_ms));
+    CHECK_INT(t.refused, 0);
+    CHECK_INT(t.unanswered, 0);
+    CHECK_INT(t.unavailable, 0);
+    CHECK_INT(t.ended, 0);
+    CHECK_INT(t.others, 0);
+    CHECK_INT(t.stale, 0);
+    CHECK_INT(t.beyond, 0);
+    CHECK_STR(t.strange, "");
+    traffic_check(&t);
+    CHECK_INT(server_stop(&f->launcher), 0);
+}
+
+/* That one, or all with MARGAY_ROLL_ALL. */
+static void each_behind(const char *kind, const char *conf)
+{
+    static const char *const confs[] = {"delta.xml", "backup.xml", "sqlite.xml",
+                                        "redis.xml"};
+    if (!setting_number("MARGAY_ROLL_ALL", 0)) {
+        rolls_behind(kind, conf);
+        return;
+    }
+    for (size_t i = 0; i < sizeof confs / sizeof confs[0]; i++) {
+        rolls_behind(kind, confs[i]);
+        fleet_end();
+    }
+}
+
+static void rolls_behind_haproxy(void)
+{
+    each_behind("haproxy", "delta.xml");
+}
+
+static void rolls_behind_nginx(void)
+{
+    each_behind("nginx", "redis.xml");
+}
+
+static void rolls_behind_httpd(void)
+{
+    each_behind("httpd", "backup.xml");
+}
+
 /* ---- what goes wrong ---- */
 
 static void one_that_crashes_comes_back(void)
@@ -247,7 +344,8 @@ static void one_that_cannot_start_stops_the_roll(void)
 UNIT_MAIN_AROUND("roll", NULL, fleet_end, CASE(one_that_crashes_comes_back),
                  CASE(a_bad_configuration_touches_nothing),
                  CASE(one_that_cannot_start_stops_the_roll),
-                 CASE(rolls_unnoticed_on_delta),
+                 CASE(rolls_behind_haproxy), CASE(rolls_behind_nginx),
+                 CASE(rolls_behind_httpd), CASE(rolls_unnoticed_on_delta),
                  CASE(rolls_unnoticed_on_backup),
                  CASE(rolls_unnoticed_on_sqlite),
                  CASE(rolls_unnoticed_on_redis))

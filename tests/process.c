@@ -470,6 +470,11 @@ static int ports_in_a_row(unsigned count)
     }
 }
 
+int fleet_free_port(void)
+{
+    return ports_in_a_row(1);
+}
+
 static bool launcher_start(struct fleet *f, unsigned count,
                            const char *const *more, int port)
 {

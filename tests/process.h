@@ -67,6 +67,8 @@ struct fleet *fleet_run(const char *conf, unsigned count);
 /* Starts them as children of one `margay cluster`, f->launcher, instead; they
  * have a url, and no pid. `more`: its further arguments up to a NULL. */
 bool fleet_launch(struct fleet *f, unsigned count, const char *const *more);
+/* A port that nobody has now, and that no client will be given. */
+int fleet_free_port(void);
 /* The process of instance i now, a child of the launcher; 0: it has none. */
 pid_t fleet_child(const struct fleet *f, unsigned i);
 /* The i-th instance, counted round. */
