@@ -509,25 +509,50 @@ static void the_page_shows_how_to_read_a_session(void)
 
 /* ---- what a request costs ---- */
 
-#define REQUESTS 200
+#define REQUESTS 2000
+#define IDLE_MS 3000
 
 struct costs {
     long long gets, sets, in, out;
 };
 
-static struct costs costs_now(struct memcached_group *g)
+static long long cost_named(const char *stats, const char *name)
 {
-    return (struct costs){memcached_group_stat(g, "cmd_get"),
-                          memcached_group_stat(g, "cmd_set"),
-                          memcached_group_stat(g, "bytes_read"),
-                          memcached_group_stat(g, "bytes_written")};
+    const char *at = strstr(stats, name);
+    return at ? atoll(at + strlen(name)) : 0;
 }
 
-/* Adds what REQUESTS of these cost, without what passes anyway. */
-static void cost_of(struct fleet *f, struct memcached_group *g,
-                    struct browser *b, const char *path, unsigned servers)
+/* One question to each: it costs bytes, too. */
+static struct costs costs_now(struct memcached_group *g)
 {
-    double gets, sets, in, out, idle_in, idle_out, part;
+    struct costs sum = {0};
+    char said[8192];
+    for (int i = 0; i < 3; i++) {
+        memcached_do(g->servers[i], said, sizeof said, "stats");
+        sum.gets += cost_named(said, "STAT cmd_get ");
+        sum.sets += cost_named(said, "STAT cmd_set ");
+        sum.in += cost_named(said, "STAT bytes_read ");
+        sum.out += cost_named(said, "STAT bytes_written ");
+    }
+    return sum;
+}
+
+/* What passes anyway, in IDLE_MS. */
+static struct costs costs_idle(struct memcached_group *g)
+{
+    struct costs before = costs_now(g);
+    poll(NULL, 0, IDLE_MS);
+    struct costs after = costs_now(g);
+    return (struct costs){after.gets - before.gets, after.sets - before.sets,
+                          after.in - before.in, after.out - before.out};
+}
+
+/* What one of REQUESTS costs, without that. */
+static void cost_of(struct fleet *f, struct memcached_group *g,
+                    struct browser *b, const char *path, unsigned servers,
+                    const struct costs *idle)
+{
+    double gets, sets, in, out, part;
     struct costs before = costs_now(g);
     long long begin = clock_ms();
     for (int i = 0; i < REQUESTS; i++)
@@ -535,17 +560,12 @@ static void cost_of(struct fleet *f, struct memcached_group *g,
                   200);
     long long took = clock_ms() - begin;
     struct costs after = costs_now(g);
-    begin = clock_ms();
-    struct costs idle = after;
-    while (clock_ms() - begin < 2100)
-        idle = costs_now(g), poll(NULL, 0, 300);
-    part = (double)took / (double)(clock_ms() - begin) / REQUESTS;
-    idle_in = (double)(idle.in - after.in) * part;
-    idle_out = (double)(idle.out - after.out) * part;
+    part = (double)took / IDLE_MS / REQUESTS;
     gets = (double)(after.gets - before.gets) / REQUESTS;
     sets = (double)(after.sets - before.sets) / REQUESTS;
-    in = (double)(after.in - before.in) / REQUESTS - idle_in;
-    out = (double)(after.out - before.out) / REQUESTS - idle_out;
+    in = (double)(after.in - before.in) / REQUESTS - (double)idle->in * part;
+    out =
+        (double)(after.out - before.out) / REQUESTS - (double)idle->out * part;
     printf("%s at %u instances: %.2f gets, %.2f puts; %.0f bytes to Memcached, "
            "%.0f back\n",
            path, servers, gets, sets, in, out);
@@ -566,9 +586,10 @@ static void a_request_costs_little(void)
         return;
     browser_open(&b);
     CHECK_INT(browser_login(&b, fleet_server(f, 0), "kim"), 303);
+    struct costs idle = costs_idle(g);
     for (unsigned servers = 1; servers <= 3; servers += 2) {
-        cost_of(f, g, &b, "/login/me", servers);
-        cost_of(f, g, &b, "/login/hit", servers);
+        cost_of(f, g, &b, "/login/me", servers, &idle);
+        cost_of(f, g, &b, "/login/hit", servers, &idle);
     }
     browser_close(&b);
 }
