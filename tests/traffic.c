@@ -41,7 +41,8 @@ static bool traffic_next(void *user, struct shot *shot)
         return false;
     unsigned n = t->next++, session = n % t->sessions;
     unsigned at = (t->sticky ? session : n + n / t->sessions) % t->fleet->count;
-    while (atomic_load(&t->away[at]))
+    unsigned death;
+    while (death = atomic_load(&t->deaths[at]), atomic_load(&t->away[at]))
         at = (at + 1) % t->fleet->count;
     struct flight *flight = flight_free(t);
     *flight = (struct flight){
@@ -49,6 +50,7 @@ static bool traffic_next(void *user, struct shot *shot)
         .is_hit = t->only_hits || (n / t->sessions / 3) % 2 == 0,
         .session = session,
         .floor = t->acknowledged[session],
+        .death = death,
         .begun = clock_ms(),
     };
     t->asked++;
@@ -88,6 +90,11 @@ static void judge(struct traffic *t, const struct flight *f,
     }
 }
 
+static unsigned deaths_of(struct traffic *t, const struct server *s)
+{
+    return atomic_load(&t->deaths[s - t->fleet->servers]);
+}
+
 static void traffic_hit(void *user, const struct shot *shot)
 {
     struct traffic *t = user;
@@ -106,7 +113,9 @@ static void traffic_hit(void *user, const struct shot *shot)
         t->unanswered++;
         note(t, shot, "no answer");
     } else {
-        t->unavailable += shot->status == 503;
+        bool anew = f->death != deaths_of(t, shot->server);
+        t->too_early += shot->status == 503 && anew;
+        t->unavailable += shot->status == 503 && !anew;
         t->ended += shot->status == 401;
         t->others += shot->status != 503 && shot->status != 401;
         note(t, shot, "answer");
@@ -139,6 +148,12 @@ static bool is_answered(void *user)
 {
     const struct until *until = user;
     return atomic_load(&until->traffic->answered) >= until->answered;
+}
+
+void traffic_bury(struct traffic *t, unsigned instance)
+{
+    atomic_store(&t->away[instance], true);
+    atomic_fetch_add(&t->deaths[instance], 1);
 }
 
 bool traffic_pass(struct traffic *t, unsigned more)

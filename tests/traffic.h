@@ -25,6 +25,7 @@ struct traffic {
     unsigned sessions;
     char cookies[TRAFFIC_SESSIONS][128];
     atomic_bool away[FLEET_MAX]; /* passed over, as a balancer would */
+    atomic_uint deaths[FLEET_MAX]; /* see traffic_bury */
     atomic_uint answered;        /* with 200 */
     atomic_llong worst_ms;       /* the longest of these took; may be set */
     bool sticky;                 /* before traffic_go */
@@ -35,6 +36,8 @@ struct traffic {
     unsigned refused;     /* no connection */
     unsigned unanswered;  /* arrived perhaps, no answer */
     unsigned unavailable; /* 503 */
+    unsigned too_early;   /* 503 by who began since the request was sent:
+                             libcurl asks anew where a connection died */
     unsigned ended;       /* the session is not known (401) */
     unsigned others;      /* any other status */
     unsigned stale, beyond;
@@ -47,7 +50,7 @@ struct traffic {
     pthread_t thread;
     struct flight {
         bool flies, is_hit;
-        unsigned session, floor;
+        unsigned session, floor, death;
         long long begun;
     } flights[TRAFFIC_CONNECTIONS];
 };
@@ -55,6 +58,9 @@ struct traffic {
 /* Logs `sessions` users in, at one instance after the other. */
 void traffic_login(struct traffic *t, struct fleet *f, unsigned sessions);
 void traffic_go(struct traffic *t, unsigned connections);
+/* That instance is about to be killed: it is away, and what was sent to it may
+ * be answered by its next start, before that is ready. */
+void traffic_bury(struct traffic *t, unsigned instance);
 /* Until `more` are answered with 200; false: they were not, within 30 s. */
 bool traffic_pass(struct traffic *t, unsigned more);
 void traffic_halt(struct traffic *t);
