@@ -95,17 +95,6 @@ bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
 
 /* ---- find ---- */
 
-bool note_access(const struct backup *b, struct entry *e)
-{
-    struct replica_entry *own = replica_entry(e);
-
-    own->owner = self(b);
-    if (e->access - own->told < b->base.grace_ms)
-        return false;
-    own->told = e->access;
-    return true;
-}
-
 void tell_access(struct backup *b, const uint8_t id[ID_SIZE],
                  const struct place *p, int64_t access)
 {
@@ -156,7 +145,7 @@ static enum rc find_copy(struct backup *b, struct find_op *op, bool *elsewhere)
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
         backup_entry(e)->streak = 0;
         if (rc == RC_OK && !op->peek)
-            touch = note_access(b, e);
+            touch = replica_note_access(b->replica, e);
         access = e->access;
     } else {
         *elsewhere = true;
@@ -192,42 +181,15 @@ static enum rc backup_find(struct manager *m, struct find_op *op)
 
 /* ---- write ---- */
 
-static bool is_of_user(const struct manager_write *w)
-{
-    const struct record *r = w->kind == WRITE_CREATE ? w->record : w->after;
-    return r && record_kind(r) == RECORD_USER;
-}
-
-/* As DeltaManager's: an idle end that a later access beat ended nothing; of two
- * decided ends one stands; logins of one user see one another. */
-static enum rc settle_entry(struct manager_write *w, struct entry *e)
-{
-    switch (w->kind) {
-    case WRITE_IDLE_END:
-        if (!e->idle || record_ended(e->record, NULL))
-            record_unref(&w->before);
-        return RC_OK;
-    case WRITE_END:
-        if (record_equal(e->record, w->delta))
-            return RC_OK;
-        record_ended(e->record, &w->ended);
-        return RC_ENDED;
-    default:
-        if (is_of_user(w)) {
-            record_unref(&w->after);
-            w->after = record_ref(e->record);
-        }
-        return RC_OK;
-    }
-}
-
 enum rc settle(struct backup *b, struct manager_write *w, struct instant now)
 {
+    if (!replica_must_settle(w))
+        return RC_OK;
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
     struct place p, over;
     bool tell = false;
-    enum rc rc = e ? settle_entry(w, e) : RC_OK;
+    enum rc rc = e ? replica_settle(w, e) : RC_OK;
 
     if (e && w->kind == WRITE_IDLE_END && w->before && place_of(b, w->id, &p) &&
         p.kind == PLACE_LIST) {
@@ -260,7 +222,7 @@ static bool write_places(struct backup *b, struct entry *e,
     struct record_end end;
 
     if (w->kind == WRITE_CREATE) {
-        place_list(b, p, before.stamp ? &before : NULL, w->now);
+        place_list(p, before.stamp ? &before : NULL, w->now);
         p->holders[0] = self(b);
         p->count =
             1 + choose(b, w->id, p->holders, 1, p->holders + 1, b->backups);
@@ -325,7 +287,7 @@ enum rc write_here(struct backup *b, struct manager_write *w, bool *elsewhere)
         if (w->kind == WRITE_CREATE)
             e->flags |= ENTRY_LISTED;
         if (w->kind != WRITE_IDLE_END)
-            touch = note_access(b, e);
+            touch = replica_note_access(b->replica, e);
         tell = write_places(b, e, w, &p);
         replica_recount(b->replica, e, w->now);
         access = e->access;
@@ -489,32 +451,6 @@ static void backup_close(struct manager *m)
     pthread_mutex_destroy(&b->lock);
 }
 
-static void hear_new_id(struct backup *b, const uint8_t old_id[ID_SIZE],
-                        const struct record_end *end, struct instant now)
-{
-    struct replica_item item;
-
-    if (!replica_take(b->replica, 0, end->new_id, &item))
-        return;
-    if (item.record)
-        manager_hear_new_id(&b->base, item.record, old_id, now);
-    record_unref(&item.record);
-}
-
-static void backup_heard(void *user, enum replica_event event,
-                         struct record *record, const struct record_end *end,
-                         struct instant now)
-{
-    struct backup *b = user;
-
-    if (event == REPLICA_CREATED)
-        manager_hear_created(&b->base, record, now);
-    else if (end->reason == REASON_RENAMED)
-        hear_new_id(b, record_id(record), end, now);
-    else
-        manager_hear_end(&b->base, record, end->reason, now);
-}
-
 static enum rc backup_start(struct manager *m, struct instant now,
                             struct err *err)
 {
@@ -526,7 +462,7 @@ static enum rc backup_start(struct manager *m, struct instant now,
     assert(b->channel->secret);
     b->replica = replica_new_partial(m, b->channel);
     if (o && o->notify_sessions)
-        replica_listen(b->replica, backup_heard, b);
+        replica_listen(b->replica, replica_hear, b->replica);
     replica_serve(b->replica, placed_here, serve_call, b);
     replica_serve_left(b->replica, errand_left);
     atomic_store(&m->secret_known, b->channel->secret);

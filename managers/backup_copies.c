@@ -15,10 +15,8 @@
 
 /* ---- places ---- */
 
-void place_list(struct backup *b, struct place *p, const struct place *before,
-                struct instant now)
+void place_list(struct place *p, const struct place *before, struct instant now)
 {
-    (void)b;
     *p = (struct place){.kind = PLACE_LIST,
                         .stamp = place_stamp(before, now.wall)};
 }
@@ -44,7 +42,7 @@ bool place_again(struct backup *b, struct entry *e, struct place *p,
 
     if (p->kind != PLACE_OVER || e->idle || record_ended(e->record, NULL))
         return false;
-    place_list(b, p, &before, now);
+    place_list(p, &before, now);
     for (unsigned i = 0; i < before.count; i++)
         if (is_here(b, before.holders[i]))
             p->holders[p->count++] = before.holders[i];
@@ -349,14 +347,14 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
     struct entry *e = table_find(stripe, f->id);
     if (rc == RC_OK && is_copy(e) && place_of(b, f->id, &p)) {
         if (f->whole) {
-            joined_count =
-                only_staying(b, joined, handover_take(e, applied, count, joined));
+            joined_count = only_staying(
+                b, joined, handover_take(e, applied, count, joined));
             handover_take(e, f->targets, f->target_count, failed);
         }
         drop_absent(b, e);
         if (joined_count && p.kind == PLACE_LIST &&
             acting_primary(b, &p) == self(b)) {
-            place_list(b, &next, &p, now);
+            place_list(&next, &p, now);
             next_list(b, &p, joined, joined_count, &next);
             tell = place_change(b, e, f->id, &next, now);
             p = next;
@@ -481,7 +479,7 @@ void protect(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
         u.owner = replica_entry(e)->owner;
         if (!count && !backup_entry(e)->handover &&
             (have > b->backups || only_gone(b, &p))) {
-            place_list(b, &next, &p, now);
+            place_list(&next, &p, now);
             next_list(b, &p, NULL, 0, &next);
             tell = place_change(b, e, id, &next, now);
         }
@@ -630,7 +628,7 @@ static void move_tell(struct backup *b, struct entry *e,
 {
     struct place next;
 
-    place_list(b, &next, before, now);
+    place_list(&next, before, now);
     moved_list(b, before, node, &next);
     handover_free(e);
     backup_entry(e)->streak = 0;

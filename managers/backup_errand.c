@@ -88,10 +88,10 @@ static void errand_fail(struct errand *r)
     if (r->op)
         errand_end(r, err_set(&r->op->err, RC_UNAVAILABLE, why));
     else
-        errand_end(r, err_set(&r->w->err,
-                              r->sent || r->applied ? RC_UNCERTAIN
-                                                    : RC_UNAVAILABLE,
-                              why));
+        errand_end(
+            r, err_set(&r->w->err,
+                       r->sent || r->applied ? RC_UNCERTAIN : RC_UNAVAILABLE,
+                       why));
 }
 
 static void errand_absent(struct errand *r, enum reason reason)
@@ -362,9 +362,9 @@ static bool next_to_ask(struct errand *r, uint64_t *node)
 
     *node = first ? channel_named(c, r->op->route, r->op->route_len) : 0;
     if (r->asked_count > r->b->backups + 1 ||
-        (!*node && !channel_choose_asked(c, replica_members(r->b->replica),
-                                         errand_id(r), r->asked,
-                                         r->asked_count, node, 1)))
+        (!*node &&
+         !channel_choose_asked(c, replica_members(r->b->replica), errand_id(r),
+                               r->asked, r->asked_count, node, 1)))
         return false;
     r->asked[r->asked_count++] = *node;
     return true;

@@ -119,21 +119,21 @@ struct backup {
     struct channel_pause pause;
     _Atomic bool sweeping, stopping;
     struct leave leave;
-    _Atomic bool left; /* that is done */
+    _Atomic bool left;   /* that is done */
     uint64_t swept_view; /* the channel's view that the last one began with */
     unsigned sweep_leaf, sweep_pass;
     uint64_t sweep_begun;
     int64_t sweep_again; /* mono: what it began may be over; 0: nothing */
     int64_t gone_at;     /* mono: a view changed, holders may be gone; 0: no */
-    int64_t gone_again; /* mono: to be looked at again */
+    int64_t gone_again;  /* mono: to be looked at again */
 
     _Atomic size_t protecting; /* bytes on their way to new holders */
     _Atomic uint64_t moved, handed_over, let_go;
     _Atomic unsigned errands, lefts; /* under way (backup_errand.c) */
     _Atomic uint64_t left_out; /* what was said under an old id, and could not
                                   be written under the new one */
-    uint64_t left_out_said; /* the tick's */
-    int64_t say_left_out;   /* mono: not before that moment */
+    uint64_t left_out_said;    /* the tick's */
+    int64_t say_left_out;      /* mono: not before that moment */
 };
 
 static inline struct backup *backup_of(struct manager *m)
@@ -203,9 +203,6 @@ static inline int64_t errand_ms(const struct backup *b)
 
 /* ---- backup.c ---- */
 
-/* The access of a hit, its stripe locked: are the other holders to hear of it?
- */
-bool note_access(const struct backup *b, struct entry *e);
 /* Tells the other holders of the access. No lock is held. */
 void tell_access(struct backup *b, const uint8_t id[ID_SIZE],
                  const struct place *p, int64_t access);
@@ -254,7 +251,7 @@ bool place_change(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
 void tell_place(struct backup *b, const uint8_t id[ID_SIZE],
                 const struct place *p);
 /* A list made by this member, to stand after `before` (NULL: the first). */
-void place_list(struct backup *b, struct place *p, const struct place *before,
+void place_list(struct place *p, const struct place *before,
                 struct instant now);
 void place_end(struct place *p, const struct place *before,
                enum place_kind kind, enum reason reason, struct instant now);

@@ -91,7 +91,7 @@ static bool answer_find(struct backup *b, const struct channel_called *call,
         return false;
     }
     if (!op.peek)
-        touch = note_access(b, e);
+        touch = replica_note_access(b->replica, e);
     reply->access = before;
     reply->owner = replica_entry(e)->owner;
     reply->answer = call->have && call->have == replica_entry(e)->hash

@@ -106,7 +106,7 @@ static bool adopt(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
                   const struct place *before, struct instant now,
                   struct place *p)
 {
-    place_list(b, p, before, now);
+    place_list(p, before, now);
     for (unsigned i = 0; before && i < before->count; i++)
         if (before->holders[i] != self(b) && p->count < b->backups &&
             is_here(b, before->holders[i]))
@@ -140,7 +140,7 @@ static enum remedy remedy_of_list(struct backup *b, struct entry *e,
         }
         if (copy || !acting)
             return NOTHING;
-        place_list(b, p, &before, now); /* named here, and nothing is here */
+        place_list(p, &before, now); /* named here, and nothing is here */
         for (unsigned i = 0; i < before.count; i++)
             if (before.holders[i] != self(b))
                 p->holders[p->count++] = before.holders[i];

@@ -93,18 +93,6 @@ struct question {
     struct find_op *op;
 };
 
-/* The access of a hit, its stripe locked. Are the others to hear of it? */
-static bool note_access(const struct delta *d, struct entry *e)
-{
-    struct replica_entry *own = replica_entry(e);
-
-    own->owner = d->channel->node;
-    if (e->access - own->told < d->base.grace_ms)
-        return false;
-    own->told = e->access;
-    return true;
-}
-
 /* *known: there is something of that id. */
 static enum rc find_here(struct delta *d, struct find_op *op, bool *known)
 {
@@ -119,7 +107,7 @@ static enum rc find_here(struct delta *d, struct find_op *op, bool *known)
     if (e)
         rc = manager_find_entry(&d->base, stripe, e, e->record, op);
     if (rc == RC_OK && !op->peek) {
-        touch = note_access(d, e);
+        touch = replica_note_access(d->replica, e);
         access = e->access;
     }
     table_unlock(stripe);
@@ -188,35 +176,6 @@ struct flight {
     struct manager_write *w;
 };
 
-static bool is_of_user(const struct manager_write *w)
-{
-    const struct record *r = w->kind == WRITE_CREATE ? w->record : w->after;
-    return r && record_kind(r) == RECORD_USER;
-}
-
-/* What happened while the others were waited for. An idle end that a later
- * access beat ended nothing; of two decided ends at two members one stands, so
- * the other one came too late; logins of one user at two members see one
- * another. */
-static enum rc settle_entry(struct manager_write *w, struct entry *e)
-{
-    switch (w->kind) {
-    case WRITE_IDLE_END:
-        if (!e->idle || record_ended(e->record, NULL))
-            record_unref(&w->before);
-        return RC_OK;
-    case WRITE_END:
-        if (record_equal(e->record, w->delta))
-            return RC_OK;
-        record_ended(e->record, &w->ended);
-        return RC_ENDED;
-    default:
-        record_unref(&w->after);
-        w->after = record_ref(e->record);
-        return RC_OK;
-    }
-}
-
 /* The id has a successor: did the end go along (replica_apply)? */
 static bool went_along(struct delta *d, const struct manager_write *w)
 {
@@ -241,7 +200,7 @@ static enum rc settle(struct delta *d, struct manager_write *w)
 {
     struct table_stripe *stripe = table_lock(d->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
-    enum rc rc = e ? settle_entry(w, e) : RC_OK;
+    enum rc rc = e ? replica_settle(w, e) : RC_OK;
 
     table_unlock(stripe);
     return rc == RC_ENDED && went_along(d, w) ? RC_OK : rc;
@@ -255,10 +214,8 @@ static void write_arrived(struct channel_wait *wait, enum rc rc)
     if (rc != RC_OK)
         w->rc = err_set(&w->err, RC_UNCERTAIN,
                         "not every copy is known to have it");
-    else if (w->kind == WRITE_CHANGE || w->kind == WRITE_CREATE)
-        w->rc = is_of_user(w) ? settle(f->d, w) : RC_OK;
     else
-        w->rc = settle(f->d, w);
+        w->rc = replica_must_settle(w) ? settle(f->d, w) : RC_OK;
     free(f);
     w->done(w);
 }
@@ -302,7 +259,7 @@ static bool write_says(struct delta *d, struct entry *e,
     bool touch = false;
 
     if (w->kind != WRITE_IDLE_END)
-        touch = note_access(d, e);
+        touch = replica_note_access(d->replica, e);
     replica_recount(d->replica, e, w->now);
     *u = (struct channel_update){.kind = UPDATE_TOUCH,
                                  .app = replica_app(d->replica),
@@ -407,31 +364,6 @@ static void delta_close(struct manager *m)
     replica_free(&delta_of(m)->replica);
 }
 
-static void hear_new_id(struct delta *d, const uint8_t old_id[ID_SIZE],
-                        const struct record_end *end, struct instant now)
-{
-    struct replica_item item;
-
-    if (!replica_take(d->replica, 0, end->new_id, &item))
-        return;
-    manager_hear_new_id(&d->base, item.record, old_id, now);
-    record_unref(&item.record);
-}
-
-static void delta_heard(void *user, enum replica_event event,
-                        struct record *record, const struct record_end *end,
-                        struct instant now)
-{
-    struct delta *d = user;
-
-    if (event == REPLICA_CREATED)
-        manager_hear_created(&d->base, record, now);
-    else if (end->reason == REASON_RENAMED)
-        hear_new_id(d, record_id(record), end, now);
-    else
-        manager_hear_end(&d->base, record, end->reason, now);
-}
-
 static enum rc delta_start(struct manager *m, struct instant now,
                            struct err *err)
 {
@@ -443,7 +375,7 @@ static enum rc delta_start(struct manager *m, struct instant now,
     assert(d->channel->secret);
     d->replica = replica_new(m, d->channel);
     if (o && o->notify_sessions)
-        replica_listen(d->replica, delta_heard, d);
+        replica_listen(d->replica, replica_hear, d->replica);
     atomic_store(&m->secret_known, d->channel->secret);
     m->commit_ms = d->channel->drop_ms + 500;
     channel_join(d->channel, d->replica);

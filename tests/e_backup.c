@@ -151,35 +151,14 @@ static void an_id_of_nobody_is_unknown(struct fleet *f)
 
 /* ---- fewer copies are waited for ---- */
 
-static void copies_converge(const char *replication)
-{
-    struct fleet *f = fleet_new("backup.xml");
-    struct traffic t;
-    if (!f)
-        return;
-    fleet_define(f, "replication", replication);
-    CU_ASSERT_FATAL(fleet_start(f, MEMBERS));
-    traffic_login(&t, f, TRAFFIC_SESSIONS);
-    traffic_go(&t, TRAFFIC_CONNECTIONS);
-    CU_ASSERT(traffic_pass(&t, 5000));
-    traffic_halt(&t);
-    printf("%u read late\n", t.stale);
-    CHECK_INT(t.beyond, 0);
-    CHECK_INT(t.ended, 0);
-    CHECK_INT(t.others, 0);
-    CHECK_INT(t.unavailable, 0);
-    CHECK_INT(t.unanswered, 0);
-    traffic_check(&t);
-}
-
 static void copies_converge_at_one(void)
 {
-    copies_converge("one");
+    traffic_converges("backup.xml", MEMBERS, "one");
 }
 
 static void copies_converge_at_none(void)
 {
-    copies_converge("none");
+    traffic_converges("backup.xml", MEMBERS, "none");
 }
 
 FLEET_CASE(nobody_reads_stale_round_robin, backup, "backup.xml", MEMBERS)

@@ -135,36 +135,14 @@ static void a_login_is_known_at_once_with_a_key(void)
     visit(f, 1000);
 }
 
-/* Nobody waits for all: a counter may be read late, but is right in the end. */
-static void copies_converge(const char *replication)
-{
-    struct fleet *f = fleet_new("delta.xml");
-    struct traffic t;
-    if (!f)
-        return;
-    fleet_define(f, "replication", replication);
-    CU_ASSERT_FATAL(fleet_start(f, 3));
-    traffic_login(&t, f, TRAFFIC_SESSIONS);
-    traffic_go(&t, TRAFFIC_CONNECTIONS);
-    CU_ASSERT(traffic_pass(&t, 5000));
-    traffic_halt(&t);
-    printf("%u read late\n", t.stale);
-    CHECK_INT(t.beyond, 0);
-    CHECK_INT(t.ended, 0);
-    CHECK_INT(t.others, 0);
-    CHECK_INT(t.unavailable, 0);
-    CHECK_INT(t.unanswered, 0);
-    traffic_check(&t);
-}
-
 static void copies_converge_at_one(void)
 {
-    copies_converge("one");
+    traffic_converges("delta.xml", 3, "one");
 }
 
 static void copies_converge_at_none(void)
 {
-    copies_converge("none");
+    traffic_converges("delta.xml", 3, "none");
 }
 
 FLEET_CASE(a_login_is_known_at_once, delta, "delta.xml", 3)

@@ -216,3 +216,25 @@ void traffic_check(const struct traffic *t)
             CU_ASSERT(final <= (int)t->sent[n]);
         }
 }
+
+void traffic_converges(const char *conf, unsigned instances,
+                       const char *replication)
+{
+    struct fleet *f = fleet_new(conf);
+    struct traffic t;
+    if (!f)
+        return;
+    fleet_define(f, "replication", replication);
+    CU_ASSERT_FATAL(fleet_start(f, instances));
+    traffic_login(&t, f, TRAFFIC_SESSIONS);
+    traffic_go(&t, TRAFFIC_CONNECTIONS);
+    CU_ASSERT(traffic_pass(&t, 5000));
+    traffic_halt(&t);
+    printf("%u read late\n", t.stale);
+    CHECK_INT(t.beyond, 0);
+    CHECK_INT(t.ended, 0);
+    CHECK_INT(t.others, 0);
+    CHECK_INT(t.unavailable, 0);
+    CHECK_INT(t.unanswered, 0);
+    traffic_check(&t);
+}

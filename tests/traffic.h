@@ -4,12 +4,11 @@
  *
  * What    Sessions that were logged in before are hit and read, in turn at
  *         every instance that is not away (sticky: each at one of them), over
- *         many connections, by a thread of its own. For each session it knows how many hits were sent and
- *         how many acknowledged; what is read must never be less than what was
- *         acknowledged before the question was sent, nor more than was sent
- *         before the answer came.
- * Books   Valid when traffic_halt has returned.
- * Threads traffic_login, _go and _halt: the test's. */
+ *         many connections, by a thread of its own. For each session it knows
+ * how many hits were sent and how many acknowledged; what is read must never be
+ * less than what was acknowledged before the question was sent, nor more than
+ * was sent before the answer came. Books   Valid when traffic_halt has
+ * returned. Threads traffic_login, _go and _halt: the test's. */
 #ifndef MARGAY_TESTS_TRAFFIC_H
 #define MARGAY_TESTS_TRAFFIC_H
 
@@ -24,11 +23,11 @@ struct traffic {
     struct fleet *fleet;
     unsigned sessions;
     char cookies[TRAFFIC_SESSIONS][128];
-    atomic_bool away[FLEET_MAX]; /* passed over, as a balancer would */
+    atomic_bool away[FLEET_MAX];   /* passed over, as a balancer would */
     atomic_uint deaths[FLEET_MAX]; /* see traffic_bury */
-    atomic_uint answered;        /* with 200 */
-    atomic_llong worst_ms;       /* the longest of these took; may be set */
-    bool sticky;                 /* before traffic_go */
+    atomic_uint answered;          /* with 200 */
+    atomic_llong worst_ms;         /* the longest of these took; may be set */
+    bool sticky;                   /* before traffic_go */
 
     /* the books */
     unsigned sent[TRAFFIC_SESSIONS], acknowledged[TRAFFIC_SESSIONS];
@@ -69,5 +68,10 @@ int traffic_read(const struct traffic *t, unsigned session, unsigned instance);
 /* Every instance that is not away knows each session, and a number of its hits
  * from `acknowledged` to `sent`, the same everywhere within 5 s. */
 void traffic_check(const struct traffic *t);
+
+/* A case of so many instances of conf where not all copies are waited for: a
+ * counter may be read late, but is right in the end. */
+void traffic_converges(const char *conf, unsigned instances,
+                       const char *replication);
 
 #endif

@@ -166,8 +166,7 @@ void calls_drop_peer(struct core *core, const struct peer *p)
 static void refuse_call(struct core *core, struct peer *p, uint64_t no,
                         enum call_answer answer, struct instant now)
 {
-    const struct frame_reply f = {
-        .no = no, .answer = answer, .mono = now.mono};
+    const struct frame_reply f = {.no = no, .answer = answer, .mono = now.mono};
 
     frame_reply(&core->w, &f, NULL);
     core_post(core, p);

@@ -467,8 +467,7 @@ static void answer_waits(struct core *core, struct wait_list *list)
 {
     while (list->first && has_travelled(core, list->first)) {
         const struct channel_wait *w = list->first;
-        bool enough =
-            !w->min_copies || copies_of(core, w) >= w->min_copies;
+        bool enough = !w->min_copies || copies_of(core, w) >= w->min_copies;
         wait_answer(core, list, list->first, enough ? RC_OK : RC_UNCERTAIN);
     }
 }

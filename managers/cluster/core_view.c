@@ -64,8 +64,7 @@ static enum app_state app_of(const struct peer *p, uint32_t app)
 }
 
 /* true: that changed it. */
-static bool note_app(struct core *core, const struct peer *p,
-                     struct replica *r)
+static bool note_app(struct core *core, const struct peer *p, struct replica *r)
 {
     _Atomic uint8_t *at = &replica_members(r)->at[p->slot];
     enum app_state state = app_of(p, replica_app(r));
@@ -98,7 +97,8 @@ bool view_lacks(struct core *core, const struct peer *p, uint32_t app)
     return core_replica(core, app) && app_of(p, app) == APP_LACKS;
 }
 
-/* With other managers for one application, nobody has what others have of it. */
+/* With other managers for one application, nobody has what others have of it.
+ */
 static void warn_other_kind(struct core *core, const struct peer *p)
 {
     for (size_t i = 0; i < core->replica_count; i++) {
@@ -113,8 +113,7 @@ static void warn_other_kind(struct core *core, const struct peer *p)
     }
 }
 
-bool view_pulsed(struct core *core, struct peer *p,
-                 const struct frame_pulse *f)
+bool view_pulsed(struct core *core, struct peer *p, const struct frame_pulse *f)
 {
     struct frame_pulse pulse = *f;
     struct peer_app *apps = mem_zero((f->root_count + 1) * sizeof *apps);

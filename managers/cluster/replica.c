@@ -92,6 +92,71 @@ void replica_listen(struct replica *r, replica_heard_fn *heard, void *user)
     r->user = user;
 }
 
+static void hear_new_id(struct replica *r, const uint8_t old_id[ID_SIZE],
+                        const struct record_end *end, struct instant now)
+{
+    struct replica_item item;
+
+    if (!replica_take(r, 0, end->new_id, &item))
+        return;
+    if (item.record)
+        manager_hear_new_id(r->m, item.record, old_id, now);
+    record_unref(&item.record);
+}
+
+void replica_hear(void *user, enum replica_event event, struct record *record,
+                  const struct record_end *end, struct instant now)
+{
+    struct replica *r = user;
+
+    if (event == REPLICA_CREATED)
+        manager_hear_created(r->m, record, now);
+    else if (end->reason == REASON_RENAMED)
+        hear_new_id(r, record_id(record), end, now);
+    else
+        manager_hear_end(r->m, record, end->reason, now);
+}
+
+bool replica_note_access(struct replica *r, struct entry *e)
+{
+    struct replica_entry *own = replica_entry(e);
+
+    own->owner = r->channel->node;
+    if (e->access - own->told < r->m->grace_ms)
+        return false;
+    own->told = e->access;
+    return true;
+}
+
+bool replica_must_settle(const struct manager_write *w)
+{
+    const struct record *r = w->kind == WRITE_CREATE ? w->record : w->after;
+
+    return (w->kind != WRITE_CREATE && w->kind != WRITE_CHANGE) ||
+           (r && record_kind(r) == RECORD_USER);
+}
+
+enum rc replica_settle(struct manager_write *w, struct entry *e)
+{
+    switch (w->kind) {
+    case WRITE_IDLE_END:
+        if (!e->idle || record_ended(e->record, NULL))
+            record_unref(&w->before);
+        return RC_OK;
+    case WRITE_END:
+        if (record_equal(e->record, w->delta))
+            return RC_OK;
+        record_ended(e->record, &w->ended);
+        return RC_ENDED;
+    default:
+        if (replica_must_settle(w)) {
+            record_unref(&w->after);
+            w->after = record_ref(e->record);
+        }
+        return RC_OK;
+    }
+}
+
 uint32_t replica_app(const struct replica *r)
 {
     return r->app;

@@ -136,6 +136,20 @@ void replica_called(struct replica *r, const struct channel_called *call,
 
 /* Before it joins. */
 void replica_listen(struct replica *r, replica_heard_fn *heard, void *user);
+/* Tells the listeners of the application. user: the replica. */
+void replica_hear(void *user, enum replica_event event, struct record *record,
+                  const struct record_end *end, struct instant now);
+
+/* An access of this member's, its stripe locked: are the others to hear of it?
+ */
+bool replica_note_access(struct replica *r, struct entry *e);
+/* What became of a write while others were waited for, the stripe locked: an
+ * idle end that a later access beat ended nothing (w->before is NULL); of two
+ * decided ends at two members one stands, so the other one came too late
+ * (RC_ENDED); logins of one user see one another (w->after). Nothing can have
+ * become of a write that need not be settled. */
+bool replica_must_settle(const struct manager_write *w);
+enum rc replica_settle(struct manager_write *w, struct entry *e);
 
 /* FNV-1a of the application's name ("/login"), where members hold parts with a
  * byte 1 behind it, never 0: names it in frames. So members with different
