@@ -360,13 +360,25 @@ static void take_host(const struct remote_ip_options *o, struct http_request *r)
         request_text(r, host, colon ? (size_t)(colon - host) : strlen(host));
 }
 
+/* An expression costs as much as a small request. */
+static bool says_something(const struct remote_ip_options *o,
+                           const struct http_request *r)
+{
+    return request_field(r, o->address_header, NULL) ||
+           request_field(r, o->protocol_header, NULL) ||
+           (o->host_header && request_field(r, o->host_header, NULL));
+}
+
 static enum valve_answer remote_ip_in(struct valve *v, struct http_request *r)
 {
     const struct remote_ip *f = (const struct remote_ip *)v;
     const struct remote_ip_options *o = v->options;
     const char *peer = http_request_remote_addr(r);
-    bool internal = expression_matches(&f->internal, peer);
+    bool internal;
 
+    if (!says_something(o, r))
+        return VALVE_GO_ON;
+    internal = expression_matches(&f->internal, peer);
     if (!internal && !expression_matches(&f->trusted, peer))
         return VALVE_GO_ON;
     r->peer_addr = peer;
