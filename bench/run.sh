@@ -419,7 +419,8 @@ cpu_us() {
 
 # Payload bytes on all connections between members so far, acknowledgements
 # included; the kernel counts them. Both ends of each are on this machine.
-wire_bytes() { # PORTS
+wire_bytes() { # PORTS; none: 0
+    [ "$1" ] || { echo 0; return; }
     local filter=${1//,/ or sport = :}
     ss -Htin state established "( sport = :$filter or dport = :${1//,/ or dport = :} )" |
         grep -o 'bytes_sent:[0-9]*' |
@@ -625,6 +626,10 @@ part_cluster() {
 
 . bench/backup.sh
 
+# --- a store ---
+
+. bench/stores.sh
+
 # --- all ---
 
 # apt_get PACKAGE...
@@ -653,12 +658,12 @@ table() {
     done
 }
 
-parts=(instructions memory latency start throughput cluster join backup)
+parts=(instructions memory latency start throughput cluster join backup stores)
 [ $# -eq 0 ] || parts=("$@")
 for part in "${parts[@]}"; do
     declare -F "part_$part" >/dev/null ||
         fail "no part is named $part" \
-            "they are instructions memory latency start throughput cluster join backup"
+            "they are instructions memory latency start throughput cluster join backup stores"
 done
 [ -x "$margay" ] || fail "no $margay" "./dev build makes it"
 make -C "$objects" bench/bare bench/load bench/start >"$work/make.log" 2>&1 ||

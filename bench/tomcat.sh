@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# tomcat.sh BASE NODE PORT CLUSTER_PORTS SEND_OPTIONS [backup]: one Tomcat 10
-# of a cluster on loopback, in the foreground and as this very process, with
-# what `./dev bench cluster` asks for: /hit.jsp, /me.jsp and /new.jsp. BASE is a
-# new directory, which the caller removes. NODE counts from 1: its port for
-# members is the NODE-th of CLUSTER_PORTS (PORT,PORT,...). SEND_OPTIONS is
-# Tomcat's channelSendOptions; with 8 the OrderInterceptor is put in, because
-# without it that mode loses sessions. The manager is DeltaManager, or
-# BackupManager with these as its mapSendOptions.
+# tomcat.sh BASE NODE PORT CLUSTER_PORTS SEND_OPTIONS [KIND]: one Tomcat 10 on
+# loopback, in the foreground and as this very process, with what `./dev bench`
+# asks for: /hit.jsp, /me.jsp and /new.jsp. BASE is a new directory, which the
+# caller removes. KIND:
+#   delta (if not given), backup   a member of a cluster with that manager. NODE
+#           counts from 1: its port for members is the NODE-th of CLUSTER_PORTS
+#           (PORT,PORT,...). SEND_OPTIONS is Tomcat's channelSendOptions, for
+#           BackupManager its mapSendOptions; with 8 the OrderInterceptor is put
+#           in, because without it that mode loses sessions.
+#   file, sqlite   alone, and its sessions in a store after each request: by
+#           PersistentValve with FileStore, or with DataSourceStore over SQLite
+#           (libxerial-sqlite-jdbc-java). Ports and options are ignored.
 set -eu
 base=$1 node=$2 port=$3 options=$5 kind=${6:-delta}
 IFS=, read -r -a ports <<<"$4"
@@ -44,14 +48,9 @@ manager() {
     fi
 }
 
-# channelStartOptions: no multicast. No access log, and no limit of requests
-# per connection: as the other side.
-cat >"$base/conf/server.xml" <<XML
-<Server port="-1">
-  <Service name="Catalina">
-    <Connector port="$port" address="127.0.0.1" maxKeepAliveRequests="-1"
-               acceptCount="1000"/>
-    <Engine name="Catalina" defaultHost="localhost" jvmRoute="node$node">
+# channelStartOptions: no multicast.
+cluster() {
+    cat <<XML
       <Cluster className="org.apache.catalina.ha.tcp.SimpleTcpCluster"
                channelSendOptions="$options" channelStartOptions="3">
         $(manager)
@@ -78,9 +77,54 @@ cat >"$base/conf/server.xml" <<XML
         <ClusterListener className=
             "org.apache.catalina.ha.session.ClusterSessionListener"/>
       </Cluster>
+XML
+}
+
+# In the store after each request, and out of memory: any server could answer
+# the next one.
+persistent() {
+    local class=org.apache.catalina
+    echo "<Valve className=\"$class.valves.PersistentValve\"/>
+        <Manager className=\"$class.session.PersistentManager\"
+                 saveOnRestart=\"true\">"
+    if [ "$kind" = file ]; then
+        echo "<Store className=\"$class.session.FileStore\"
+                   directory=\"$base/sessions\"/></Manager>"
+        return
+    fi
+    mkdir -p "$base/lib"
+    ln -s /usr/share/java/sqlite-jdbc.jar "$base/lib/"
+    echo "<Store className=\"$class.session.DataSourceStore\"
+               dataSourceName=\"sessions\" localDataSource=\"true\"
+               sessionTable=\"sessions\" sessionAppCol=\"app\"
+               sessionDataCol=\"data\" sessionIdCol=\"id\"
+               sessionLastAccessedCol=\"used\" sessionMaxInactiveCol=\"idle\"
+               sessionValidCol=\"valid\"/></Manager>
+        <Resource name=\"sessions\" type=\"javax.sql.DataSource\"
+                  auth=\"Container\" driverClassName=\"org.sqlite.JDBC\"
+                  maxTotal=\"16\" maxIdle=\"16\"
+                  connectionInitSqls=\"CREATE TABLE IF NOT EXISTS sessions (id
+                      TEXT PRIMARY KEY, app TEXT, data BLOB, valid TEXT,
+                      idle INTEGER, used INTEGER)\"
+                  url=\"jdbc:sqlite:$base/sessions.db?journal_mode=WAL&amp;synchronous=NORMAL&amp;busy_timeout=5000\"/>"
+}
+
+replicated=cluster kept=true
+case $kind in file | sqlite) replicated=true kept=persistent ;; esac
+
+# No access log, and no limit of requests per connection: as the other side.
+cat >"$base/conf/server.xml" <<XML
+<Server port="-1">
+  <Service name="Catalina">
+    <Connector port="$port" address="127.0.0.1" maxKeepAliveRequests="-1"
+               acceptCount="1000"/>
+    <Engine name="Catalina" defaultHost="localhost" jvmRoute="node$node">
+$($replicated)
       <Host name="localhost" appBase="webapps" autoDeploy="false"
             deployOnStartup="false">
-        <Context path="" docBase="$base/app" reloadable="false"/>
+        <Context path="" docBase="$base/app" reloadable="false">
+          $($kept)
+        </Context>
       </Host>
     </Engine>
   </Service>
