@@ -130,7 +130,7 @@ void folder_release(struct folder *f)
     *f = (struct folder){.fd = -1, .turn_fd = -1};
 }
 
-static enum rc folder_errno(const char *what, const char *path, struct err *err)
+enum rc folder_failed(const char *what, const char *path, struct err *err)
 {
     const char *next = "";
 
@@ -141,6 +141,10 @@ static enum rc folder_errno(const char *what, const char *path, struct err *err)
         next = ": make it belong to the user that Margay runs as";
     else if (errno == EROFS)
         next = ": mount it so that it can be written";
+    else if (errno == ENOSPC || errno == EDQUOT)
+        next = ": make room";
+    else if (errno == EMFILE || errno == ENFILE)
+        next = ": raise the limit of open files";
     return err_set(err, RC_UNAVAILABLE, "cannot %s %s: %s%s", what, path,
                    strerror(errno), next);
 }
@@ -157,7 +161,7 @@ static enum rc make_directories(const struct folder *f, struct err *err)
         if (more)
             *p = '\0';
         if (mkdir(path, 0700) && errno != EEXIST && errno != EROFS)
-            return folder_errno("make folder", path, err);
+            return folder_failed("make folder", path, err);
         if (more)
             *p = '/';
     }
@@ -187,9 +191,9 @@ enum rc folder_open(struct folder *f, struct err *err)
         return rc;
     int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return folder_errno("open", f->path, err);
+        return folder_failed("open", f->path, err);
     if (fstat(fd, &st)) {
-        rc = folder_errno("open", f->path, err);
+        rc = folder_failed("open", f->path, err);
         close(fd);
         return rc;
     }
@@ -228,7 +232,7 @@ enum rc folder_look(const struct folder *f, struct err *err)
     if (there && now.st_dev == f->dev && now.st_ino == f->ino)
         return RC_OK;
     if (!there && errno != ENOENT)
-        return folder_errno("look at", f->path, err);
+        return folder_failed("look at", f->path, err);
     if (fstat(f->fd, &ours) == 0 && ours.st_nlink == 0)
         return err_set(err, RC_UNAVAILABLE,
                        "%s was deleted%s: restart every instance that used it",
@@ -403,7 +407,7 @@ void file_read(const struct folder *f, int dir, const char *name,
                 "file: remove it",
                 f->path);
     else if (out->rc == RC_UNAVAILABLE)
-        folder_errno("read in", f->path, err);
+        folder_failed("read in", f->path, err);
     if (out->rc == RC_UNAVAILABLE) {
         free(out->file);
         out->file = NULL;

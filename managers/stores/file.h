@@ -64,6 +64,9 @@ enum rc folder_open(struct folder *f, struct err *err);
 /* Is what is at the path the folder that we have open? */
 enum rc folder_look(const struct folder *f, struct err *err);
 
+/* "cannot WHAT PATH: ...", by errno, and what to do next: RC_UNAVAILABLE. */
+enum rc folder_failed(const char *what, const char *path, struct err *err);
+
 /* "ID.session" */
 void file_name(const uint8_t id[16], char out[FILE_NAME_SIZE]);
 /* The id in such a name; false: it is another one. */

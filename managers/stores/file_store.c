@@ -81,18 +81,12 @@ static struct file_store *file_of(struct store_base *base)
 static enum rc failed(const struct file_store *s, const char *what,
                       struct err *err)
 {
-    const char *next = "";
+    char in[64];
+    int why = errno;
 
-    if (errno == ENOSPC || errno == EDQUOT)
-        next = ": make room";
-    else if (errno == EROFS)
-        next = ": mount it so that it can be written";
-    else if (errno == EACCES || errno == EPERM)
-        next = ": make it belong to the user that Margay runs as";
-    else if (errno == EMFILE || errno == ENFILE)
-        next = ": raise the limit of open files";
-    return err_set(err, RC_UNAVAILABLE, "cannot %s in %s: %s%s", what,
-                   s->folder.path, strerror(errno), next);
+    snprintf(in, sizeof in, "%s in", what);
+    errno = why;
+    return folder_failed(in, s->folder.path, err);
 }
 
 /* --- one put -------------------------------------------------------------- */
