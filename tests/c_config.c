@@ -481,11 +481,6 @@ static void everything_has_its_place(void)
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
-        {SERVER("", "",
-                "<Manager className='PersistentManager'>\n"
-                "<Store className='MemcachedStore' url='x'/></Manager>"),
-         "server.xml:6: MemcachedStore comes with a later version: use "
-         "SQLiteStore"},
         {SERVER("", "", "<Valve className='SingleSignOn'/>"),
          "server.xml:5: SingleSignOn comes with a later version: let each "
          "application log in"},
