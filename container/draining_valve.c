@@ -119,13 +119,13 @@ static const char *same_place(struct http_request *r, const char *parameter)
     struct buf to;
 
     buf_init(&to, RESPONSE_MAX_HEADER);
-    while (at[0] == '/' && at[1] == '/')
-        at++;
     while (*at) {
         bool id = at[0] == ';' && !strncmp(at + 1, parameter, name) &&
                   at[1 + name] == '=';
         size_t len = 1 + strcspn(at + 1, ";/");
-        if (!id)
+        if (!id && to.len == 1 && at[0] == '/') /* also behind an id */
+            buf_add(&to, at + 1, len - 1);
+        else if (!id)
             buf_add(&to, at, len);
         at += len;
     }
