@@ -261,11 +261,16 @@ static bool door_listens(const struct launcher *l)
 
 static void stop(struct launcher *l)
 {
+    int64_t due = launcher_clock() + l->options->patience_ms;
+
     if (l->stops++ == 0)
         notify_send("STOPPING=1");
-    for (unsigned i = 0; i < l->options->count; i++)
+    for (unsigned i = 0; i < l->options->count; i++) {
+        if (l->stops == 1)
+            node_at(l, i)->due = due;
         child_signal(&node_at(l, i)->child, l->stops > 2 ? SIGKILL : SIGTERM);
-    child_signal(&l->checker, SIGTERM);
+    }
+    child_signal(&l->checker, l->stops > 2 ? SIGKILL : SIGTERM);
     if (l->stops > 2)
         child_signal(&l->door.child, SIGKILL);
 }
@@ -410,8 +415,13 @@ static bool instances_are_gone(struct launcher *l)
 /* The balancer goes last: until then it has something to hand on to. */
 static int64_t stop_on(struct launcher *l, int64_t now)
 {
+    int64_t next = INT64_MAX;
+
+    for (unsigned i = 0; i < l->options->count; i++)
+        if (node_at(l, i)->child.pid > 0)
+            next = sooner(next, kill_late(l, node_at(l, i), now));
     if (l->door.child.pid == 0 || !instances_are_gone(l))
-        return INT64_MAX;
+        return next;
     if (l->door.state != NODE_LEAVING)
         node_stop(l, &l->door);
     return kill_late(l, &l->door, now);
