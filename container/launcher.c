@@ -356,8 +356,9 @@ static void signals_read(struct launcher *l)
     while (read(l->signals, &info, sizeof info) == (ssize_t)sizeof info)
         if (info.ssi_signo == SIGCHLD)
             reap(l);
-        else if (info.ssi_signo == SIGHUP && l->stops == 0 &&
-                 !is_hang_up(l, &info))
+        else if (info.ssi_signo == SIGHUP && l->stops > 0)
+            continue; /* a terminal that goes says so more than once */
+        else if (info.ssi_signo == SIGHUP && !is_hang_up(l, &info))
             roll_begin(l);
         else
             stop(l);
@@ -510,6 +511,7 @@ int launcher_run(const struct launcher_options *options)
     sigaddset(&ours, SIGHUP);
     sigaddset(&ours, SIGCHLD);
     sigprocmask(SIG_BLOCK, &ours, &l.mask);
+    signal(SIGCHLD, SIG_DFL); /* ignored by our parent, it would not come */
     l.signals = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
     if (l.signals < 0) {
         child_say("cannot wait for signals: %s", strerror(errno));
