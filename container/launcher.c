@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -234,12 +235,13 @@ static void look_for_ready(void *user, struct child *c, const char *line)
     node_ready(l, n);
 }
 
-/* No balancer says when it serves. An address of this machine answers at once.
- */
+/* No balancer says when it serves. An address of this machine answers at once;
+ * for any other nothing else may wait. */
 static bool door_listens(const struct launcher *l)
 {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
                              .ai_socktype = SOCK_STREAM};
+    const struct timeval limit = {.tv_usec = LOOK_MS * 1000};
     struct addrinfo *at = NULL;
     bool there = false;
     char port[16];
@@ -250,6 +252,7 @@ static bool door_listens(const struct launcher *l)
         return true; /* a name: there is no telling */
     fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
         there = connect(fd, at->ai_addr, at->ai_addrlen) == 0;
         close(fd);
     }
