@@ -311,9 +311,12 @@ static unsigned key_find(const memcached_result_st *row,
 
 static enum rc confirm_missing(struct memc *m, const char *const *keys,
                                const size_t *lens, unsigned count,
-                               struct err *err)
+                               int64_t deadline, struct err *err)
 {
     for (unsigned i = 0; i < count; i++) {
+        enum rc rc = memc_begin(m, deadline, err); /* one for all of them */
+        if (rc != RC_OK)
+            return rc;
         memcached_return_t said =
             memcached_cas(m->st, keys[i], lens[i], "", 0, 1, 0, INT64_MAX);
         if (said == MEMCACHED_DATA_EXISTS) /* so it could not answer before */
@@ -351,7 +354,7 @@ enum rc memc_fetch(struct memc *m, const char *const *keys, const size_t *lens,
     if ((said != MEMCACHED_END && said != MEMCACHED_NOTFOUND) ||
         !memc_is_clean(m))
         return memc_fail(m, said, err);
-    return next ? RC_OK : confirm_missing(m, keys, lens, count, err);
+    return next ? RC_OK : confirm_missing(m, keys, lens, count, deadline, err);
 }
 
 static memcached_return_t store(struct memc *m, const struct memc_put *p)
