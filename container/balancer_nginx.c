@@ -130,6 +130,16 @@ static void by_route(struct buf *out, const struct balancer_plan *plan)
     write_choice(out, plan, "$margay_route");
 }
 
+/* As a regular expression. */
+static void write_host(struct buf *out, const char *host)
+{
+    for (; *host; host++) {
+        if (strchr(".[]", *host))
+            buf_add_char(out, '\\');
+        buf_add_char(out, *host);
+    }
+}
+
 static void by_cookie(struct buf *out, const struct balancer_plan *plan)
 {
     write_choice(out, plan, "$cookie_MARGAY");
@@ -137,10 +147,12 @@ static void by_cookie(struct buf *out, const struct balancer_plan *plan)
                      "tried; a cookie for who\n"
                      "    # has not its name yet. With TLS add: ; Secure\n"
                      "    map $upstream_addr $margay_node {\n");
-    for (size_t i = 0; i < plan->count; i++)
-        buf_addf(out, "        \"~(^|[ ,])%s:%u$\" %s;\n",
-                 plan->members[i].host, plan->members[i].port,
+    for (size_t i = 0; i < plan->count; i++) {
+        buf_add_str(out, "        \"~(^|[ ,])");
+        write_host(out, plan->members[i].host);
+        buf_addf(out, ":%u$\" %s;\n", plan->members[i].port,
                  plan->members[i].name);
+    }
     buf_add_str(out, "    }\n"
                      "    map \"$status $cookie_MARGAY $margay_node\" "
                      "$margay_cookie {\n"
