@@ -176,6 +176,7 @@ bool child_start(struct child *c, char *const *argv, const sigset_t *mask,
     }
     if (pid == 0)
         become(argv, parent, mask, out[1], err[1]);
+    setpgid(pid, pid); /* whoever comes first */
     if (out[1] >= 0)
         close(out[1]);
     close(err[1]);
@@ -196,8 +197,8 @@ void child_init(struct child *c, const char *name, unsigned colour)
 
 void child_signal(struct child *c, int number)
 {
-    if (c->pid > 0)
-        kill(c->pid, number);
+    if (c->pid > 0) /* what has no time to end its own does not leave them */
+        kill(number == SIGKILL ? -c->pid : c->pid, number);
 }
 
 void child_reaped(struct child *c)
