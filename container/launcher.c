@@ -214,7 +214,7 @@ static void node_ready(struct launcher *l, struct node *n)
             return;
     if (!front_of(l) || l->door.state == NODE_READY)
         announce(l);
-    else if (l->door.state == NODE_DOWN)
+    else if (l->door.state == NODE_DOWN && l->stops == 0)
         node_start(l, &l->door);
 }
 
@@ -436,6 +436,8 @@ static int tend(struct launcher *l)
 {
     int64_t now = launcher_clock(), next = roll_on(l, now);
 
+    if (l->failed && l->stops == 0) /* a start is all or nothing */
+        stop(l);
     if (l->stops > 0)
         next = stop_on(l, now);
     for (unsigned i = 0; i < l->options->count && l->stops == 0; i++)
