@@ -147,24 +147,26 @@ void handover_free(struct entry *e)
     backup_entry(e)->handover = NULL;
 }
 
-/* New holders where some are missing; they are in the handover afterwards. */
+/* New holders where some are missing; they are in the handover afterwards. It
+ * may be full of such as leave by now: more come when those have answered. */
 static unsigned choose_new(struct backup *b, struct entry *e,
                            const struct place *p, unsigned have,
                            uint64_t picks[PLACE_HOLDERS])
 {
     const struct handover *h = backup_entry(e)->handover;
     uint64_t except[2 * PLACE_HOLDERS];
-    unsigned count = 0, n;
+    unsigned room = PLACE_HOLDERS - (h ? h->count : 0), count = 0, n;
 
-    if (p->kind != PLACE_LIST || have >= wanted_others(b) ||
+    if (!room || p->kind != PLACE_LIST || have >= wanted_others(b) ||
         acting_primary(b, p) != self(b))
         return 0;
+    if (room > wanted_others(b) - have)
+        room = wanted_others(b) - have;
     for (unsigned i = 0; i < p->count; i++)
         except[count++] = p->holders[i];
     for (unsigned i = 0; h && i < h->count; i++)
         except[count++] = h->nodes[i];
-    n = choose(b, record_id(e->record), except, count, picks,
-               wanted_others(b) - have);
+    n = choose(b, record_id(e->record), except, count, picks, room);
     for (unsigned i = 0; i < n; i++)
         handover_add(e, picks[i]);
     return n;
@@ -174,12 +176,13 @@ static unsigned choose_new(struct backup *b, struct entry *e,
  * it is acknowledged, or a holder that is away brings the session back. */
 static unsigned choose_witnesses(struct backup *b, struct entry *e,
                                  const struct place *p, unsigned have,
-                                 uint64_t picks[PLACE_HOLDERS])
+                                 unsigned room, uint64_t picks[PLACE_HOLDERS])
 {
-    if (p->kind != PLACE_FINAL || have >= wanted_others(b))
+    if (!room || p->kind != PLACE_FINAL || have >= wanted_others(b))
         return 0;
-    return choose(b, record_id(e->record), p->holders, p->count, picks,
-                  wanted_others(b) - have);
+    if (room > wanted_others(b) - have)
+        room = wanted_others(b) - have;
+    return choose(b, record_id(e->record), p->holders, p->count, picks, room);
 }
 
 bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
@@ -195,8 +198,9 @@ bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
     memcpy(out->update.id, record_id(e->record), ID_SIZE);
     out->whole = out->update;
     unsigned have = add_holders(b, e, p, except, &out->update);
+    unsigned room = CHANNEL_TARGETS - out->update.target_count;
     unsigned count = p->kind == PLACE_FINAL
-                         ? choose_witnesses(b, e, p, have, picks)
+                         ? choose_witnesses(b, e, p, have, room, picks)
                          : choose_new(b, e, p, have, picks);
     /* at `all` one update that holds everything serves old and new holders */
     struct channel_update *to =
