@@ -78,11 +78,11 @@ static void on_known_ask(struct core *core, struct peer *p,
 {
     struct frame_known_one all[FRAME_MEMBERS_MAX];
     uint32_t count = 0;
+    uint64_t node;
 
-    while (frame_next_node(f, &all[count].node)) {
-        all[count].known = is_known(core, all[count].node, now);
-        count++;
-    }
+    while (frame_next_node(f, &node))
+        all[count++] = (struct frame_known_one){
+            .node = node, .known = is_known(core, node, now)};
     frame_known(&core->w, all, count);
     core_post(core, p);
 }
