@@ -4,11 +4,12 @@
  *
  * What    One line per event: "TIME LEVEL NODE AREA: text"; for the journal
  *         of systemd, which knows the time, "<PRIORITY>NODE AREA: text". The
- * line is built whole and written with one write(2), so lines of several
- * threads and processes do not mix. Rules   No secret and no whole session id
- * ever: log_id shows 8 digits. A state that lasts is logged when it changes,
- * not at each request. Owns    The log owns nothing but the strings that it was
- * given copies of. Threads Any. */
+ *         line is built whole and written with one write(2), so lines of
+ *         several threads and processes do not mix.
+ * Rules   No secret and no whole session id ever: log_id shows 8 digits.
+ *         A state that lasts is logged when it changes, not at each request.
+ * Owns    The log owns nothing but the strings that it was given copies of.
+ * Threads Any. */
 #ifndef MARGAY_SESSION_LOG_H
 #define MARGAY_SESSION_LOG_H
 

@@ -10,11 +10,11 @@
  *
  *         core_sync.c says how members compare, core_lease.c when a member may
  *         answer, core_stream.c how updates travel, core_calls.c how one member
- *         asks another, core_known.c who is gone; docs/cluster.md explains all of it with pictures.
+ *         asks another, core_known.c who is gone; docs/cluster.md explains all
+ *         of it with pictures.
  * Links   A link is a small number that the shell gives to a connection (and
- *         again to a later one); frames go
- *         over it in order, or not at all. The core survives frames that are
- *         lost, doubled or overtaken as well.
+ *         again to a later one); frames go over it in order, or not at all. The
+ *         core survives frames that are lost, doubled or overtaken as well.
  * Places  A place is an address at which a member may be: from the list of
  *         members, from multicast, or told by a member that linked to us.
  * Owns    Copies of all strings. Records by reference.
