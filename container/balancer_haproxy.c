@@ -40,7 +40,8 @@ static const char forwarded[] =
     "    http-request set-header X-Forwarded-Host %[req.hdr(Host)]\n"
     "    http-request set-header X-Forwarded-Port %[dst_port]\n"
     "    # Figures are read at the instance itself.\n"
-    "    http-request return status 404 if { path /metrics }\n"
+    "    http-request return status 404 if { path,url_dec -m reg "
+    "^/+metrics(;|/|$) }\n"
     "    default_backend margay\n"
     "\n"
     "backend margay\n";

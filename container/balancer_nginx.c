@@ -206,7 +206,7 @@ void balancer_nginx(struct buf *out, const struct balancer_plan *plan)
     buf_addf(out, "    server {\n        listen %s;\n", plan->listen);
     buf_add_str(out, "        client_max_body_size 2m;\n"
                      "        # Figures are read at the instance itself.\n"
-                     "        location = /metrics {\n"
+                     "        location ~ \"^/+metrics(;|/|$)\" {\n"
                      "            return 404;\n"
                      "        }\n"
                      "        location / {\n"

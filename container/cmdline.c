@@ -46,7 +46,8 @@ static const char help[] =
     "  --sticky WHAT   what tells a user's instance: the route in JSESSIONID, "
     "or\n"
     "                  a cookie of the balancer's own (route)\n"
-    "  --listen WHERE  where the balancer listens (8080)\n"
+    "  --listen WHERE  where the balancer listens (8080; under cluster on "
+    "loopback)\n"
     "\n"
     "Exit status: 0 in order, 1 refused to start, 2 wrong usage.\n";
 
@@ -262,6 +263,10 @@ static int read_options(struct command *c, int argc, char **argv)
 static int choose_balancer(struct command *c)
 {
     c->balance.runs = c->balancer && strcmp(c->balancer, "none") != 0;
+    if (c->balance.runs && !c->balance.listen)
+        c->balance.listen = "127.0.0.1:8080"; /* as the instances */
+    if (!c->balance.listen)
+        c->balance.listen = "8080";
     if (c->balance.runs && !balancer_find(c->balancer, &c->balance.kind))
         return wrong("--balancer %s: there are haproxy, nginx, httpd and none",
                      c->balancer);
@@ -358,7 +363,6 @@ int command_read(struct command *c, int argc, char **argv)
         .count = 3,
         .port = 8081,
         .begun_us = command_clock_us(),
-        .balance.listen = "8080",
     };
     find_places(c);
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {

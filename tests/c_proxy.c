@@ -355,6 +355,8 @@ static void who_has_no_session_is_sent_away(void)
     CU_ASSERT_PTR_NULL(response_header(&request->response, "Set-Cookie"));
     begin("//evil.example/x;jsessionid=00/y;a=b", "127.0.0.1");
     check_sent(&h, "/evil.example/x/y;a=b");
+    begin("/;jsessionid=x/evil.example/../login/", "127.0.0.1");
+    check_sent(&h, "/evil.example/../login/");
     begin("/app/x;jsessionid=00112233445566778899AABBCCDDEEFF.node1?a=b",
           "127.0.0.1");
     check_sent(&h, "/app/x?a=b");
