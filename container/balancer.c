@@ -29,10 +29,12 @@ bool balancer_find(const char *name, enum balancer_kind *out)
     return false;
 }
 
+#define LETTERS_AND_DIGITS                                                     \
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 bool balancer_listen_is_good(const char *listen)
 {
-    static const char in_address[] =
-        "0123456789abcdefABCDEFghijklmnopqrstuvwxyzGHIJKLMNOPQRSTUVWXYZ.-:[]*";
+    static const char in_address[] = LETTERS_AND_DIGITS ".-:[]*";
     const char *colon = strrchr(listen, ':');
     const char *port = colon ? colon + 1 : listen;
     size_t digits = strspn(port, "0123456789");
@@ -41,6 +43,13 @@ bool balancer_listen_is_good(const char *listen)
     return digits > 0 && digits <= 5 && !port[digits] && number >= 1 &&
            number <= 65535 && colon != listen &&
            !listen[strspn(listen, in_address)];
+}
+
+bool balancer_cookie_is_good(enum balancer_kind kind, const char *name)
+{
+    return !name[strspn(name, kind == BALANCER_NGINX ? LETTERS_AND_DIGITS "_"
+                                                     : LETTERS_AND_DIGITS
+                                  "_.-")];
 }
 
 static void write_head(struct buf *out, const struct balancer_plan *plan)

@@ -44,6 +44,9 @@ struct balancer_plan {
 bool balancer_find(const char *name, enum balancer_kind *out);
 /* Is it [ADDRESS:]PORT? */
 bool balancer_listen_is_good(const char *listen);
+/* Can it read a cookie of that name? nginx's variables and HAProxy's
+ * arguments have no way to write all that RFC 6265 allows. */
+bool balancer_cookie_is_good(enum balancer_kind kind, const char *name);
 void balancer_write(struct buf *out, const struct balancer_plan *plan);
 
 /* ---- for balancer_*.c ---- */

@@ -115,8 +115,6 @@ bool launcher_start(struct launcher *l, struct child *c, const char *verb,
     return started;
 }
 
-/* ---- one instance ---- */
-
 /* ---- one instance, or the balancer ---- */
 
 static struct node *node_at(struct launcher *l, unsigned i)

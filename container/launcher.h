@@ -15,9 +15,9 @@
  *         drains and hands its sessions over), started from the program and
  *         the configuration as they are now, and waited for; only when all
  *         others are ready is the next one taken. Before that the
- *         configuration is checked by `margay check`; when it is refused
- * nothing is touched. An instance that comes back, but ends before it is ready,
- *         stops the roll: the others go on as they were. Another SIGHUP
+ *         configuration is checked by `margay check`; nothing is touched when
+ *         it is refused. An instance that comes back, but ends before it is
+ *         ready, stops the roll: the others go on as they were. Another SIGHUP
  *         meanwhile rolls once more.
  * Front   Where there is a balancer, it starts once all instances are ready and
  *         ends after them. An instance that goes away or crashes is taken out

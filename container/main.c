@@ -427,6 +427,20 @@ static void learn_names(struct balanced *b, const struct loaded *l)
     b->plan.parameter = keep_text(b, x->session_parameter_name);
 }
 
+static enum rc check_names(const struct balanced *b, struct err *err)
+{
+    const char *names[] = {b->plan.cookie, b->plan.parameter};
+
+    for (size_t i = 0; i < 2; i++)
+        if (!balancer_cookie_is_good(b->plan.kind, names[i]))
+            return err_set(err, RC_INVALID,
+                           "margay: the balancer cannot read a session cookie "
+                           "or parameter named %s: use letters, digits and _ "
+                           "in sessionCookieName",
+                           names[i]);
+    return RC_OK;
+}
+
 static enum rc check_instance(const struct balanced *b, const struct loaded *l,
                               struct err *err)
 {
@@ -573,7 +587,9 @@ static int launch_check(struct command *c, struct launcher_options *o,
             c,
             keep_text(b, reached_at(&l.config->connectors[0]->options, host)),
             b);
-        rc = front_new(&b->plan, &o->front, &err);
+        rc = check_names(b, &err);
+        if (rc == RC_OK)
+            rc = front_new(&b->plan, &o->front, &err);
     }
     if (rc != RC_OK)
         status = refuse(&err);
@@ -644,6 +660,8 @@ static int balancer(struct command *c)
     if (c->balance.file_count == 0)
         count_instances(c, "127.0.0.1", &b);
     buf_init(&out, 4 << 20);
+    if (rc == RC_OK)
+        rc = check_names(&b, &err);
     if (rc == RC_OK) {
         balancer_write(&out, &b.plan);
         fputs(buf_str(&out), stdout);

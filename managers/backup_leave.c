@@ -159,8 +159,7 @@ static bool is_crowded(const struct backup *b, const struct found *f)
 {
     size_t log = b->channel->log_bytes;
 
-    return log &&
-           atomic_load(&b->protecting) + f->bytes >= log / LEAVE_SHARE;
+    return log && atomic_load(&b->protecting) + f->bytes >= log / LEAVE_SHARE;
 }
 
 /* True: it has seen all. */
@@ -253,6 +252,7 @@ void leave_begin(struct backup *b, struct instant now)
 void leave_end(struct backup *b, struct instant now)
 {
     struct leave *l = &b->leave;
+    struct places_counts c;
 
     if (!l->begun)
         leave_begin(b, now);
@@ -263,11 +263,14 @@ void leave_end(struct backup *b, struct instant now)
     l->over = true;
     if (atomic_load(&b->left))
         return;
+    places_counts(replica_places(b->replica), &c);
     log_line(b->base.env.log, LOG_WARN, "manager",
-             "%s: the hand-over is not complete within stopTimeout: %zu "
-             "sessions that no other member holds, %zu that have one copy "
-             "fewer until others have made it",
-             b->base.env.app, l->own + l->alone, l->others);
+             "%s: the hand-over is not complete within stopTimeout: this still "
+             "stands in the lists of %zu sessions; of those looked at so far "
+             "no other member holds %zu, and %zu have one copy fewer until "
+             "others have made it",
+             b->base.env.app, (size_t)(c.primary + c.backup), l->own + l->alone,
+             l->others);
 }
 
 /* ---- places, told while leaving ---- */

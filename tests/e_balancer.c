@@ -65,7 +65,9 @@ static const char *write_file(void)
     fputs("<Server><Service name='s'>\n"
           "<Connector port='${p:-9100}' address='${a:-10.1.2.3}'/>\n"
           "<Engine name='e' defaultHost='localhost' jvmRoute='${r:-one}'>\n"
-          "<Host name='localhost'/></Engine></Service></Server>\n",
+          "<Host name='localhost'><Context path='' docBase='/tmp'\n"
+          "sessionCookieName='${c:-JSESSIONID}'/></Host>\n"
+          "</Engine></Service></Server>\n",
           file);
     fclose(file);
     return path;
@@ -98,6 +100,13 @@ static void instances_of_files(void)
     CU_ASSERT(prints("without a jvmRoute"));
     CHECK_INT(print_of(file, " -D p=0"), 1);
     CU_ASSERT(prints("one.xml:2: "));
+    CHECK_INT(print_of(file, " -D c=MY-ID.1"), 0);
+    CU_ASSERT(prints("stickysession=MY-ID.1|"));
+    CHECK_INT(print_of(file, " -D c=a#b"), 1);
+    CU_ASSERT(prints("named a#b"));
+    snprintf(again, sizeof again, "nginx -c %s -D c=MY-ID", file);
+    CHECK_INT(print(again), 1);
+    CU_ASSERT(prints("named MY-ID"));
     CHECK_INT(print_of("no.xml", ""), 1);
     CU_ASSERT(prints("no.xml"));
 }
