@@ -333,15 +333,38 @@ static void *ask_heavily(void *user)
     return NULL;
 }
 
+struct home {
+    struct fleet *fleet;
+    struct browser *b;
+    int at;
+};
+
+/* Does the one that its cookie names answer it? A balancer that takes that one
+ * for dead for a while yet sends it elsewhere, and then back. */
+static bool is_at_home(void *user)
+{
+    struct home *h = user;
+    char cookie[128];
+    const char *dot;
+
+    h->at = ask(h->b);
+    dot = browser_cookie(h->b, "/login", cookie) ? strrchr(cookie, '.') : NULL;
+    return h->at >= 0 && dot &&
+           strcmp(fleet_server(h->fleet, (unsigned)h->at)->node, dot + 1) == 0;
+}
+
 /* It had the whole request when it was killed; returns what the client got. */
 static int killed_with_it(struct fleet *f, struct browser *b, bool post)
 {
     struct asking a = {.b = b, .post = post};
+    struct home home = {.fleet = f, .b = b};
     struct server *s;
     pthread_t thread;
-    int at = log_in(b, "kim");
+    int at;
 
-    CU_ASSERT_FATAL(at >= 0);
+    CU_ASSERT_FATAL(log_in(b, "kim") >= 0);
+    CU_ASSERT_FATAL(eventually(10000, is_at_home, &home));
+    at = home.at;
     s = fleet_server(f, (unsigned)at);
     server_signal(s, SIGSTOP);
     CU_ASSERT_FATAL(pthread_create(&thread, NULL, ask_heavily, &a) == 0);
