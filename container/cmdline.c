@@ -3,6 +3,7 @@
 
 #include "container/cmdline.h"
 
+#include "container/cmdline_help.h"
 #include "container/launcher.h"
 #include "container/properties.h"
 #include "session/buf.h"
@@ -14,42 +15,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-static const char usage[] =
-    "usage: margay run     [-c FILE] [-D NAME=VALUE]...\n"
-    "       margay cluster [-c FILE] [-D NAME=VALUE]... [-n N] [-p PORT]\n"
-    "                      [--manager NAME] [--balancer "
-    "haproxy|nginx|httpd|none]\n"
-    "                      [--sticky route|cookie] [--listen [ADDRESS:]PORT]\n"
-    "       margay check   [-c FILE] [-D NAME=VALUE]...\n"
-    "       margay balancer haproxy|nginx|httpd [-n N] [-p PORT]\n"
-    "                      [-c FILE]... [-D NAME=VALUE]...\n"
-    "                      [--sticky route|cookie] [--listen [ADDRESS:]PORT]\n"
-    "       margay --version | --help\n";
-
-static const char help[] =
-    "\n"
-    "  run       one instance in the foreground; SIGTERM ends it in order\n"
-    "  cluster   N instances (3) on PORT (8081), PORT+1, ... named node1 ...\n"
-    "            One that crashes starts anew; SIGHUP replaces one after "
-    "another\n"
-    "  check     reads the configuration and says what it understood\n"
-    "  balancer  prints a configuration that shares users among N instances\n"
-    "            (3) on PORT (8081), PORT+1, ..., or among those of each FILE\n"
-    "\n"
-    "  -c FILE         server.xml to read (%s/server.xml)\n"
-    "  -D NAME=VALUE   the value of ${NAME} in it, for example port=8081\n"
-    "  --manager NAME  NAME.xml beside server.xml: standard, delta, backup, "
-    "sqlite,\n"
-    "                  file, redis, memcached\n"
-    "  --balancer WHAT run it in front of the instances (none)\n"
-    "  --sticky WHAT   what tells a user's instance: the route in JSESSIONID, "
-    "or\n"
-    "                  a cookie of the balancer's own (route)\n"
-    "  --listen WHERE  where the balancer listens (8080; under cluster on "
-    "loopback)\n"
-    "\n"
-    "Exit status: 0 in order, 1 refused to start, 2 wrong usage.\n";
 
 int64_t command_clock_us(void)
 {
@@ -122,6 +87,32 @@ static void find_places(struct command *c)
 
 /* ---- options ---- */
 
+static const struct {
+    const char *word;
+    enum command_verb verb;
+} verbs[] = {
+    {"run", COMMAND_RUN},
+    {"check", COMMAND_CHECK},
+    {"cluster", COMMAND_CLUSTER},
+    {"balancer", COMMAND_BALANCER},
+};
+
+static enum command_verb verb_of(const char *word)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(verbs[i].word, word) == 0)
+            return verbs[i].verb;
+    return COMMAND_NONE;
+}
+
+static const char *word_of(enum command_verb verb)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (verbs[i].verb == verb)
+            return verbs[i].word;
+    return NULL;
+}
+
 static int wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static int wrong(const char *format, ...)
@@ -132,15 +123,15 @@ static int wrong(const char *format, ...)
     va_start(ap, format);
     vfprintf(stderr, format, ap);
     va_end(ap);
-    fprintf(stderr, "\n%s", usage);
+    fputc('\n', stderr);
+    command_help_usage(stderr, NULL);
     return STATUS_USAGE;
 }
 
-/* Nothing is left to do after it. */
-static int say_help(struct command *c)
+/* Nothing is left to do after it. command: NULL, all of them. */
+static int say_help(struct command *c, const char *command)
 {
-    fputs(usage, stdout);
-    printf(help, c->conf);
+    command_help_print(stdout, command, c->conf);
     c->verb = COMMAND_NONE;
     return STATUS_OK;
 }
@@ -235,7 +226,7 @@ static int take_option(struct command *c, int option, const char *argument)
     case 'l':
         return take_balance(c, option, argument);
     case 'h':
-        return say_help(c);
+        return say_help(c, word_of(c->verb));
     default:
         return wrong("wrong option, or one without its value");
     }
@@ -339,24 +330,6 @@ static int read_rest(struct command *c, int argc, char **argv)
     return choose_file(c);
 }
 
-static enum command_verb verb_of(const char *word)
-{
-    static const struct {
-        const char *word;
-        enum command_verb verb;
-    } verbs[] = {
-        {"run", COMMAND_RUN},
-        {"check", COMMAND_CHECK},
-        {"cluster", COMMAND_CLUSTER},
-        {"balancer", COMMAND_BALANCER},
-    };
-
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(verbs[i].word, word) == 0)
-            return verbs[i].verb;
-    return COMMAND_NONE;
-}
-
 int command_read(struct command *c, int argc, char **argv)
 {
     *c = (struct command){
@@ -369,8 +342,8 @@ int command_read(struct command *c, int argc, char **argv)
         printf("margay %s\n", PACKAGE_VERSION);
         return STATUS_OK;
     }
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
-        return say_help(c);
+    if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+        return say_help(c, NULL);
     if (argc < 2)
         return wrong("a command is missing");
     c->verb = verb_of(argv[1]);

@@ -195,6 +195,10 @@ static void version_and_help(void)
     CHECK_INT(RUN("--help"), 0);
     CU_ASSERT(strncmp(said(), "usage: margay run ", 18) == 0);
     CHECK_INT(RUN("run", "--help"), 0);
+    CU_ASSERT(strncmp(said(), "usage: margay run ", 18) == 0);
+    CU_ASSERT_PTR_NULL(strstr(said(), "--balancer"));
+    CHECK_INT(RUN("cluster", "--help"), 0);
+    CU_ASSERT_PTR_NOT_NULL(strstr(said(), "\n  --balancer WHAT "));
 }
 
 static void wrong_usage(void)
