@@ -95,6 +95,19 @@ static bool is_ready_again(void *user)
     return true;
 }
 
+static void nobody_noticed(const struct traffic *t)
+{
+    CHECK_INT(t->refused, 0);
+    CHECK_INT(t->unanswered, 0);
+    CHECK_INT(t->unavailable, 0);
+    CHECK_INT(t->ended, 0);
+    CHECK_INT(t->others, 0);
+    CHECK_INT(t->stale, 0);
+    CHECK_INT(t->beyond, 0);
+    CHECK_STR(t->strange, "");
+    traffic_check(t);
+}
+
 static void rolls_unnoticed(const char *conf)
 {
     struct fleet *f = launched(conf);
@@ -119,14 +132,7 @@ static void rolls_unnoticed(const char *conf)
     CHECK_INT(server_said_times(&f->launcher, "rolling restart: node"), COUNT);
     printf("%u asked, %u answered, the longest took %lld ms\n", t.asked,
            atomic_load(&t.answered), atomic_load(&t.worst_ms));
-    CHECK_INT(t.refused, 0);
-    CHECK_INT(t.unanswered, 0);
-    CHECK_INT(t.unavailable, 0);
-    CHECK_INT(t.ended, 0);
-    CHECK_INT(t.others, 0);
-    CHECK_INT(t.stale, 0);
-    CHECK_STR(t.strange, "");
-    traffic_check(&t);
+    nobody_noticed(&t);
 }
 
 static void rolls_unnoticed_on_delta(void)
@@ -188,15 +194,7 @@ static void rolls_behind(const char *kind, const char *conf)
     CU_ASSERT(traffic_pass(&t, 200));
     traffic_halt(&t);
     printf("the longest took %lld ms\n", atomic_load(&t.worst_ms));
-    CHECK_INT(t.refused, 0);
-    CHECK_INT(t.unanswered, 0);
-    CHECK_INT(t.unavailable, 0);
-    CHECK_INT(t.ended, 0);
-    CHECK_INT(t.others, 0);
-    CHECK_INT(t.stale, 0);
-    CHECK_INT(t.beyond, 0);
-    CHECK_STR(t.strange, "");
-    traffic_check(&t);
+    nobody_noticed(&t);
     CHECK_INT(server_stop(&f->launcher), 0);
 }
 
