@@ -36,11 +36,7 @@ is_ready() { # PORT: within a minute
 }
 
 fleet_end() {
-    local p
-    for p in "${fleet_pid[@]}"; do
-        kill -KILL "$p"
-        wait "$p" 2>/dev/null
-    done
+    kill_all "${fleet_pid[@]}"
 }
 
 # metric NAME PORT...: the sum of it at these members.
@@ -304,13 +300,11 @@ backup_rows() {
         'new, round robin, 100/s'; do
         figure_row "$label" 6 'p99 us'
     done
-    row 'answers that were not 200' "$(awk -F '|' \
-        '{ n[$2] += $7 } END { for (k in n) printf "%s: %d ", k, n[k] }' \
-        "$work/figures")" 'of all runs'
+    refused_row
 }
 
 part_backup_beside() {
-    local opponents=('margay backup') name p round
+    local opponents=('margay backup') name round
     local seconds=${BENCH_SECONDS:-3} rounds=${BENCH_ROUNDS:-3} first=()
     command -v ss >/dev/null || apt_get iproute2 ||
         fail "there is no ss" "as root: apt-get install iproute2"
@@ -335,12 +329,7 @@ part_backup_beside() {
     row "three members" "$(joined , "${opponents[@]}")" \
         "medians of $rounds rounds of $seconds s; CPU of all three servers; 64 clients (16 at a rate, from when due${first[0]:+, all SCHED_FIFO})"
     backup_rows
-    for name in "${opponents[@]}"; do
-        for p in ${opponent_pids[$name]}; do
-            kill -KILL "$p"
-            wait "$p" 2>/dev/null
-        done
-    done
+    opponents_end
 }
 
 part_backup() {

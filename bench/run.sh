@@ -86,6 +86,14 @@ end() { # PID
     wait "$1" 2>/dev/null || fail "an instance ended with status $?"
 }
 
+kill_all() { # PID...
+    local p
+    for p; do
+        kill -KILL "$p"
+        wait "$p" 2>/dev/null
+    done
+}
+
 load() { timeout 310 "$tools/load" -t 300 "$@"; }
 # value NAME: of a line of NAME=VALUE on standard input.
 value() { tr ' ' '\n' | sed -n "s/^$1=//p"; }
@@ -552,6 +560,20 @@ figure_row() {
         "$(joined , "${ratios[@]}")${4:+; aim: at most $4}"
 }
 
+refused_row() {
+    row 'answers that were not 200' "$(awk -F '|' \
+        '{ n[$2] += $7 } END { for (k in n) printf "%s: %d ", k, n[k] }' \
+        "$work/figures")" 'of all runs'
+}
+
+opponents_end() {
+    local name
+    for name in "${opponents[@]}"; do
+        # shellcheck disable=SC2086 # pids, parted by spaces
+        kill_all ${opponent_pids[$name]}
+    done
+}
+
 cluster_rows() {
     local label
     for label in 'hit, one client' 'hit, 1000/s' 'hit, round robin'; do
@@ -572,9 +594,7 @@ cluster_rows() {
     for label in 'hit, 1000/s' 'me, 1000/s'; do
         figure_row "$label" 6 'p99 us' 1/3
     done
-    row 'answers that were not 200' "$(awk -F '|' \
-        '{ n[$2] += $7 } END { for (k in n) printf "%s: %d ", k, n[k] }' \
-        "$work/figures")" 'of all runs'
+    refused_row
 }
 
 launch_all() {
@@ -596,7 +616,7 @@ launch_all() {
 }
 
 part_cluster() {
-    local opponents=('margay all' 'margay none') name p round
+    local opponents=('margay all' 'margay none') round
     local seconds=${BENCH_SECONDS:-3} rounds=${BENCH_ROUNDS:-3} first=()
     command -v ss >/dev/null || apt_get iproute2 ||
         fail "there is no ss" "as root: apt-get install iproute2"
@@ -610,12 +630,7 @@ part_cluster() {
     row "three members" "$(joined , "${opponents[@]}")" \
         "medians of $rounds rounds of $seconds s; CPU of all three servers; 64 clients (16 at 1000/s, from when due${first[0]:+, all SCHED_FIFO}, 1 alone)"
     cluster_rows
-    for name in "${opponents[@]}"; do
-        for p in ${opponent_pids[$name]}; do
-            kill -KILL "$p"
-            wait "$p" 2>/dev/null
-        done
-    done
+    opponents_end
 }
 
 # --- a member comes ---

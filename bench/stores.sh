@@ -197,7 +197,7 @@ beside_both() {
 }
 
 part_stores() {
-    local opponents=() name p round
+    local opponents=() name round
     local seconds=${BENCH_SECONDS:-3} rounds=${BENCH_ROUNDS:-3} first=()
     command -v ss >/dev/null || apt_get iproute2 ||
         fail "there is no ss" "as root: apt-get install iproute2"
@@ -229,17 +229,8 @@ part_stores() {
     beside_both me 5 'a second'
     beside_both 'hit, 1000/s' 6 'p99 us'
     beside_both 'me, 1000/s' 6 'p99 us'
-    row 'answers that were not 200' "$(awk -F '|' \
-        '{ n[$2] += $7 } END { for (k in n) printf "%s: %d ", k, n[k] }' \
-        "$work/figures")" 'of all runs'
-    for name in "${opponents[@]}"; do
-        for p in ${opponent_pids[$name]}; do
-            kill -KILL "$p"
-            wait "$p" 2>/dev/null
-        done
-    done
-    for p in ${store_pid[redis]-} ${store_pid[memcached]-}; do
-        kill -KILL "$p"
-        wait "$p" 2>/dev/null
-    done
+    refused_row
+    opponents_end
+    # shellcheck disable=SC2086 # there may be none
+    kill_all ${store_pid[redis]-} ${store_pid[memcached]-}
 }
