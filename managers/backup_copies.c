@@ -304,14 +304,55 @@ static void drop_absent(const struct backup *b, struct entry *e)
     handover_shrink(e, kept);
 }
 
-/* What has to be sent once more; false: nothing. Stripe locked. */
+static unsigned handed_to(struct entry *e)
+{
+    const struct handover *h = backup_entry(e)->handover;
+
+    return h ? h->count : 0;
+}
+
+/* Takes out of the handover who came into it after the first `from`, and is
+ * among nodes. */
+static void handover_undo(struct entry *e, unsigned from, const uint64_t *nodes,
+                          unsigned count)
+{
+    struct handover *h = backup_entry(e)->handover;
+    unsigned kept = from;
+
+    if (!h)
+        return;
+    for (unsigned i = from; i < h->count; i++)
+        if (!among(nodes, count, h->nodes[i]))
+            h->nodes[kept++] = h->nodes[i];
+    handover_shrink(e, kept);
+}
+
+/* Have too few of those that it was sent to applied it? */
+static bool is_short(const struct flight *f, unsigned applied_count)
+{
+    return f->copies == COPIES_ALL ? applied_count < f->target_count
+                                   : applied_count == 0;
+}
+
+/* Who has it and has said meanwhile that it leaves is no copy that lasts. */
+static bool leans_on_leavers(const struct flight *f, const uint64_t *applied,
+                             unsigned applied_count)
+{
+    unsigned staying = 0;
+
+    for (unsigned i = 0; i < applied_count; i++)
+        staying += stays(f->b, applied[i]);
+    return f->copies == COPIES_ALL ? staying < applied_count : staying == 0;
+}
+
+/* What has to be sent once more; false: nothing. lasting: only to those that
+ * stay. Stripe locked. */
 static bool plan_rest(struct flight *f, struct entry *e, const struct place *p,
                       const uint64_t *applied, unsigned applied_count,
-                      struct channel_update *u)
+                      bool lasting, struct channel_update *u)
 {
-    uint64_t picked[PLACE_HOLDERS];
     struct outgoing out;
-    unsigned kept = 0;
+    unsigned kept = 0, handed = handed_to(e);
 
     if (!outgoing_plan(f->b, e, p, e->record, 0, 0, &out))
         return false;
@@ -323,11 +364,12 @@ static bool plan_rest(struct flight *f, struct entry *e, const struct place *p,
     record_unref(&u->record);
     u->record = record_ref(e->record);
     for (unsigned i = 0; i < u->target_count; i++)
-        if (!among(applied, applied_count, u->targets[i]))
+        if (!among(applied, applied_count, u->targets[i]) &&
+            (!lasting || stays(f->b, u->targets[i])))
             u->targets[kept++] = u->targets[i];
     u->target_count = kept;
-    handover_take(e, applied, applied_count,
-                  picked); /* nothing is sent there */
+    handover_undo(e, handed, applied,
+                  applied_count); /* nothing is sent there */
     if (!kept)
         record_unref(&u->record);
     return kept > 0;
@@ -343,9 +385,7 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
     unsigned count = flight_applied(f, applied), joined_count = 0;
     struct channel_update again;
     struct place p, next;
-    bool tell = false, rest = false;
-    bool short_of =
-        f->copies == COPIES_ALL ? count < f->target_count : count == 0;
+    bool tell = false, rest = false, short_of = is_short(f, count);
 
     struct table_stripe *stripe = table_lock(b->base.table, f->id);
     struct entry *e = table_find(stripe, f->id);
@@ -363,8 +403,9 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
             tell = place_change(b, e, f->id, &next, now);
             p = next;
         }
-        if (short_of && ++f->tries < TRIES)
-            rest = plan_rest(f, e, &p, applied, count, &again);
+        if ((short_of || leans_on_leavers(f, applied, count)) &&
+            ++f->tries < TRIES)
+            rest = plan_rest(f, e, &p, applied, count, !short_of, &again);
     }
     table_unlock(stripe);
     if (tell)

@@ -47,6 +47,7 @@ static struct net *net_of(const char *managers)
 
 struct create {
     struct manager_write w; /* first */
+    struct record *record;
     int done;
 };
 
@@ -55,31 +56,45 @@ static void created(struct manager_write *w)
     ((struct create *)w)->done++;
 }
 
-static enum rc create_at(struct net *n, int i, uint8_t id[ID_SIZE])
+/* RC_PENDING: it waits for others. */
+static enum rc create_begin(struct net *n, int i, struct create *c,
+                            uint8_t id[ID_SIZE])
 {
     struct changes changes;
     char fill[FILL];
-    struct create c = {.done = 0};
     struct value v = {.type = VALUE_STRING, .data = fill, .len = FILL};
 
     memset(fill, 'x', sizeof fill);
     id_mint(id);
     changes_init(&changes);
     changes_set(&changes, key_name("fill", 4), &v);
-    struct record *r = record_new(RECORD_SESSION, id, n->now.wall, &changes,
-                                  n->hosts[i].channel.node);
-    manager_write_init(&c.w, WRITE_CREATE, id, n->now);
-    c.w.done = created;
-    c.w.record = r;
+    *c = (struct create){.done = 0};
+    c->record = record_new(RECORD_SESSION, id, n->now.wall, &changes,
+                           n->hosts[i].channel.node);
+    manager_write_init(&c->w, WRITE_CREATE, id, n->now);
+    c->w.done = created;
+    c->w.record = c->record;
+    changes_release(&changes);
     struct manager *m = n->hosts[i].manager;
-    enum rc rc = m->ops->write(m, &c.w);
+    return m->ops->write(m, &c->w);
+}
+
+static enum rc create_end(struct create *c, enum rc rc)
+{
+    rc = rc == RC_PENDING ? c->w.rc : rc;
+    manager_write_release(&c->w);
+    record_unref(&c->record);
+    return rc;
+}
+
+static enum rc create_at(struct net *n, int i, uint8_t id[ID_SIZE])
+{
+    struct create c;
+    enum rc rc = create_begin(n, i, &c, id);
+
     for (int k = 0; rc == RC_PENDING && !c.done && k < 1000; k++)
         net_pass(n, STEP);
-    rc = rc == RC_PENDING ? c.w.rc : rc;
-    manager_write_release(&c.w);
-    record_unref(&r);
-    changes_release(&changes);
-    return rc;
+    return create_end(&c, rc);
 }
 
 static bool has_copy(struct net *n, int i, const uint8_t id[ID_SIZE])
@@ -228,6 +243,36 @@ static void many_leave_through_a_small_log(void)
     CHECK_INT(lost, 0);
     CU_ASSERT(backup_at(n, 0)->leave.handed > 0);
     net_free(&n);
+}
+
+/* The backup says that it leaves while a new session is on its way to it. */
+static void create_at_a_leaver(enum copies copies)
+{
+    struct net *n = net_of("bbb");
+    struct create c;
+    uint8_t id[ID_SIZE];
+    struct place p;
+    int k, leaver;
+
+    backup_at(n, 0)->copies = copies;
+    CHECK_INT_FATAL(create_begin(n, 0, &c, id), RC_PENDING);
+    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
+    leaver = p.holders[1] == n->hosts[1].channel.node ? 1 : 2;
+    manager_leave(n->hosts[leaver].manager, n->now);
+    for (k = 0; !c.done && k < DROP; k += STEP)
+        net_pass(n, STEP);
+    CHECK_INT(c.done, 1);
+    CU_ASSERT(k < 100); /* the sweep comes by once a second */
+    CU_ASSERT(has_copy(n, 3 - leaver, id));
+    CU_ASSERT(is_listed(n, 0, id, 1u | 1u << (3 - leaver)));
+    CHECK_INT(create_end(&c, RC_PENDING), RC_OK);
+    net_free(&n);
+}
+
+static void who_leaves_is_no_copy_of_what_is_new(void)
+{
+    create_at_a_leaver(COPIES_ALL);
+    create_at_a_leaver(COPIES_ONE);
 }
 
 /* What comes to a member that is about to leave goes on. */
@@ -401,6 +446,7 @@ static void whom_nobody_remembers_is_in_no_list(void)
 UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
           CASE(many_leave_through_a_small_log),
+          CASE(who_leaves_is_no_copy_of_what_is_new),
           CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
           CASE(who_is_alone_leaves_at_once),
           CASE(who_joins_takes_the_others_word),
