@@ -15,7 +15,7 @@
 const struct option connector_option_table[] = {
     {"address", OPTION_STRING, AT(address), NULL,
      "where it listens; without it on loopback only", 0, 0, NULL},
-    {"port", OPTION_INT, AT(port), "8080", "0: any free one", 0, 65535, NULL},
+    {"port", OPTION_INT, AT(port), "8080", "where it listens: the TCP port; 0: any free one", 0, 65535, NULL},
     {"protocol", OPTION_STRING, AT(protocol), "HTTP/1.1",
      "HTTP/1.1 is what there is", 0, 0, NULL},
     {"acceptCount", OPTION_INT, AT(accept_count), "100",
@@ -48,7 +48,7 @@ const struct option connector_option_table[] = {
     {"waitTimeout", OPTION_INT, AT(wait_timeout), "1",
      "seconds that one of them waits; then 503", 1, 3600, NULL},
     {"scheme", OPTION_STRING, AT(scheme), "http",
-     "https where a proxy in front speaks TLS", 0, 0, NULL},
+     "what applications are told: https where a proxy in front speaks TLS", 0, 0, NULL},
     {"secure", OPTION_BOOL, AT(secure), "false",
      "true there: the session cookie gets Secure", 0, 0, NULL},
     {"server", OPTION_STRING, AT(server), NULL,

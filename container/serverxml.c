@@ -43,10 +43,12 @@ static enum rc read_executor(struct reader *r, const struct xml_element *e,
 struct pool_options {
     char *executor;
 };
-static const struct option pool_table[] = {
+const struct option pool_option_table[] = {
     {.name = "executor",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct pool_options, executor)},
+     .offset = offsetof(struct pool_options, executor),
+     .help = "the name of the Executor; it serves every servlet that asks for "
+             "one, named here or not"},
     {.name = NULL},
 };
 
@@ -84,7 +86,8 @@ static enum rc read_connector(struct reader *r, const struct xml_element *e,
                               void *parent)
 {
     struct server_config *config = r->config;
-    struct pool_options *own = reader_options(r, pool_table, sizeof *own);
+    struct pool_options *own =
+        reader_options(r, pool_option_table, sizeof *own);
     struct connector_config *c = reader_alloc(r, sizeof *c);
     enum rc rc;
 
@@ -93,7 +96,7 @@ static enum rc read_connector(struct reader *r, const struct xml_element *e,
     reader_option_defaults(r, connector_option_table, &c->options);
     rc = reader_attributes(
         r, e,
-        (const struct option_target[]){{pool_table, own},
+        (const struct option_target[]){{pool_option_table, own},
                                        {connector_option_table, &c->options}},
         2);
     if (rc == RC_OK)
@@ -121,10 +124,11 @@ static enum rc read_connector(struct reader *r, const struct xml_element *e,
 struct service_options {
     char *name;
 };
-static const struct option service_table[] = {
+const struct option service_option_table[] = {
     {.name = "name",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct service_options, name)},
+     .offset = offsetof(struct service_options, name),
+     .help = "only for the reader"},
     {.name = NULL},
 };
 
@@ -140,7 +144,8 @@ static enum rc read_service(struct reader *r, const struct xml_element *e,
                             void *parent)
 {
     struct server_config *config = r->config;
-    struct service_options *own = reader_options(r, service_table, sizeof *own);
+    struct service_options *own =
+        reader_options(r, service_option_table, sizeof *own);
     enum rc rc;
 
     (void)parent;
@@ -148,8 +153,8 @@ static enum rc read_service(struct reader *r, const struct xml_element *e,
         return reader_error(r, e, RC_INVALID,
                             "a second <Service>: start a second margay run "
                             "for it");
-    rc =
-        reader_attributes(r, e, &(struct option_target){service_table, own}, 1);
+    rc = reader_attributes(
+        r, e, &(struct option_target){service_option_table, own}, 1);
     if (rc == RC_OK)
         rc = reader_children(r, e, service_rules, NULL);
     if (rc != RC_OK)
@@ -165,22 +170,28 @@ static enum rc read_service(struct reader *r, const struct xml_element *e,
     return RC_OK;
 }
 
-static const struct option server_table[] = {
+const struct option server_option_table[] = {
     {.name = "drain",
      .kind = OPTION_INT,
      .offset = offsetof(struct server_config, drain),
      .preset = "0",
      .min = 0,
-     .max = 3600},
+     .max = 3600,
+     .help = "seconds for which /health says draining at a stop, before the "
+             "port closes"},
     {.name = "stopTimeout",
      .kind = OPTION_INT,
      .offset = offsetof(struct server_config, stop_timeout),
      .preset = "10",
      .min = 1,
-     .max = 3600},
+     .max = 3600,
+     .help = "seconds that a stop may take after that; what ends with the "
+             "instance then is logged"},
     {.name = "metricsAllow",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct server_config, metrics_allow)},
+     .offset = offsetof(struct server_config, metrics_allow),
+     .help = "addresses that may read /metrics, separated by commas: numbers, "
+             "ADDRESS/BITS, loopback or all; others get 404"},
     IGNORED("address", "it belongs to the shutdown port"),
     IGNORED("port", "there is no shutdown port: end the process with SIGTERM"),
     IGNORED("portOffset", "say the Connector's port"),
@@ -208,9 +219,9 @@ static enum rc read_server(struct reader *r, const struct xml_element *e)
                             "<%s> is no server.xml: it begins with <Server>",
                             e->name);
     config->at = e;
-    reader_option_defaults(r, server_table, config);
-    rc = reader_attributes(r, e, &(struct option_target){server_table, config},
-                           1);
+    reader_option_defaults(r, server_option_table, config);
+    rc = reader_attributes(
+        r, e, &(struct option_target){server_option_table, config}, 1);
     if (rc == RC_OK)
         rc = reader_children(r, e, server_rules, NULL);
     if (rc == RC_OK && !config->engine_name)

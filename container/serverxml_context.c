@@ -17,7 +17,7 @@
 
 /* ---- CookieProcessor ---- */
 
-static const struct option cookie_processor_table[] = {
+const struct option cookie_processor_option_table[] = {
     {.name = "sameSiteCookies",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct cookie_processor_options, same_site),
@@ -41,7 +41,7 @@ static const struct option cookie_processor_table[] = {
 
 struct cookie_processor_options *reader_default_cookies(struct reader *r)
 {
-    return reader_options(r, cookie_processor_table,
+    return reader_options(r, cookie_processor_option_table,
                           sizeof(struct cookie_processor_options));
 }
 
@@ -64,7 +64,8 @@ enum rc reader_cookie_processor(struct reader *r, const struct xml_element *e,
                             e->parent->name);
     level->cookie_processor = options;
     return reader_attributes(
-        r, e, &(struct option_target){cookie_processor_table, options}, 1);
+        r, e, &(struct option_target){cookie_processor_option_table, options},
+        1);
 }
 
 /* ---- Parameter ---- */
@@ -74,17 +75,20 @@ struct parameter_options {
     bool override;
 };
 
-static const struct option parameter_table[] = {
+const struct option parameter_option_table[] = {
     {.name = "name",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct parameter_options, name)},
+     .offset = offsetof(struct parameter_options, name),
+     .help = "its name; required"},
     {.name = "value",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct parameter_options, value)},
+     .offset = offsetof(struct parameter_options, value),
+     .help = "its value"},
     {.name = "override",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct parameter_options, override),
-     .preset = "true"},
+     .preset = "true",
+     .help = "true: the <context-param> of that name in web.xml wins"},
     IGNORED("description", "it is for the reader"),
     {.name = NULL},
 };
@@ -94,9 +98,10 @@ enum rc reader_parameter(struct reader *r, const struct xml_element *e,
 {
     struct config_level *level = parent;
     struct parameter_configs *all = &level->params;
-    struct parameter_options *o = reader_options(r, parameter_table, sizeof *o);
-    enum rc rc =
-        reader_attributes(r, e, &(struct option_target){parameter_table, o}, 1);
+    struct parameter_options *o =
+        reader_options(r, parameter_option_table, sizeof *o);
+    enum rc rc = reader_attributes(
+        r, e, &(struct option_target){parameter_option_table, o}, 1);
 
     if (rc != RC_OK)
         return rc;
@@ -114,41 +119,53 @@ enum rc reader_parameter(struct reader *r, const struct xml_element *e,
 
 /* ---- Context ---- */
 
-static const struct option context_table[] = {
+const struct option context_option_table[] = {
     {.name = "path",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct context_options, path)},
+     .offset = offsetof(struct context_options, path),
+     .help = "of its addresses: empty for the root, or /name; required in "
+             "server.xml"},
     {.name = "docBase",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct context_options, doc_base)},
+     .offset = offsetof(struct context_options, doc_base),
+     .help = "its folder, in appBase unless absolute; else the one that its "
+             "path names"},
     {.name = "displayName",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct context_options, display_name)},
+     .offset = offsetof(struct context_options, display_name),
+     .help = "for people"},
     {.name = "cookies",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct context_options, cookies),
-     .preset = "true"},
+     .preset = "true",
+     .help = "false: ids of sessions come by ;jsessionid= in the address only"},
     {.name = "sessionCookieName",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct context_options, session_cookie_name)},
+     .offset = offsetof(struct context_options, session_cookie_name),
+     .help = "the name of the session cookie; else JSESSIONID"},
     {.name = "sessionCookieDomain",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct context_options, session_cookie_domain)},
+     .offset = offsetof(struct context_options, session_cookie_domain),
+     .help = "its Domain"},
     {.name = "sessionCookiePath",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct context_options, session_cookie_path)},
+     .offset = offsetof(struct context_options, session_cookie_path),
+     .help = "its Path; else the path of the application"},
     {.name = "sessionCookiePathUsesTrailingSlash",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct context_options, session_cookie_path_slash),
-     .preset = "false"},
+     .preset = "false",
+     .help = "a / behind it, so that /a does not get the cookie of /ab"},
     {.name = "useHttpOnly",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct context_options, use_http_only),
-     .preset = "true"},
+     .preset = "true",
+     .help = "HttpOnly on the session cookie"},
     {.name = "usePartitioned",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct context_options, use_partitioned),
-     .preset = "false"},
+     .preset = "false",
+     .help = "Partitioned on the session cookie"},
     {.name = "validateClientProvidedNewSessionId",
      .kind = OPTION_LATER,
      .preset = "true",
@@ -350,10 +367,11 @@ enum rc reader_context(struct reader *r, const struct xml_element *e,
     c->server = r->config;
     c->at = e;
     c->level = *above;
-    reader_option_defaults(r, context_table, &c->options);
+    reader_option_defaults(r, context_option_table, &c->options);
     if (e)
         rc = reader_attributes(
-            r, e, &(struct option_target){context_table, &c->options}, 1);
+            r, e, &(struct option_target){context_option_table, &c->options},
+            1);
     if (rc == RC_OK)
         rc = place(r, c, name);
     if (rc == RC_OK && e)

@@ -147,19 +147,24 @@ struct host_options {
     char *name, *app_base;
     bool deploy_on_startup;
 };
-static const struct option host_table[] = {
+const struct option host_option_table[] = {
     {.name = "name",
      .kind = OPTION_STRING,
      .offset = offsetof(struct host_options, name),
-     .preset = "localhost"},
+     .preset = "localhost",
+     .help = "what the Engine's defaultHost names"},
     {.name = "appBase",
      .kind = OPTION_STRING,
      .offset = offsetof(struct host_options, app_base),
-     .preset = "webapps"},
+     .preset = "webapps",
+     .help = "the folder whose folders are the applications, beside server.xml "
+             "unless absolute; where there is none of that name, the installed "
+             "applications"},
     {.name = "deployOnStartup",
      .kind = OPTION_BOOL,
      .offset = offsetof(struct host_options, deploy_on_startup),
-     .preset = "true"},
+     .preset = "true",
+     .help = "false: only what a <Context> names is an application"},
     IGNORED("autoDeploy", "applications are loaded at the start"),
     IGNORED("backgroundProcessorDelay", TICK),
     IGNORED("copyXML", IN_JAVA),
@@ -235,10 +240,11 @@ static void look_for_copies(struct reader *r)
 static enum rc read_host(struct reader *r, const struct xml_element *e)
 {
     struct server_config *config = r->config;
-    struct host_options *own = reader_options(r, host_table, sizeof *own);
+    struct host_options *own =
+        reader_options(r, host_option_table, sizeof *own);
     const struct xml_element *c = NULL;
-    enum rc rc =
-        reader_attributes(r, e, &(struct option_target){host_table, own}, 1);
+    enum rc rc = reader_attributes(
+        r, e, &(struct option_target){host_option_table, own}, 1);
 
     config->host_name = own->name;
     config->deploy_on_startup = own->deploy_on_startup;
@@ -262,18 +268,22 @@ static enum rc read_host(struct reader *r, const struct xml_element *e)
 struct engine_options {
     char *name, *default_host, *jvm_route;
 };
-static const struct option engine_table[] = {
+const struct option engine_option_table[] = {
     {.name = "name",
      .kind = OPTION_STRING,
      .offset = offsetof(struct engine_options, name),
-     .preset = "Catalina"},
+     .preset = "Catalina",
+     .help = "in messages, where there is no jvmRoute"},
     {.name = "defaultHost",
      .kind = OPTION_STRING,
-     .offset = offsetof(struct engine_options, default_host)},
+     .offset = offsetof(struct engine_options, default_host),
+     .help = "the name of the <Host>"},
     {.name = "jvmRoute",
      .kind = OPTION_STRING,
      .offset = offsetof(struct engine_options, jvm_route),
-     .preset = ""},
+     .preset = "",
+     .help = "the name of this instance, which no other has: at most 63 "
+             "letters, digits, - and _; the part of JSESSIONID behind the dot"},
     IGNORED("backgroundProcessorDelay", TICK),
     IGNORED("startStopThreads", IN_JAVA),
     {.name = NULL},
@@ -323,14 +333,16 @@ enum rc reader_engine(struct reader *r, const struct xml_element *e,
                       void *parent)
 {
     struct server_config *config = r->config;
-    struct engine_options *own = reader_options(r, engine_table, sizeof *own);
+    struct engine_options *own =
+        reader_options(r, engine_option_table, sizeof *own);
     enum rc rc;
 
     (void)parent;
     if (config->engine_name)
         return reader_error(r, e, RC_INVALID,
                             "a second <Engine>: keep one of them");
-    rc = reader_attributes(r, e, &(struct option_target){engine_table, own}, 1);
+    rc = reader_attributes(
+        r, e, &(struct option_target){engine_option_table, own}, 1);
     config->engine_name = own->name;
     config->node = own->jvm_route;
     if (rc == RC_OK && !is_route(own->jvm_route))

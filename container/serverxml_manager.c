@@ -128,7 +128,7 @@ static enum rc read_store(struct reader *r, const struct xml_element *e,
     return rc == RC_OK ? place_store(r, store) : rc;
 }
 
-static const struct option id_generator_options[] = {
+const struct option id_generator_option_table[] = {
     {.name = "sessionIdLength",
      .kind = OPTION_LATER,
      .preset = "16",
@@ -152,11 +152,11 @@ static enum rc read_id_generator(struct reader *r, const struct xml_element *e,
                             ": there is StandardSessionIdGenerator",
                             name);
     return reader_attributes(
-        r, e, &(struct option_target){id_generator_options, NULL}, 1);
+        r, e, &(struct option_target){id_generator_option_table, NULL}, 1);
 }
 
 /* Of every Manager, after what its own tables know. */
-static const struct option manager_rest[] = {
+const struct option manager_rest_option_table[] = {
     {.name = "backups",
      .kind = OPTION_LATER,
      .help = IN_CLUSTER("BackupManager")},
@@ -291,7 +291,7 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
         r, e,
         (const struct option_target[]){{manager_option_table, &m->common},
                                        {m->kind->options, m->options},
-                                       {manager_rest, NULL}},
+                                       {manager_rest_option_table, NULL}},
         3);
     if (rc == RC_OK)
         rc = reader_children(r, e, manager_rules, m);

@@ -29,6 +29,15 @@ struct element_rule {
     const char *later;   /* what to use until it comes */
 };
 
+/* What is read by more than one file, or told of by serverxml_manual.h. */
+extern const struct option server_option_table[], service_option_table[];
+extern const struct option pool_option_table[], engine_option_table[];
+extern const struct option host_option_table[], context_option_table[];
+extern const struct option parameter_option_table[];
+extern const struct option cookie_processor_option_table[];
+extern const struct option manager_rest_option_table[];
+extern const struct option id_generator_option_table[];
+
 struct option_target {
     const struct option *table; /* may be NULL */
     void *data;

@@ -9,7 +9,7 @@ export LC_ALL
 cd "${1:-${srcdir:-$(dirname "$0")/..}}" || exit 99
 
 rooms=
-for room in session managers container webapps tests bench; do
+for room in session managers container webapps man tests bench; do
     [ -d "$room" ] && rooms="$rooms $room"
 done
 # shellcheck disable=SC2086 # names of rooms hold no spaces
@@ -37,7 +37,7 @@ function bad(rule) {
 function may_include(header, to) {
     to = header
     sub(/\/.*/, "", to)
-    if (room == "tests" || room == "bench")
+    if (room == "tests" || room == "bench" || room == "man")
         return 1
     if (room == "session")
         return to == "session"
