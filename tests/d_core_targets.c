@@ -388,6 +388,84 @@ static void who_is_silent_for_long_is_gone(void)
     net_free(&n);
 }
 
+/* 0 and 1 have never met 2, of which 1 has heard; 0 says that it does not know
+ * it either. */
+static struct net *wondering(void)
+{
+    struct net *n = net_new(4);
+
+    for (int i = 0; i < 4; i++)
+        if (i != 2)
+            net_cut(n, i, 2, true);
+    quiet(n);
+    core_wonder(n->hosts[1].core, node_of(n, 2), n->now);
+    net_pass(n, 5 * DROP);
+    CHECK_INT(state(n, 1, 2), MEMBER_UNKNOWN);
+    CU_ASSERT(net_peer(n, 1, 0)->denied != 0);
+    return n;
+}
+
+/* As soon as it is sure that nobody will meet it. */
+static void gone_in_the_end(struct net *n)
+{
+    CHECK_INT(state(n, 0, 2), MEMBER_HERE);
+    net_pass(n, 20 * DROP);
+    CHECK_INT(state(n, 1, 2), MEMBER_UNKNOWN);
+    net_cut(n, 0, 2, true);
+    net_pass(n, FORGET - DROP);
+    CHECK_INT(state(n, 1, 2), MEMBER_UNKNOWN);
+    net_pass(n, DROP + 12000);
+    CHECK_INT(state(n, 0, 2), MEMBER_GONE);
+    CHECK_INT(state(n, 1, 2), MEMBER_GONE);
+    net_free(&n);
+}
+
+static void who_did_not_know_may_come_to(void)
+{
+    struct net *n = wondering();
+
+    net_cut(n, 0, 2, false);
+    net_pass(n, 4 * DROP);
+    gone_in_the_end(n);
+}
+
+/* A link that breaks: nobody knows whom they meet behind it. */
+static void who_is_away_may_come_to_know(void)
+{
+    struct net *n = wondering();
+
+    n->hosts[1].core->options.forget_ms = INT64_C(3600000);
+    n->hosts[3].paused = true; /* nothing is decided without it */
+    net_pass(n, 5 * DROP + 1000);
+    CU_ASSERT(net_peer(n, 1, 0)->denied != 0);
+    CHECK_INT((int)net_peer(n, 1, 3)->denied, 0);
+    net_cut(n, 0, 1, true);
+    net_pass(n, DROP + 1000);
+    CHECK_INT(state(n, 1, 0), MEMBER_AWAY);
+    n->hosts[3].paused = false;
+    net_pass(n, DROP);
+    CU_ASSERT(net_peer(n, 1, 3)->denied != 0);
+    CHECK_INT(state(n, 1, 2), MEMBER_UNKNOWN);
+    net_cut(n, 0, 2, false);
+    net_pass(n, DROP);
+    net_cut(n, 0, 1, false);
+    net_pass(n, DROP);
+    gone_in_the_end(n);
+}
+
+/* Whom nobody has met is gone when they have said so for long enough. */
+static void whom_nobody_met_is_gone(void)
+{
+    struct net *n = wondering();
+
+    net_pass(n, 4 * DROP);
+    CHECK_INT(state(n, 1, 2), MEMBER_UNKNOWN);
+    net_pass(n, DROP + 1000);
+    CHECK_INT(state(n, 1, 2), MEMBER_GONE);
+    CHECK_INT((int)n->hosts[1].core->stranger_count, 0);
+    net_free(&n);
+}
+
 static void backups_are_chosen_by_rendezvous(void)
 {
     struct net *n = net_new(5);
@@ -472,4 +550,6 @@ UNIT_MAIN("core_targets", CASE(only_targets_hear_of_it),
           CASE(comparing_covers_nothing_that_is_on_its_way),
           CASE(an_update_says_who_had_the_access), CASE(members_have_states),
           CASE(who_is_silent_for_long_is_gone),
+          CASE(who_did_not_know_may_come_to),
+          CASE(who_is_away_may_come_to_know), CASE(whom_nobody_met_is_gone),
           CASE(backups_are_chosen_by_rendezvous), CASE(a_pause_ends_soon))

@@ -335,6 +335,7 @@ static void unlink_peer(struct core *core, struct peer *p, struct instant now)
     p->link = NO_LINK;
     p->unlinked = p->progress;
     p->resumed = p->pulsed = false;
+    p->denied = 0; /* it may meet them while it is away */
     sync_drop_peer(core, p, now);
     calls_drop_peer(core, p);
     for (size_t i = 0; i < core->place_count; i++)

@@ -56,7 +56,8 @@ struct peer {
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
     int link;      /* NO_LINK: none */
     bool departed; /* its process is gone, and with it all that it knew */
-    uint64_t denied; /* strangers that it does not know, a bit each */
+    uint64_t denied; /* strangers that it does not know, a bit each: said over
+                        this link, and in this round */
     int64_t next_ask;
     struct peer_app *apps; /* as its last pulse said; NULL: none came */
     size_t app_count;
@@ -193,7 +194,9 @@ struct wait_list {
 #define STRANGERS_MAX 64
 struct stranger {
     uint64_t node;
-    int64_t since, next; /* mono: of the first question, of the next ones */
+    int64_t since;       /* mono: of the first question, */
+    int64_t begun, next; /* of this round's, of the next one's */
+    bool known;          /* somebody has said so in this round */
 };
 
 struct core {

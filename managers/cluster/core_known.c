@@ -3,7 +3,9 @@
  * Starts of members that this one has never met, and that stand in places: are
  * they gone? Who has met them knows. As long as one of the members that are
  * here, or may come back, does not take such a start for gone, neither does
- * this one; it asks them, and every few seconds again. */
+ * this one. It asks all of them in rounds, and what is decided is decided by
+ * the answers of one: who has just said no may meet that start the next
+ * moment. */
 #include "config.h"
 
 #include "managers/cluster/core_impl.h"
@@ -11,7 +13,7 @@
 #include <string.h>
 
 #define ASK_AGAIN_MS 1000
-#define KNOWN_AGAIN_MS 10000
+#define KNOWN_AGAIN_MS 10000 /* between two rounds */
 /* Somebody may be on his way: nobody is taken for gone before. */
 #define PATIENCE(core) (10 * (core)->options.drop_ms)
 
@@ -28,9 +30,19 @@ static uint64_t bit_of(const struct core *core, const struct stranger *s)
     return UINT64_C(1) << (s - core->strangers);
 }
 
-/* Whoever was asked about it is asked anew. */
-static void ask_anew(struct core *core, const struct stranger *s)
+static bool is_patient(const struct core *core, const struct stranger *s,
+                       int64_t mono)
 {
+    return mono - s->since < PATIENCE(core);
+}
+
+/* Everybody is asked about it, from now on. */
+static void round_begin(struct core *core, struct stranger *s,
+                        struct instant now)
+{
+    s->known = false;
+    s->begun = now.mono;
+    s->next = now.mono + KNOWN_AGAIN_MS;
     for (size_t i = 0; i < core->peer_count; i++)
         core->peers[i]->denied &= ~bit_of(core, s);
 }
@@ -44,8 +56,8 @@ void core_wonder(struct core *core, uint64_t node, struct instant now)
         core->stranger_count == STRANGERS_MAX)
         return;
     s = &core->strangers[core->stranger_count++];
-    *s = (struct stranger){.node = node, .since = now.mono, .next = now.mono};
-    ask_anew(core, s);
+    *s = (struct stranger){.node = node, .since = now.mono};
+    round_begin(core, s, now);
 }
 
 static void stranger_drop(struct core *core, struct stranger *s)
@@ -89,21 +101,16 @@ static void on_known_ask(struct core *core, struct peer *p,
 
 /* ---- who asks ---- */
 
-static void on_known(struct core *core, struct peer *p, struct frame_known *f,
-                     struct instant now)
+static void on_known(struct core *core, struct peer *p, struct frame_known *f)
 {
     struct frame_known_one one;
 
     while (frame_next_known(f, &one)) {
         struct stranger *s = stranger_of(core, one.node);
-        if (!s)
-            continue;
-        if (!one.known) {
+        if (s && one.known)
+            s->known = true;
+        else if (s)
             p->denied |= bit_of(core, s);
-            continue;
-        }
-        s->next = now.mono + KNOWN_AGAIN_MS;
-        ask_anew(core, s);
     }
 }
 
@@ -113,7 +120,7 @@ void known_frame(struct core *core, struct peer *p, struct frame *f,
     if (f->type == FRAME_KNOWN_ASK)
         on_known_ask(core, p, &f->known_ask, now);
     else
-        on_known(core, p, &f->known, now);
+        on_known(core, p, &f->known);
 }
 
 static void ask(struct core *core, struct peer *p, struct instant now)
@@ -125,7 +132,7 @@ static void ask(struct core *core, struct peer *p, struct instant now)
         return;
     for (size_t i = 0; i < core->stranger_count; i++) {
         const struct stranger *s = &core->strangers[i];
-        if (now.mono >= s->next && !(p->denied & bit_of(core, s)))
+        if (!s->known && !(p->denied & bit_of(core, s)))
             nodes[count++] = s->node;
     }
     if (!count)
@@ -139,8 +146,7 @@ static void ask(struct core *core, struct peer *p, struct instant now)
 static bool all_deny(const struct core *core, const struct stranger *s,
                      struct instant now)
 {
-    if (!core->complete || now.mono < s->next ||
-        now.mono - s->since < PATIENCE(core))
+    if (!core->complete || s->known || is_patient(core, s, s->begun))
         return false;
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
@@ -153,6 +159,13 @@ static bool all_deny(const struct core *core, const struct stranger *s,
 
 void known_tick(struct core *core, struct instant now)
 {
+    for (size_t i = 0; i < core->stranger_count; i++) {
+        struct stranger *s = &core->strangers[i];
+        bool last = !s->known && is_patient(core, s, s->begun) &&
+                    !is_patient(core, s, now.mono);
+        if (last || now.mono >= s->next)
+            round_begin(core, s, now);
+    }
     for (size_t i = 0; core->stranger_count && i < core->peer_count; i++)
         ask(core, core->peers[i], now);
     for (size_t i = core->stranger_count; i-- > 0;) {
