@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES 8 /* members that go away while a change is on its way */
+/* Members that go away while a change is on its way, or logs that drop it
+ * before it is sent. */
+#define TRIES 8
 
 /* ---- places ---- */
 
@@ -403,9 +405,15 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
             tell = place_change(b, e, f->id, &next, now);
             p = next;
         }
-        if ((short_of || leans_on_leavers(f, applied, count)) &&
-            ++f->tries < TRIES)
+        unsigned handed = handed_to(e);
+        if (short_of || leans_on_leavers(f, applied, count))
             rest = plan_rest(f, e, &p, applied, count, !short_of, &again);
+        if (rest && ++f->tries == TRIES) {
+            handover_undo(e, handed, again.targets, again.target_count);
+            record_unref(&again.record);
+            rest = false;
+            rc = RC_UNCERTAIN;
+        }
     }
     table_unlock(stripe);
     if (tell)

@@ -45,56 +45,61 @@ static struct net *net_of(const char *managers)
     return n;
 }
 
-struct create {
+struct request {
     struct manager_write w; /* first */
-    struct record *record;
+    struct changes changes;
     int done;
 };
 
-static void created(struct manager_write *w)
+static void answered(struct manager_write *w)
 {
-    ((struct create *)w)->done++;
+    ((struct request *)w)->done++;
 }
 
-/* RC_PENDING: it waits for others. */
-static enum rc create_begin(struct net *n, int i, struct create *c,
-                            uint8_t id[ID_SIZE])
+/* A create or a change. RC_PENDING: it waits for others. */
+static enum rc begin(struct net *n, int i, struct request *q,
+                     enum write_kind kind, const uint8_t id[ID_SIZE])
 {
-    struct changes changes;
+    struct manager *m = n->hosts[i].manager;
     char fill[FILL];
     struct value v = {.type = VALUE_STRING, .data = fill, .len = FILL};
 
     memset(fill, 'x', sizeof fill);
-    id_mint(id);
-    changes_init(&changes);
-    changes_set(&changes, key_name("fill", 4), &v);
-    *c = (struct create){.done = 0};
-    c->record = record_new(RECORD_SESSION, id, n->now.wall, &changes,
-                           n->hosts[i].channel.node);
-    manager_write_init(&c->w, WRITE_CREATE, id, n->now);
-    c->w.done = created;
-    c->w.record = c->record;
-    changes_release(&changes);
-    struct manager *m = n->hosts[i].manager;
-    return m->ops->write(m, &c->w);
+    *q = (struct request){.w.done = answered};
+    changes_init(&q->changes);
+    changes_set(&q->changes, key_name("fill", 4), &v);
+    manager_write_init(&q->w, kind, id, n->now);
+    q->w.changes = &q->changes;
+    if (kind == WRITE_CREATE)
+        q->w.record = record_new(RECORD_SESSION, id, n->now.wall, &q->changes,
+                                 n->hosts[i].channel.node);
+    return m->ops->write(m, &q->w);
 }
 
-static enum rc create_end(struct create *c, enum rc rc)
+static enum rc end(struct request *q, enum rc rc)
 {
-    rc = rc == RC_PENDING ? c->w.rc : rc;
-    manager_write_release(&c->w);
-    record_unref(&c->record);
+    rc = rc == RC_PENDING ? q->w.rc : rc;
+    record_unref(&q->w.record);
+    manager_write_release(&q->w);
+    changes_release(&q->changes);
     return rc;
+}
+
+static enum rc write_at(struct net *n, int i, enum write_kind kind,
+                        const uint8_t id[ID_SIZE])
+{
+    struct request q;
+    enum rc rc = begin(n, i, &q, kind, id);
+
+    for (int k = 0; rc == RC_PENDING && !q.done && k < 1000; k++)
+        net_pass(n, STEP);
+    return end(&q, rc);
 }
 
 static enum rc create_at(struct net *n, int i, uint8_t id[ID_SIZE])
 {
-    struct create c;
-    enum rc rc = create_begin(n, i, &c, id);
-
-    for (int k = 0; rc == RC_PENDING && !c.done && k < 1000; k++)
-        net_pass(n, STEP);
-    return create_end(&c, rc);
+    id_mint(id);
+    return write_at(n, i, WRITE_CREATE, id);
 }
 
 static bool has_copy(struct net *n, int i, const uint8_t id[ID_SIZE])
@@ -249,23 +254,24 @@ static void many_leave_through_a_small_log(void)
 static void create_at_a_leaver(enum copies copies)
 {
     struct net *n = net_of("bbb");
-    struct create c;
+    struct request q;
     uint8_t id[ID_SIZE];
     struct place p;
     int k, leaver;
 
     backup_at(n, 0)->copies = copies;
-    CHECK_INT_FATAL(create_begin(n, 0, &c, id), RC_PENDING);
+    id_mint(id);
+    CHECK_INT_FATAL(begin(n, 0, &q, WRITE_CREATE, id), RC_PENDING);
     CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
     leaver = p.holders[1] == n->hosts[1].channel.node ? 1 : 2;
     manager_leave(n->hosts[leaver].manager, n->now);
-    for (k = 0; !c.done && k < DROP; k += STEP)
+    for (k = 0; !q.done && k < DROP; k += STEP)
         net_pass(n, STEP);
-    CHECK_INT(c.done, 1);
+    CHECK_INT(q.done, 1);
     CU_ASSERT(k < 100); /* the sweep comes by once a second */
     CU_ASSERT(has_copy(n, 3 - leaver, id));
     CU_ASSERT(is_listed(n, 0, id, 1u | 1u << (3 - leaver)));
-    CHECK_INT(create_end(&c, RC_PENDING), RC_OK);
+    CHECK_INT(end(&q, RC_PENDING), RC_OK);
     net_free(&n);
 }
 
@@ -273,6 +279,74 @@ static void who_leaves_is_no_copy_of_what_is_new(void)
 {
     create_at_a_leaver(COPIES_ALL);
     create_at_a_leaver(COPIES_ONE);
+}
+
+/* ---- a log that is too small ---- */
+
+/* Nothing of this host's stays in its log for long enough to be sent. */
+static void send_flooded(struct channel *c, const struct channel_update *u,
+                         struct channel_wait *wait, enum copies copies)
+{
+    struct host *h =
+        (struct host *)((char *)c - offsetof(struct host, channel));
+    struct channel_update touch = {
+        .kind = UPDATE_TOUCH, .app = u->app, .access = h->net->now.mono};
+
+    core_send(h->core, u, wait, copies, h->net->now);
+    core_send(h->core, &touch, NULL, COPIES_NONE, h->net->now);
+}
+
+static bool hands_over(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct table_stripe *stripe = table_lock(n->hosts[i].manager->table, id);
+    struct entry *e = table_find(stripe, id);
+    bool hands = e && backup_entry(e)->handover;
+
+    table_unlock(stripe);
+    return hands;
+}
+
+static enum rc write_flooded(struct net *n, enum write_kind kind,
+                             const uint8_t id[ID_SIZE])
+{
+    struct host *h = &n->hosts[0];
+    const struct channel_ops *ops = h->channel.ops;
+    struct channel_ops flooded = *ops;
+    size_t log = h->core->options.log_bytes;
+
+    flooded.send = send_flooded;
+    h->channel.ops = &flooded;
+    h->core->options.log_bytes = 1;
+    enum rc rc = write_at(n, 0, kind, id);
+    h->core->options.log_bytes = log;
+    h->channel.ops = ops;
+    return rc;
+}
+
+static void what_is_never_sent_is_not_acknowledged(void)
+{
+    struct net *n = net_of("bbb");
+    uint8_t id[ID_SIZE];
+    struct place p;
+
+    id_mint(id);
+    CHECK_INT(write_flooded(n, WRITE_CREATE, id), RC_UNCERTAIN);
+    CU_ASSERT(!has_copy(n, 1, id) && !has_copy(n, 2, id));
+    CU_ASSERT(!hands_over(n, 0, id));
+    pass(n, 15);
+    CU_ASSERT(is_listed(n, 0, id, 7));
+    /* nor what a new holder was to get */
+    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
+    int gone = p.holders[1] == n->hosts[1].channel.node ? 1 : 2;
+    n->hosts[gone].paused = true;
+    while (is_here(backup_at(n, 0), p.holders[1]))
+        net_pass(n, STEP);
+    CHECK_INT(write_flooded(n, WRITE_CHANGE, id), RC_UNCERTAIN);
+    CU_ASSERT(!has_copy(n, 3 - gone, id));
+    CU_ASSERT(!hands_over(n, 0, id));
+    CHECK_INT(write_at(n, 0, WRITE_CHANGE, id), RC_OK);
+    CU_ASSERT(is_listed(n, 0, id, 1u | 1u << (3 - gone)));
+    net_free(&n);
 }
 
 /* What comes to a member that is about to leave goes on. */
@@ -447,6 +521,7 @@ UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
           CASE(many_leave_through_a_small_log),
           CASE(who_leaves_is_no_copy_of_what_is_new),
+          CASE(what_is_never_sent_is_not_acknowledged),
           CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
           CASE(who_is_alone_leaves_at_once),
           CASE(who_joins_takes_the_others_word),
