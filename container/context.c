@@ -220,6 +220,8 @@ static enum rc start_manager(struct context *c, struct instant now,
         .work_dir = c->config->server->state_dir,
         .channel = channel_of(c->instance),
         .listeners = http_session_listeners(c),
+        .pause = instance_pause,
+        .pause_user = c->instance,
     };
     struct err why = {""};
     char text[512];

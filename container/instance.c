@@ -19,16 +19,20 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <uv.h>
 
 #define CONNECTOR_TICK_MS 50
 #define MANAGER_TICK_MS 1000
+#define REST_SHARE 20 /* of the time to save sessions, kept for each context   \
+                       */
 
 struct instance_loop {
     uv_loop_t uv;
@@ -36,6 +40,8 @@ struct instance_loop {
     uv_timer_t fast, slow, drain;
     uv_signal_t term, interrupt;
     bool own_process, stopping;
+    bool hurry;       /* told to stop once more, while sessions are saved */
+    pthread_t thread; /* of the stop */
     instance_ready_fn *ready; /* NULL: told, or nobody */
     void *user;
     atomic_bool saving; /* at the stop: somebody saves the sessions */
@@ -309,6 +315,8 @@ static void stop_wanted(struct instance *in)
     bool again = loop->stopping;
 
     loop->stopping = true;
+    if (atomic_load(&loop->saving))
+        loop->hurry = true;
     if (!again && loop->own_process)
         notify_send("STOPPING=1");
     if (again || in->config->drain == 0) {
@@ -364,7 +372,7 @@ static void on_slow(uv_timer_t *timer)
         valve_tick(in->valves[i], now);
     for (size_t i = 0; i < in->context_count; i++) {
         struct context *c = in->contexts[i];
-        if (c->manager)
+        if (c->manager && !c->rests)
             manager_tick(c->manager, now);
         for (size_t k = 0; k < c->valve_count; k++)
             valve_tick(c->valves[k], now);
@@ -467,15 +475,38 @@ static void leave_contexts(struct instance *in, int64_t deadline)
         uv_run(&in->loop->uv, UV_RUN_ONCE); /* the cluster's tick wakes it */
 }
 
-/* What still runs may use its application: that one only saves its sessions. */
+/* The loop turns, so that another signal is heard. */
+bool instance_pause(void *instance, int ms)
+{
+    struct instance_loop *loop = ((struct instance *)instance)->loop;
+    struct timespec t = {.tv_nsec = ms * 1000000L};
+
+    if (!atomic_load(&loop->saving) ||
+        !pthread_equal(loop->thread, pthread_self())) {
+        nanosleep(&t, NULL);
+        return true;
+    }
+    uv_timer_start(&loop->drain, on_drained, (uint64_t)ms, 0);
+    uv_run(&loop->uv, UV_RUN_ONCE);
+    return !loop->hurry;
+}
+
+/* What still runs may use its application: that one only saves its sessions.
+ * One whose store is away leaves some of the time to those that follow. */
 static void rest_contexts(struct instance *in, int64_t deadline)
 {
+    int64_t share = left_ms(deadline) / REST_SHARE;
+
     for (size_t i = in->context_count; i-- > 0;) {
         struct context *c = in->contexts[i];
+        int64_t others = (int64_t)i < REST_SHARE / 2 ? (int64_t)i * share
+                                                     : REST_SHARE / 2 * share;
         if (!in->stuck)
-            context_rest(c, instant_read(), left_ms(deadline));
+            context_rest(c, instant_read(), left_ms(deadline - others));
         else if (c->manager)
-            manager_stop(c->manager, instant_read(), left_ms(deadline));
+            manager_stop(c->manager, instant_read(),
+                         left_ms(deadline - others));
+        c->rests = true;
     }
 }
 
@@ -515,11 +546,12 @@ static void stop(struct instance *in)
         stop_requests_turning(in, deadline - within_ms / 10);
     else
         stop_requests(in, deadline - within_ms / 10);
+    in->loop->thread = pthread_self();
     bool ours = !atomic_exchange(&in->loop->saving, true);
     if (ours && in->cluster)
         leave_contexts(in, deadline - within_ms / 20);
     if (ours)
-        rest_contexts(in, deadline);
+        rest_contexts(in, deadline - within_ms / 40);
     if (in->cluster)
         in->config->cluster->ops->stop(in->cluster, left_ms(deadline));
     if (ours)

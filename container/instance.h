@@ -57,6 +57,10 @@ struct instance {
                    and would be waited for by instance_free */
 };
 
+/* For struct manager_env: lets about so much of the stop's time pass. false:
+ * who asked to stop asked once more. */
+bool instance_pause(void *instance, int ms);
+
 enum rc instance_new(const struct server_config *config, struct instance **out,
                      struct err *err);
 /* Opens everything; when it returns RC_OK requests are answered. own_process:

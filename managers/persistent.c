@@ -482,29 +482,35 @@ struct unsaved {
     struct persistent *p;
     struct instant now;
     struct flight **flights;
-    size_t count;
+    size_t count, seen;
+    bool stopping;
 };
 
 static bool collect_unsaved(void *user, struct entry *e)
 {
     struct unsaved *u = user;
 
-    if ((e->flags & ENTRY_UNSAVED) && !copy_of(e)->flight &&
-        store_usable(u->p->base.store, record_id(e->record)))
+    if (!(e->flags & ENTRY_UNSAVED) || copy_of(e)->flight ||
+        (u->stopping && copy_of(e)->too_big))
+        return true;
+    u->seen++;
+    if (store_usable(u->p->base.store, record_id(e->record)))
         u->flights[u->count++] =
             persistent_save(u->p, e, u->now, SAVE_CATCH_UP);
     return u->count < SAVES_AT_ONCE;
 }
 
-void persistent_flush_unsaved(struct persistent *p, struct instant now)
+size_t persistent_flush_unsaved(struct persistent *p, struct instant now)
 {
-    struct unsaved u = {.p = p, .now = now};
+    struct unsaved u = {
+        .p = p, .now = now, .stopping = atomic_load(&p->stopping)};
 
     u.flights = mem_alloc(SAVES_AT_ONCE * sizeof *u.flights);
     table_each(p->base.table, collect_unsaved, &u);
     for (size_t i = 0; i < u.count; i++)
         persistent_send(u.flights[i]);
     free(u.flights);
+    return u.seen;
 }
 
 struct store_look {
@@ -607,27 +613,6 @@ static enum rc persistent_start(struct manager *m, struct instant now,
     persistent_secret_ask(p);
     atomic_store(&m->ready, 1);
     return RC_OK;
-}
-
-static void persistent_stop(struct manager *m, struct instant now,
-                            int within_ms)
-{
-    struct persistent *p = persistent_of(m);
-
-    if (p->lazy)
-        persistent_idle_stop(p, now);
-    else if (atomic_load(&p->unsaved))
-        persistent_flush_unsaved(p, now);
-    /* What completes meanwhile may submit once more, and is then refused. */
-    struct store *store = m->store;
-    store_close(&store, within_ms);
-    m->store = NULL;
-    uint64_t left = atomic_load(&p->unsaved);
-    if (left)
-        log_line(m->env.log, LOG_ERROR, "manager",
-                 "changes of %llu sessions of %s are lost with this instance: "
-                 "the store did not come back",
-                 (unsigned long long)left, m->env.app);
 }
 
 static void persistent_stats(struct manager *m, struct manager_stats *out)

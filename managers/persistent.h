@@ -59,6 +59,8 @@ struct persistent {
     _Atomic uint64_t catching_up;     /* of these, the ones that send unsaved */
     _Atomic uint64_t unreadable;      /* rows that were none, each told once */
     _Atomic uint64_t told[TOLD_ROWS]; /* the last ones, by a part of the id */
+    atomic_bool tells_ends; /* a stop: ends of what only we have are stored */
+    atomic_bool stopping;   /* who is too big for the store is left out */
 };
 
 enum { ENTRY_UNSAVED = ENTRY_FIRST_OWN };
@@ -70,6 +72,7 @@ struct copy {
     struct flight *flight;
     int64_t changed; /* lazy: mono ms of the first change that is not stored */
     bool maybe;      /* lazy: it may be stored, though no version is known */
+    bool too_big;    /* lazy: the store does not take it as it stands */
 };
 
 static inline struct persistent *persistent_of(struct manager *m)
@@ -122,6 +125,8 @@ struct record *persistent_shown(struct entry *entry);
 struct record *persistent_shown_lazy(struct entry *entry);
 
 enum rc persistent_write(struct manager *m, struct manager_write *w);
+/* The same for an id that is in no entry: its row is got first. */
+enum rc persistent_fetch(struct persistent *p, struct manager_write *w);
 /* A put of the entry (locked, without a flight) as it stands. SWAP: it leaves
  * memory once it is stored, unless it was used meanwhile. CATCH_UP: what was
  * changed while the store was away. Send it when no lock is held. */
@@ -149,12 +154,22 @@ bool persistent_row_lapsed(struct persistent *p, const uint8_t id[ID_SIZE],
                            struct instant now);
 /* Saves everything, or ends everything: saveOnRestart. */
 void persistent_idle_stop(struct persistent *p, struct instant now);
+/* Once more, what the store did not take. Returns how many that are. */
+size_t persistent_idle_stop_again(struct persistent *p, struct instant now);
+/* Nobody waits for the store any longer. Returns how many sessions it is behind
+ * with. */
+size_t persistent_idle_stop_over(struct persistent *p, struct instant now);
 void persistent_idle_stats(struct persistent *p, struct manager_stats *out);
 void persistent_cost(const void *options, char *out, size_t size);
 /* Tells the store of the entry's access, when nobody else is about to. */
 void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],
                       struct instant now);
-/* The store may be back: sends what only we have, some at a time. */
-void persistent_flush_unsaved(struct persistent *p, struct instant now);
+/* The store may be back: sends what only we have, some at a time. Returns how
+ * many it saw, sent or not. */
+size_t persistent_flush_unsaved(struct persistent *p, struct instant now);
+
+/* ---- persistent_stop.c ---- */
+
+void persistent_stop(struct manager *m, struct instant now, int within_ms);
 
 #endif

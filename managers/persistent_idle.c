@@ -94,8 +94,10 @@ static bool wants_backup(const struct search *s, const struct entry *e,
 {
     int64_t after = s->o->max_idle_backup;
 
-    if (s->look == LOOK_STOP)
+    if (s->look == LOOK_STOP && s->o->save_on_restart)
         return true;
+    if (s->look == LOOK_STOP)
+        return record_kind(e->record) == RECORD_SESSION || is_behind(e);
     /* A user's list of sessions is stored with the first of them. */
     if (record_kind(e->record) != RECORD_SESSION && after < 0)
         after = s->o->max_idle_swap;
@@ -228,32 +230,118 @@ void persistent_idle_tick(struct persistent *p, struct instant now)
 
 /* ---- a stop ---- */
 
-static void end_all(struct search *s)
+static bool is_stored(struct persistent *p, const uint8_t id[ID_SIZE])
 {
-    struct manager *m = &s->p->base;
+    struct table_stripe *stripe = table_lock(p->base.table, id);
+    struct entry *e = table_find(stripe, id);
+    bool stored =
+        e && (copy_of(e)->version || copy_of(e)->maybe || copy_of(e)->flight);
 
-    for (size_t i = 0; i < s->count; i++) {
-        if (record_kind(s->found[i].record) == RECORD_SESSION)
-            manager_end_due(m, s->found[i].id, REASON_LOST, s->now);
+    table_unlock(stripe);
+    return stored;
+}
+
+/* A user's list goes on for those of his sessions that are stored, if it is
+ * stored, too. */
+static struct flight *end_list(struct persistent *p,
+                               struct table_stripe *stripe, struct entry *e,
+                               struct instant now)
+{
+    const struct copy *c = copy_of(e);
+
+    if (c->version || c->maybe)
+        return persistent_save(p, e, now, SAVE);
+    if (e->flags & ENTRY_UNSAVED)
+        atomic_fetch_sub(&p->unsaved, 1);
+    table_remove(stripe, e);
+    return NULL;
+}
+
+static void end_one(struct search *s, struct candidate *c)
+{
+    struct persistent *p = s->p;
+    struct flight *f = NULL;
+
+    if (record_kind(c->record) == RECORD_SESSION) {
+        manager_end_due(&p->base, c->id, REASON_LOST, s->now);
+        return;
+    }
+    struct table_stripe *stripe = table_lock(p->base.table, c->id);
+    struct entry *e = table_find(stripe, c->id);
+    if (e && !copy_of(e)->flight)
+        f = end_list(p, stripe, e, s->now);
+    table_unlock(stripe);
+    if (f)
+        persistent_send(f);
+}
+
+static size_t search_stop(struct search *s)
+{
+    struct table_counts counts;
+
+    table_counts(s->p->base.table, &counts);
+    s->look = LOOK_STOP;
+    s->max = counts.live + counts.others + 1024; /* some may just begin */
+    s->found = mem_alloc(s->max * sizeof *s->found);
+    table_each(s->p->base.table, search_entry, s);
+    return s->count;
+}
+
+static size_t end_all(struct search *s)
+{
+    size_t count = search_stop(s);
+
+    for (size_t i = 0; i < count; i++) {
+        if (store_usable(s->p->base.store, s->found[i].id))
+            end_one(s, &s->found[i]);
         record_unref(&s->found[i].record);
     }
+    free(s->found);
+    return count;
 }
 
 void persistent_idle_stop(struct persistent *p, struct instant now)
 {
-    struct search s = {
-        .p = p, .o = p->base.options, .now = now, .look = LOOK_STOP};
-    struct table_counts counts;
+    struct search s = {.p = p, .o = p->base.options, .now = now};
 
-    table_counts(p->base.table, &counts);
-    s.max = counts.live + counts.others + 1024; /* some may just begin */
-    s.found = mem_alloc(s.max * sizeof *s.found);
-    table_each(p->base.table, search_entry, &s);
-    if (s.o->save_on_restart)
-        search_go(&s, s.count);
-    else
+    if (!s.o->save_on_restart) {
+        atomic_store(&p->tells_ends, true);
         end_all(&s);
+        return;
+    }
+    search_stop(&s);
+    search_go(&s, s.count);
     free(s.found);
+}
+
+size_t persistent_idle_stop_again(struct persistent *p, struct instant now)
+{
+    struct search s = {.p = p, .o = p->base.options, .now = now};
+
+    return s.o->save_on_restart ? persistent_flush_unsaved(p, now)
+                                : end_all(&s);
+}
+
+/* What was never stored ends all the same. */
+size_t persistent_idle_stop_over(struct persistent *p, struct instant now)
+{
+    struct search s = {.p = p, .o = p->base.options, .now = now};
+    size_t left = 0;
+
+    if (s.o->save_on_restart)
+        return atomic_load(&p->unsaved);
+    atomic_store(&p->tells_ends, false);
+    search_stop(&s);
+    for (size_t i = 0; i < s.count; i++) {
+        struct candidate *c = &s.found[i];
+        if (is_stored(p, c->id))
+            left++;
+        else
+            end_one(&s, c);
+        record_unref(&c->record);
+    }
+    free(s.found);
+    return left;
 }
 
 /* ---- what would be lost now ---- */

@@ -161,6 +161,7 @@ static void set_changed(struct persistent *p, struct entry *e,
 {
     if (!(e->flags & ENTRY_UNSAVED))
         copy_of(e)->changed = now.mono;
+    copy_of(e)->too_big = false;
     set_unsaved(p, e);
 }
 
@@ -513,6 +514,7 @@ static void land_failed(struct flight *f, struct table_stripe *stripe,
         copy_of(e)->maybe |= rc == RC_UNCERTAIN;
         undo_lazy(f, stripe, e,
                   last_before(f->waiting, last_before(f->riding, NULL)));
+        copy_of(e)->too_big = rc == RC_TOOBIG;
         flight_land(f, e);
         take_all(f, o, rc);
         return;
@@ -628,78 +630,15 @@ static void flight_done(struct store_call *call)
 
 /* ---- writes ---- */
 
-/* A write for an id that this process has no copy of: the row is fetched
- * first. */
-struct fetch {
-    struct store_call call; /* first */
-    struct persistent *p;
-    struct manager_write *w;
-};
-
-/* Puts the fetched row into the table. RC_OK: go on with the write. */
-static enum rc fetched(struct fetch *fetch)
-{
-    struct store_call *call = &fetch->call;
-    struct manager_write *w = fetch->w;
-    struct record *record;
-    int64_t access;
-    enum rc rc = call->rc;
-
-    w->err = call->err;
-    if (rc == RC_OK)
-        rc = persistent_decode(fetch->p, call->id, call->found, call->found_len,
-                               &record, &access, &w->err);
-    if (rc == RC_OK) {
-        struct table_stripe *stripe =
-            table_lock(fetch->p->base.table, call->id);
-        persistent_absorb(fetch->p, stripe, table_find(stripe, call->id),
-                          record, access, call->new_version, w->now);
-        table_unlock(stripe);
-    }
-    free(call->found);
-    free(fetch);
-    return rc;
-}
-
-static void fetch_done(struct store_call *call)
-{
-    struct fetch *fetch = (struct fetch *)call;
-    struct manager_write *w = fetch->w;
-    struct manager *m = &fetch->p->base;
-    enum rc rc = fetched(fetch);
-
-    if (rc == RC_OK)
-        rc = persistent_write(m, w);
-    if (rc != RC_PENDING) {
-        w->rc = rc;
-        w->done(w);
-    }
-}
-
-static enum rc fetch_first(struct persistent *p, struct manager_write *w)
-{
-    struct fetch *fetch = mem_zero(sizeof *fetch);
-
-    fetch->p = p;
-    fetch->w = w;
-    fetch->call.done = fetch_done;
-    memcpy(fetch->call.id, w->id, ID_SIZE);
-    enum rc rc = store_get(p->base.store, &fetch->call);
-    if (rc == RC_PENDING)
-        return rc;
-    fetch->call.rc = rc;
-    rc = fetched(fetch);
-    return rc == RC_OK ? persistent_write(&p->base, w) : rc;
-}
-
 /* Of writes in an idle mode the ends of what is stored, or may be, are: nothing
  * that was logged out may come back from there. */
-static bool is_stored_at_once(struct entry *e, const struct manager_write *w)
+static bool is_stored_at_once(struct persistent *p, struct entry *e,
+                              const struct manager_write *w)
 {
     const struct copy *c = copy_of(e);
 
     return w->kind != WRITE_CREATE && w->kind != WRITE_CHANGE &&
-           (c->version || c->maybe || c->flight);
+           (c->version || c->maybe || c->flight || atomic_load(&p->tells_ends));
 }
 
 /* Applies the write and finds it a put to ride with; *send: a new one. */
@@ -720,7 +659,7 @@ static enum rc write_locked(struct persistent *p, struct table_stripe *stripe,
         record_unref(&base);
         return rc;
     }
-    if (p->lazy && !is_stored_at_once(e, w)) {
+    if (p->lazy && !is_stored_at_once(p, e, w)) {
         record_unref(&base);
         if (w->kind == WRITE_CREATE || w->kind == WRITE_CHANGE)
             set_changed(p, e, w->now);
@@ -752,7 +691,7 @@ enum rc persistent_write(struct manager *m, struct manager_write *w)
 
     if (!e && w->kind != WRITE_CREATE) {
         table_unlock(stripe);
-        return fetch_first(p, w);
+        return persistent_fetch(p, w);
     }
     rc = e && w->kind == WRITE_CREATE ? RC_CONFLICT
                                       : write_locked(p, stripe, e, w, &send);

@@ -47,6 +47,10 @@ struct manager_env {
     const char *work_dir;    /* for relative paths; NULL: the current one */
     struct channel *channel; /* to the other members; NULL: no <Cluster> */
     struct session_listeners listeners;
+    /* manager_stop calls it where it has to wait, for about so long each time,
+     * in its thread. false: it is to wait no longer. NULL: nobody cares. */
+    bool (*pause)(void *user, int ms);
+    void *pause_user;
 };
 
 /* Attributes of <Manager> that every manager has. */
@@ -136,7 +140,7 @@ enum rc manager_start(struct manager *m, struct instant now, struct err *err);
 void manager_leave(struct manager *m, struct instant now);
 bool manager_left(struct manager *m);
 /* No new request comes any more; saves what is to be kept. within_ms: how long
- * it may take. */
+ * it may take, and waits for a store that is away. */
 void manager_stop(struct manager *m, struct instant now, int within_ms);
 void manager_free(struct manager **m);
 

@@ -191,7 +191,7 @@ static void a_stop_stores_all(struct world *w)
 
 static void a_stop_ends_what_is_in_memory(struct world *w)
 {
-    uint8_t away[ID_SIZE], here[ID_SIZE], back[ID_SIZE];
+    uint8_t away[ID_SIZE], here[ID_SIZE], back[ID_SIZE], user[ID_SIZE];
 
     CHECK_INT_FATAL(world_create(w, 0, away), RC_OK);
     CHECK_INT_FATAL(world_create(w, 0, back), RC_OK);
@@ -199,10 +199,36 @@ static void a_stop_ends_what_is_in_memory(struct world *w)
     CU_ASSERT(comes_to(w, 0, 0));
     CHECK_INT_FATAL(world_create(w, 0, here), RC_OK);
     CHECK_INT(world_look(w, 0, back, NULL), RC_OK);
+    CHECK_INT_FATAL(world_create(w, 0, user), RC_OK);
+    CHECK_INT(world_login(w, 0, user, "kim", user), RC_OK);
     restart(w);
     CHECK_INT(world_look(w, 0, away, NULL), RC_OK);
-    CHECK_INT(world_look(w, 0, here, NULL), RC_ABSENT);
+    CHECK_INT(world_reason(w, 0, here), REASON_LOST);
     CHECK_INT(world_reason(w, 0, back), REASON_LOST);
+    CHECK_INT(world_reason(w, 0, user), REASON_LOST);
+    CU_ASSERT(!world_logged(w, "did not come back"));
+}
+
+/* The store is away for as long as the stop takes. */
+static void a_stop_that_cannot_end_what_is_stored_says_so(struct world *w)
+{
+    uint8_t back[ID_SIZE], here[ID_SIZE];
+
+    CHECK_INT_FATAL(world_create(w, 0, back), RC_OK);
+    pass(w, 11);
+    CU_ASSERT(comes_to(w, 0, 0));
+    CHECK_INT(world_look(w, 0, back, NULL), RC_OK);
+    CHECK_INT_FATAL(world_create(w, 0, here), RC_OK);
+    atomic_store(&w->faults.fail_puts, UINT32_MAX);
+    world_events_clear(w);
+    manager_stop(w->m[0], w->now, 300);
+    manager_free(&w->m[0]);
+    atomic_store(&w->faults.fail_puts, 0);
+    CU_ASSERT(world_logged(w, "1 sessions of /test were not ended"));
+    CHECK_STR(w->events, "destroyed:lost");
+    CHECK_INT_FATAL(world_start(w, 0), RC_OK);
+    CHECK_INT(world_look(w, 0, back, NULL), RC_OK);
+    CHECK_INT(world_look(w, 0, here, NULL), RC_ABSENT);
 }
 
 /* In use for longer than its row is kept. */
@@ -353,6 +379,8 @@ static void check_says_what_it_costs(void)
 STATEMENTS(ON_EACH)
 STATEMENT_ON(an_outage_is_not_noticed_in_memory, backup, failing)
 STATEMENT_ON(what_may_be_stored_stays_out_as_well, backup, failing)
+STATEMENT_ON(a_stop_that_cannot_end_what_is_stored_says_so, none_kept, failing)
 UNIT_MAIN("idle", CASE(check_says_what_it_costs),
           STATEMENTS(CASES) CASE(an_outage_is_not_noticed_in_memory_on_failing),
-          CASE(what_may_be_stored_stays_out_as_well_on_failing))
+          CASE(what_may_be_stored_stays_out_as_well_on_failing),
+          CASE(a_stop_that_cannot_end_what_is_stored_says_so_on_failing))

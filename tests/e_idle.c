@@ -144,15 +144,20 @@ static void a_stop_may_end_all(const char *conf)
 {
     struct fleet *f =
         fleet_with(conf, "maxIdleBackup=\"1\" saveOnRestart=\"false\"");
-    struct browser b;
+    struct browser b, fresh;
     if (!f)
         return;
     struct server *s = fleet_server(f, 0);
     log_in(&b, s, 2);
     CU_ASSERT_FATAL(eventually(WAIT_MS, all_is_stored, s));
-    stopped(f);
+    log_in(&fresh, s, 1);
+    CHECK_INT(server_stop(s), 0);
+    CHECK_INT(server_said_times(s, "did not come back"), 0);
+    CU_ASSERT_FATAL(fleet_restart(f, 0));
     is_out(&b, s, "lost");
+    is_out(&fresh, s, "lost");
     browser_close(&b);
+    browser_close(&fresh);
 }
 
 static void of_too_many_some_leave(const char *conf)

@@ -213,19 +213,24 @@ struct world *world_with(const struct fixture *fixture, const char *name,
     return w;
 }
 
-void world_stop(struct world *w, unsigned i)
+static void stop_within(struct world *w, unsigned i, int ms)
 {
     if (!w->m[i])
         return;
-    manager_stop(w->m[i], world_now(w, i), 5000);
+    manager_stop(w->m[i], world_now(w, i), ms);
     manager_free(&w->m[i]);
+}
+
+void world_stop(struct world *w, unsigned i)
+{
+    stop_within(w, i, 5000);
 }
 
 void world_free(struct world **world)
 {
     struct world *w = *world;
-    for (unsigned i = 0; i < WORLD_MANAGERS; i++)
-        world_stop(w, i);
+    for (unsigned i = 0; i < WORLD_MANAGERS; i++) /* a store may be away */
+        stop_within(w, i, w->fixture->store ? 200 : 5000);
     mesh_free(&w->mesh);
     option_release(manager_option_table, &w->common);
     option_release(w->ops->options, w->options);
