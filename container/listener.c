@@ -3,6 +3,7 @@
 
 #include "container/listener.h"
 
+#include "container/peer.h"
 #include "session/buf.h"
 
 #include <arpa/inet.h>
@@ -147,7 +148,7 @@ static void accept_last(struct listener *l)
     drop_packets(l->fd, false);
     do
         accept_all(l, true);
-    while (poll(&on, 1, HANDSHAKE_MS) > 0);
+    while (peer_knocks(l->fd) && poll(&on, 1, HANDSHAKE_MS) > 0);
     drop_packets(l->fd, true);
     accept_all(l, true);
 }

@@ -7,7 +7,8 @@
  *         the listening socket drops their SYN), gives handshakes under way a
  *         moment, accepts all that stand in the queue, then closes. A plain
  *         close resets those who wait in the queue, perhaps with their request
- *         sent.
+ *         sent. Whoever was ignored tries again after a second (RFC 6298): so
+ *         where no handshake is under way it closes at once.
  *         libmicrohttpd could listen itself; but MHD_quiesce_daemon of 0.9.75
  *         races with its own threads for the entry in epoll and aborts.
  * Threads open, close: one. The handler runs in the listener's thread. */
