@@ -34,8 +34,10 @@ static const char back[] =
     "            # What never reached an instance goes to another one; so "
     "does\n"
     "            # what one did not answer, if its method is safe to repeat:\n"
-    "            # never add non_idempotent here.\n"
-    "            proxy_next_upstream error timeout;\n"
+    "            # never add non_idempotent here. 503 is said by an instance "
+    "that has\n"
+    "            # not got its sessions yet: another one knows.\n"
+    "            proxy_next_upstream error timeout http_503;\n"
     "            proxy_next_upstream_tries 3;\n"
     "            proxy_connect_timeout 2s;\n"
     "            proxy_read_timeout 60s;\n"
@@ -47,15 +49,28 @@ static void write_server(struct buf *out, const struct balancer_member *m)
              m->port, m->away ? " down" : "");
 }
 
+/* Asked whatever it did before: when instances are restarted quickly, one after
+ * another, all have failed lately, and all are there. */
+static void write_backup(struct buf *out, const struct balancer_member *m,
+                         unsigned weight)
+{
+    buf_addf(out, "        server %s:%u max_fails=0%s backup weight=%u;\n",
+             m->host, m->port, m->away ? " down" : "", weight);
+}
+
 static void write_new_users(struct buf *out, const struct balancer_plan *plan)
 {
-    buf_add_str(out, "    # New users, by turns.\n"
+    buf_add_str(out, "    # New users, by turns. Whoever failed is left alone for "
+                     "a while; where\n"
+                     "    # all have, all are asked.\n"
                      "    upstream margay {\n"
                      "        zone margay 256k;\n");
     for (size_t i = 0; i < plan->count; i++) {
         write_server(out, &plan->members[i]);
         buf_addf(out, "; # %s\n", plan->members[i].name);
     }
+    for (size_t i = 0; i < plan->count; i++)
+        write_backup(out, &plan->members[i], 1);
     buf_add_str(out, "        keepalive 64;\n    }\n\n");
 }
 
@@ -77,10 +92,9 @@ static void write_groups(struct buf *out, const struct balancer_plan *plan)
         buf_addf(out, "        zone margay_%s 256k;\n", name);
         write_server(out, &plan->members[i]);
         buf_add_str(out, ";\n");
-        for (size_t by = 1; by < plan->count; by++) {
-            write_server(out, balancer_after(plan, i, by));
-            buf_addf(out, " backup weight=%u;\n", weight_of(by));
-        }
+        for (size_t by = 1; by < plan->count; by++)
+            write_backup(out, balancer_after(plan, i, by), weight_of(by));
+        write_backup(out, &plan->members[i], weight_of(plan->count));
         buf_add_str(out, "        keepalive 64;\n    }\n");
     }
     buf_add_char(out, '\n');

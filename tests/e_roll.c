@@ -95,19 +95,6 @@ static bool is_ready_again(void *user)
     return true;
 }
 
-static void nobody_noticed(const struct traffic *t)
-{
-    CHECK_INT(t->refused, 0);
-    CHECK_INT(t->unanswered, 0);
-    CHECK_INT(t->unavailable, 0);
-    CHECK_INT(t->ended, 0);
-    CHECK_INT(t->others, 0);
-    CHECK_INT(t->stale, 0);
-    CHECK_INT(t->beyond, 0);
-    CHECK_STR(t->strange, "");
-    traffic_check(t);
-}
-
 static void rolls_unnoticed(const char *conf)
 {
     struct fleet *f = launched(conf);
@@ -130,9 +117,7 @@ static void rolls_unnoticed(const char *conf)
     children(f, after);
     CHECK_INT(in_common(before, after), 0);
     CHECK_INT(server_said_times(&f->launcher, "rolling restart: node"), COUNT);
-    printf("%u asked, %u answered, the longest took %lld ms\n", t.asked,
-           atomic_load(&t.answered), atomic_load(&t.worst_ms));
-    nobody_noticed(&t);
+    traffic_unnoticed(&t);
 }
 
 static void rolls_unnoticed_on_delta(void)
@@ -157,17 +142,6 @@ static bool has_front(const char *kind)
     return false;
 }
 
-/* All requests go to its one address. */
-static void stand_before(struct fleet *door, int port)
-{
-    struct server *s = &door->servers[0];
-    memset(door, 0, sizeof *door);
-    door->count = 1;
-    s->port = port;
-    snprintf(s->node, sizeof s->node, "door");
-    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", port);
-}
-
 static void rolls_behind(const char *kind, const char *conf)
 {
     struct fleet *f = has_front(kind) ? fleet_new(conf) : NULL;
@@ -184,7 +158,7 @@ static void rolls_behind(const char *kind, const char *conf)
     CU_ASSERT_FATAL(fleet_launch(
         f, COUNT,
         (const char *[]){"--balancer", kind, "--listen", listen, NULL}));
-    stand_before(&door, port);
+    traffic_door(&door, port);
     traffic_login(&t, &door, TRAFFIC_SESSIONS);
     traffic_go(&t, 16);
     CU_ASSERT_FATAL(traffic_pass(&t, 200));
@@ -193,8 +167,7 @@ static void rolls_behind(const char *kind, const char *conf)
                           90000 * slowness()));
     CU_ASSERT(traffic_pass(&t, 200));
     traffic_halt(&t);
-    printf("the longest took %lld ms\n", atomic_load(&t.worst_ms));
-    nobody_noticed(&t);
+    traffic_unnoticed(&t);
     CHECK_INT(server_stop(&f->launcher), 0);
 }
 

@@ -5,6 +5,7 @@
 
 #include "tests/client.h"
 #include "tests/front.h"
+#include "tests/traffic.h"
 #include "tests/unit.h"
 
 #include <limits.h>
@@ -387,6 +388,47 @@ void story_of_repeating(const char *kind)
     browser_forget(b);
     CHECK_INT(killed_with_it(f, b, false), httpd ? 502 : 200);
     skip_drains(f);
+}
+
+/* ---- stopped and started by hand ---- */
+
+#define BY_HAND 4
+
+static void restarts_unnoticed(const char *conf)
+{
+    struct fleet *f = fleet_new(conf);
+    static struct fleet door;
+    struct traffic t;
+
+    if (!f)
+        return;
+    printf("%s: ", conf);
+    CU_ASSERT_FATAL(fleet_start(f, BY_HAND));
+    CU_ASSERT_FATAL(begin(f, "nginx", "route"));
+    traffic_door(&door, site.front.server.port);
+    traffic_login(&t, &door, TRAFFIC_SESSIONS);
+    traffic_go(&t, 16);
+    for (unsigned i = 0; i < BY_HAND; i++) {
+        CU_ASSERT_FATAL(traffic_pass(&t, 200));
+        CHECK_INT(server_stop(fleet_server(f, i)), 0);
+        CU_ASSERT_FATAL(traffic_pass(&t, 200));
+        CU_ASSERT_FATAL(fleet_restart(f, i));
+    }
+    CU_ASSERT(traffic_pass(&t, 200));
+    traffic_halt(&t);
+    traffic_unnoticed(&t);
+}
+
+void story_of_bare_restarts(void)
+{
+    static const char *const all[] = {"backup.xml", "delta.xml", "sqlite.xml",
+                                      "redis.xml"};
+    size_t count = setting_number("MARGAY_ROLL_ALL", 0) ? 4 : 1;
+
+    for (size_t i = 0; front_program("nginx") && i < count; i++) {
+        restarts_unnoticed(all[i]);
+        stories_after();
+    }
 }
 
 static bool was_logged(struct fleet *f, const char *line)

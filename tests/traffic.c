@@ -217,6 +217,31 @@ void traffic_check(const struct traffic *t)
         }
 }
 
+void traffic_unnoticed(const struct traffic *t)
+{
+    printf("the longest took %lld ms\n", atomic_load(&t->worst_ms));
+    CHECK_INT(t->refused, 0);
+    CHECK_INT(t->unanswered, 0);
+    CHECK_INT(t->unavailable, 0);
+    CHECK_INT(t->ended, 0);
+    CHECK_INT(t->others, 0);
+    CHECK_INT(t->stale, 0);
+    CHECK_INT(t->beyond, 0);
+    CHECK_STR(t->strange, "");
+    traffic_check(t);
+}
+
+void traffic_door(struct fleet *door, int port)
+{
+    struct server *s = &door->servers[0];
+
+    memset(door, 0, sizeof *door);
+    door->count = 1;
+    s->port = port;
+    snprintf(s->node, sizeof s->node, "door");
+    snprintf(s->url, sizeof s->url, "http://127.0.0.1:%d", port);
+}
+
 void traffic_converges(const char *conf, unsigned instances,
                        const char *replication)
 {

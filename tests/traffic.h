@@ -5,10 +5,11 @@
  * What    Sessions that were logged in before are hit and read, in turn at
  *         every instance that is not away (sticky: each at one of them), over
  *         many connections, by a thread of its own. For each session it knows
- * how many hits were sent and how many acknowledged; what is read must never be
- * less than what was acknowledged before the question was sent, nor more than
- * was sent before the answer came. Books   Valid when traffic_halt has
- * returned. Threads traffic_login, _go and _halt: the test's. */
+ *         how many hits were sent and how many acknowledged; what is read must
+ *         never be less than what was acknowledged before the question was
+ *         sent, nor more than was sent before the answer came.
+ * Owns    The books: valid when traffic_halt has returned.
+ * Threads traffic_login, _go and _halt: the test's. */
 #ifndef MARGAY_TESTS_TRAFFIC_H
 #define MARGAY_TESTS_TRAFFIC_H
 
@@ -68,6 +69,11 @@ int traffic_read(const struct traffic *t, unsigned session, unsigned instance);
 /* Every instance that is not away knows each session, and a number of its hits
  * from `acknowledged` to `sent`, the same everywhere within 5 s. */
 void traffic_check(const struct traffic *t);
+
+/* That, and every request was answered in time, with 200 and what is right. */
+void traffic_unnoticed(const struct traffic *t);
+/* The one address of a balancer as a fleet, so that all requests go there. */
+void traffic_door(struct fleet *door, int port);
 
 /* A case of so many instances of conf where not all copies are waited for: a
  * counter may be read late, but is right in the end. */
