@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,7 +118,11 @@ static void on_end(uv_async_t *handle)
 static void *node_thread(void *arg)
 {
     struct node *n = arg;
+    sigset_t pipe;
 
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
     uv_run(&n->loop, UV_RUN_DEFAULT);
     cluster_stop(n->cluster, 3000);
     uv_close((uv_handle_t *)&n->end, NULL);

@@ -45,6 +45,8 @@ enum rc cluster_check(const struct cluster_options *options, unsigned ports,
  *   multicast       the first free one of autoBind ports (at least one)
  * Beyond loopback only with a key. */
 enum rc cluster_open(struct cluster *c, struct err *err);
+/* The process ignores SIGPIPE, or the loop's thread blocks it: libuv writes to
+ * links whose other end has just gone. */
 enum rc cluster_start(struct cluster *c, uv_loop_t *loop, struct err *err);
 struct channel *cluster_channel(struct cluster *c);
 /* "127.0.0.1:4000", where others reach this member. From cluster_open on. */
