@@ -68,6 +68,11 @@ static void print_warning(void *user, const char *line)
     fprintf(stderr, "%swarning: %s\n", notify_is_journal() ? "<4>" : "", line);
 }
 
+static void no_warning(void *user, const char *line)
+{
+    (void)user, (void)line;
+}
+
 static int refuse(const struct err *err)
 {
     fprintf(stderr, "%s%s\n", notify_is_journal() ? "<3>" : "", err->text);
@@ -160,6 +165,41 @@ static enum rc load(struct command *c, struct loaded *l, notes_fn *warn,
     return rc;
 }
 
+/* What the managers say of their options, and of their stores: no line of
+ * server.xml alone says whether those could ever work. */
+static enum rc examine_context(const struct context *x, notes_fn *warn,
+                               struct err *err)
+{
+    const struct manager_config *m = x->config->level.manager;
+    const struct notes notes = {.warn = warn};
+    struct err why = {""};
+    char text[256];
+    enum rc rc;
+
+    for (unsigned n = 0;
+         *managers_advice(m->kind->ops, m->options, n, text, sizeof text); n++)
+        notes_warn(&notes, m->at, "<Manager> %s", text);
+    if (!m->store)
+        return RC_OK;
+    rc = managers_examine(m->kind->ops, m->options, m->store->kind->ops,
+                          m->store->options, x->path[0] ? x->path : "/", &why);
+    return rc == RC_OK ? rc : xml_error(m->store->at, rc, err, "%s", why.text);
+}
+
+static enum rc examine(const struct loaded *l, notes_fn *warn, struct err *err)
+{
+    const struct instance *in = l->instance;
+    enum rc rc = RC_OK;
+
+    for (size_t i = 0; i < in->context_count && rc == RC_OK; i++) {
+        const void *manager = in->contexts[i]->config->level.manager;
+        bool again =
+            i > 0 && in->contexts[i - 1]->config->level.manager == manager;
+        rc = examine_context(in->contexts[i], again ? no_warning : warn, err);
+    }
+    return rc;
+}
+
 /* ---- run ---- */
 
 static bool has_relative_pathname(const struct manager_config *m)
@@ -237,6 +277,8 @@ static int run(struct command *c)
     enum rc rc = load(c, &l, print_warning, &err);
     int status = STATUS_REFUSED;
 
+    if (rc == RC_OK)
+        rc = examine(&l, print_warning, &err);
     if (rc == RC_OK) {
         warn_of_unused(c);
         rc = make_state(c, l.config, &err);
@@ -354,8 +396,12 @@ static void print_understood(const struct command *c, const struct loaded *l,
     if (properties_asked(c->properties, "store.path"))
         printf("store.path   %s\n",
                properties_get(c->properties, "store.path"));
-    if (properties_asked(c->properties, "store.url") &&
-        properties_get(c->properties, "store.url")) {
+    if (properties_asked(c->properties, "store.urlFile") &&
+        properties_is_set(c->properties, "store.urlFile"))
+        printf("store.url    the first line of %s\n",
+               properties_get(c->properties, "store.urlFile"));
+    else if (properties_asked(c->properties, "store.url") &&
+             properties_get(c->properties, "store.url")) {
         printf("store.url    ");
         print_url(properties_get(c->properties, "store.url"));
     }
@@ -371,6 +417,8 @@ static int check(struct command *c)
     int status = STATUS_OK;
     enum rc rc = load(c, &l, print_warning, &err);
 
+    if (rc == RC_OK)
+        rc = examine(&l, print_warning, &err);
     buf_init(&cluster, 65536);
     if (rc == RC_OK && l.config->cluster)
         rc = understand_cluster(l.config->cluster, 0, &cluster, &err);
@@ -383,11 +431,6 @@ static int check(struct command *c)
     buf_release(&cluster);
     unload(&l);
     return status;
-}
-
-static void no_warning(void *user, const char *line)
-{
-    (void)user, (void)line;
 }
 
 /* ---- what stands behind a balancer ---- */
@@ -573,6 +616,8 @@ static int launch_check(struct command *c, struct launcher_options *o,
                      "%s: uses no ${port} or no ${node}: without them the "
                      "instances cannot differ",
                      c->file);
+    if (rc == RC_OK)
+        rc = examine(&l, no_warning, &err);
     if (rc == RC_OK && l.config->cluster)
         rc = choose_members(c, o, &err);
     if (rc == RC_OK)

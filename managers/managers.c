@@ -74,6 +74,26 @@ const char *managers_cost(const struct manager_ops *ops, const void *options,
     return out;
 }
 
+const char *managers_advice(const struct manager_ops *ops, const void *options,
+                            unsigned n, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (ops->advise)
+        ops->advise(options, n, out, size);
+    return out;
+}
+
+enum rc managers_examine(const struct manager_ops *ops, const void *options,
+                         const struct store_ops *store,
+                         const void *store_options, const char *app,
+                         struct err *err)
+{
+    const struct manager_env env = {.app = app};
+
+    return ops->examine ? ops->examine(options, store, store_options, &env, err)
+                        : RC_OK;
+}
+
 struct kind_facts managers_facts(const struct manager_ops *ops)
 {
     return (struct kind_facts){

@@ -9,6 +9,8 @@
 #ifndef MARGAY_MANAGERS_MANAGERS_H
 #define MARGAY_MANAGERS_MANAGERS_H
 
+#include "session/rc.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -37,6 +39,16 @@ struct kind_facts {
 /* What these options cost, one sentence; "": nothing to tell. Returns out. */
 const char *managers_cost(const struct manager_ops *ops, const void *options,
                           char *out, size_t size);
+/* What may not be meant by them, the n-th, one sentence; "": nothing more. */
+const char *managers_advice(const struct manager_ops *ops, const void *options,
+                            unsigned n, char *out, size_t size);
+/* Could it ever keep the sessions of that application in that store (NULL:
+ * none)? Nothing is reached, nothing is made.
+ * RC_INVALID: what and what to do. */
+enum rc managers_examine(const struct manager_ops *ops, const void *options,
+                         const struct store_ops *store,
+                         const void *store_options, const char *app,
+                         struct err *err);
 struct kind_facts managers_facts(const struct manager_ops *ops);
 struct kind_facts stores_facts(const struct store_ops *ops);
 

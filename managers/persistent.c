@@ -33,11 +33,11 @@ static const struct option persistent_options[] = {
      offsetof(struct persistent_options, min_replicas), "0",
      "RedisStore: a change is answered when so many replicas have it, too", 0,
      100, NULL},
-    {"writeThrough", OPTION_BOOL,
-     offsetof(struct persistent_options, write_through), "true",
+    {"writeThrough", OPTION_CHOICE,
+     offsetof(struct persistent_options, write_through), "auto",
      "every change is stored before its response leaves, unless an idle mode "
      "is set; false: at a stop, and as the idle modes say",
-     0, 0, NULL},
+     0, 0, "auto|true|false"},
     {"maxIdleBackup", OPTION_INT,
      offsetof(struct persistent_options, max_idle_backup), "-1",
      "store a copy after so many idle seconds, instead of at each change; -1: "
@@ -578,15 +578,34 @@ static void persistent_tick(struct manager *m, struct instant now)
 
 /* ---- life ---- */
 
+static struct store_env store_env_of(const void *options,
+                                     const struct manager_env *env)
+{
+    const struct persistent_options *o = options;
+
+    return (struct store_env){.log = env->log,
+                              .app = env->app,
+                              .node = env->node,
+                              .min_replicas =
+                                  o ? (unsigned)o->min_replicas : 0};
+}
+
+static enum rc persistent_examine(const void *options,
+                                  const struct store_ops *store,
+                                  const void *store_options,
+                                  const struct manager_env *env,
+                                  struct err *err)
+{
+    struct store_env of_store = store_env_of(options, env);
+
+    return store_examine(store, store_options, &of_store, err);
+}
+
 static enum rc persistent_open(struct manager *m, struct err *err)
 {
     struct persistent *p = persistent_of(m);
     const struct persistent_options *o = m->options;
-    struct store_env env = {
-        .log = m->env.log, .app = m->env.app, .node = m->env.node};
-
-    if (o)
-        env.min_replicas = (unsigned)o->min_replicas;
+    struct store_env env = store_env_of(o, &m->env);
 
     p->local = o && o->on_store_outage == OUTAGE_LOCAL;
     p->lazy = o && persistent_is_lazy(o);
@@ -673,5 +692,7 @@ const struct manager_ops manager_persistent = {
     .tick = persistent_tick,
     .stats = persistent_stats,
     .cost = persistent_cost,
+    .advise = persistent_advise,
+    .examine = persistent_examine,
     .describe = persistent_describe,
 };

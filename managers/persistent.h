@@ -29,12 +29,14 @@
 #include "session/manager_impl.h"
 #include "session/pack.h"
 
+enum write_through { WRITE_AUTO, WRITE_TRUE, WRITE_FALSE };
 enum outage { OUTAGE_REFUSE, OUTAGE_LOCAL };
 
 struct persistent_options {
     int on_store_outage;
     int64_t min_replicas;
-    bool write_through, save_on_restart;
+    int write_through; /* enum write_through */
+    bool save_on_restart;
     int64_t max_idle_backup, max_idle_swap, min_idle_swap; /* s; -1: off */
 };
 
@@ -160,6 +162,8 @@ size_t persistent_idle_stop_again(struct persistent *p, struct instant now);
  * with. */
 size_t persistent_idle_stop_over(struct persistent *p, struct instant now);
 void persistent_idle_stats(struct persistent *p, struct manager_stats *out);
+/* What is wrong with them, the n-th; "": nothing more. */
+void persistent_advise(const void *options, unsigned n, char *out, size_t size);
 void persistent_cost(const void *options, char *out, size_t size);
 /* Tells the store of the entry's access, when nobody else is about to. */
 void persistent_touch(struct persistent *p, const uint8_t id[ID_SIZE],

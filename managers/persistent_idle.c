@@ -31,7 +31,7 @@
 
 bool persistent_is_lazy(const struct persistent_options *o)
 {
-    return !o->write_through || o->max_idle_backup >= 0 ||
+    return o->write_through == WRITE_FALSE || o->max_idle_backup >= 0 ||
            o->max_idle_swap >= 0 || o->min_idle_swap >= 0;
 }
 
@@ -395,4 +395,24 @@ void persistent_cost(const void *options, char *out, size_t size)
              "kill -9 loses what changed since%s",
              when,
              o->save_on_restart ? "" : ", a stop ends the sessions in memory");
+}
+
+void persistent_advise(const void *options, unsigned n, char *out, size_t size)
+{
+    const struct persistent_options *o = options;
+    const bool wrong[] = {
+        o->write_through == WRITE_TRUE && persistent_is_lazy(o),
+        o->max_idle_swap >= 0 && o->min_idle_swap > o->max_idle_swap};
+
+    out[0] = '\0';
+    if (n == 0 && wrong[0])
+        snprintf(out, size,
+                 "writeThrough=\"true\" does nothing where maxIdleBackup, "
+                 "maxIdleSwap or minIdleSwap is set: changes are stored later; "
+                 "leave out one or the other");
+    else if (wrong[1] && n == (wrong[0] ? 1u : 0u))
+        snprintf(out, size,
+                 "minIdleSwap=\"%lld\" is above maxIdleSwap=\"%lld\": nobody "
+                 "leaves memory before that; set it lower",
+                 (long long)o->min_idle_swap, (long long)o->max_idle_swap);
 }

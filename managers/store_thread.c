@@ -11,6 +11,7 @@
  *        afterwards, so no call is ever left behind. */
 #include "config.h"
 
+#include "managers/store_examine.h"
 #include "managers/store_parts.h"
 #include "managers/store_trouble.h"
 #include "session/buf.h"
@@ -526,17 +527,6 @@ static void store_start_thread(struct store *s)
 
 /* --- the caller's view ---------------------------------------------------- */
 
-static void store_assert_ops(const struct store_ops *ops, unsigned flags)
-{
-    assert(ops->name && ops->size >= sizeof(struct store_base));
-    assert(ops->open && ops->close && (ops->run || ops->part_of));
-    assert(ops->get || !(flags & (STORE_READS_INLINE | STORE_READS_PERHAPS)));
-    assert(ops->expire || (flags & STORE_SELF_EXPIRES));
-    assert(ops->list || !(flags & STORE_LISTS));
-    (void)ops;
-    (void)flags;
-}
-
 static struct store *store_new(const struct store_ops *ops, const void *options,
                                const struct store_env *env)
 {
@@ -609,6 +599,9 @@ enum rc store_open(const struct store_ops *ops, const void *options,
 
     store_assert_ops(ops, ops->flags);
     assert(env->app && *env->app);
+    rc = store_examine(ops, options, env, err);
+    if (rc != RC_OK)
+        return rc;
     s = store_new(ops, options, env);
     rc = ops->open(s->base, &why);
     if (rc != RC_OK)

@@ -132,6 +132,16 @@ enum manager_flag {
 
 /* For `margay check`: what these options cost, one sentence; "": nothing. */
 typedef void manager_cost_fn(const void *options, char *out, size_t size);
+/* The n-th thing that whoever wrote these options may not mean; "": no more. */
+typedef void manager_advise_fn(const void *options, unsigned n, char *out,
+                               size_t size);
+/* Looks at the options alone: RC_INVALID when those of the store can never
+ * work. Of env only app is there. */
+typedef enum rc manager_examine_fn(const void *options,
+                                   const struct store_ops *store,
+                                   const void *store_options,
+                                   const struct manager_env *env,
+                                   struct err *err);
 
 struct manager_ops {
     const char *name;    /* "StandardManager": className in server.xml */
@@ -162,6 +172,8 @@ struct manager_ops {
     manager_tick_fn *tick;         /* once a second */
     manager_stats_fn *stats;       /* adds what only the manager knows */
     manager_cost_fn *cost;         /* NULL: nothing to tell */
+    manager_advise_fn *advise;     /* NULL: nothing to tell */
+    manager_examine_fn *examine;   /* NULL: nothing can be wrong */
     manager_describe_fn *describe; /* NULL: the name */
 };
 

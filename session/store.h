@@ -61,7 +61,7 @@ struct store_call {
     size_t found_len;
     enum reason gone; /* ABSENT: EVICTED or LOST where the store knows that it
                          dropped what it had of this id, else UNKNOWN */
-    struct err err; /* for UNAVAILABLE, UNCERTAIN, TOOBIG */
+    struct err err;   /* for UNAVAILABLE, UNCERTAIN, TOOBIG */
 
     /* the store's own while the call is under way */
     struct store_call *next;
@@ -85,6 +85,10 @@ struct store_stats {
     bool available;  /* the last contact succeeded, with each of its servers */
 };
 
+/* Could such a store ever work, as far as its options say? Nothing is reached,
+ * nothing is made. */
+enum rc store_examine(const struct store_ops *ops, const void *options,
+                      const struct store_env *env, struct err *err);
 /* Opens a store of that kind and starts its thread. options: a struct that
  * ops->options filled, borrowed until store_close. A store that cannot be
  * reached now opens all the same and answers UNAVAILABLE until it can; only a

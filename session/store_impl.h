@@ -27,11 +27,11 @@
 enum store_flag {
     STORE_READS_INLINE = 1, /* get is cheaper than a wait: any thread calls */
     STORE_SELF_EXPIRES =
-        2,                /* rows vanish by themselves: expire is not called */
-    STORE_LOCAL = 4,      /* forgets with the process (reference, tests) */
-    STORE_LISTS = 8,      /* has `list` */
-    STORE_REMOTE = 16,    /* lies behind a network: while it cannot be used,
-                             the checks become rarer */
+        2,                 /* rows vanish by themselves: expire is not called */
+    STORE_LOCAL = 4,       /* forgets with the process (reference, tests) */
+    STORE_LISTS = 8,       /* has `list` */
+    STORE_REMOTE = 16,     /* lies behind a network: while it cannot be used,
+                              the checks become rarer */
     STORE_REPLICATES = 32, /* knows what env.min_replicas means */
     STORE_READS_PERHAPS = 64, /* as READS_INLINE, but get may leave RC_PENDING:
                                  then that read arrives in a batch */
@@ -43,8 +43,8 @@ struct store_base {
     const struct store_ops *ops;
     const void *options;
     struct store_env env;
-    unsigned flags; /* begins as ops->flags; open may change it (a wrapper
-                       takes over those of what it wraps), nobody later */
+    unsigned flags;    /* begins as ops->flags; open may change it (a wrapper
+                          takes over those of what it wraps), nobody later */
     const char *label; /* which of several "can be used" again, in the log;
                           NULL: ops->name. open may set it */
 
@@ -55,6 +55,10 @@ struct store_base {
     unsigned part_count;
 };
 
+/* Looks at the configuration alone, reaches nothing and makes nothing:
+ * RC_INVALID when it can never work. */
+typedef enum rc store_examine_fn(const void *options,
+                                 const struct store_env *env, struct err *err);
 /* `store` points to ops->size zeroed bytes that begin with a filled struct
  * store_base. Looks at the configuration only: RC_INVALID when it can never
  * work (close is not called then). To reach the outside is check's part. */
@@ -137,7 +141,8 @@ typedef void store_describe_fn(const struct store_base *store, char *out,
                                size_t size);
 /* A store of several servers, each of which keeps its share whatever becomes of
  * the others: the index of the part that keeps this id. Any thread. The rest is
- * the parts': the whole has no thread, and run, get and check are not called. */
+ * the parts': the whole has no thread, and run, get and check are not called.
+ */
 typedef unsigned store_part_fn(const struct store_base *store,
                                const uint8_t id[16]);
 
@@ -148,6 +153,7 @@ struct store_ops {
     size_t options_size; /* of the struct that `options` fills; may be 0 */
     const struct option *options;
     unsigned flags;
+    store_examine_fn *examine;   /* before open; NULL: there is nothing wrong */
     store_open_fn *open;         /* required */
     store_close_fn *close;       /* required */
     store_run_fn *run;           /* required without part_of */

@@ -332,13 +332,19 @@ static void deleted_until_it_is_restarted(void)
 
 static void a_file_where_the_folder_should_be(void)
 {
+    struct err err = {""};
     struct shop shop;
 
     close(open(shelf_path(""), O_WRONLY | O_CREAT, 0600));
+    CHECK_INT(shop_try(&shop, &store_file, options(), NULL, &err), RC_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is a file, or lies in one"));
+    CHECK_INT(unlink(shelf_path("")), 0);
+    CHECK_INT(mkdir(shelf_path(""), 0700), 0);
+    close(open(shelf_path("/shop"), O_WRONLY | O_CREAT, 0600));
     open_shop(&shop);
     CHECK_INT(shop_put(&shop, 1, 0), RC_UNAVAILABLE);
     CHECK_INT(shop_logs(&shop, "a folder is wanted"), 1);
-    CHECK_INT(unlink(shelf_path("")), 0);
+    CHECK_INT(unlink(shelf_path("/shop")), 0);
     CU_ASSERT(ask_until(is_serving, &shop));
     CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
     shop_close(&shop);

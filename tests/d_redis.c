@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEY "margay:/shop:"
 
@@ -267,6 +268,32 @@ static void a_password_a_user_and_a_database(void)
     CHECK_INT(shop_logged(&s->shop, "WARN"), 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(
         redis_do(s->redis, s->said, sizeof s->said, "INFO keyspace"), "db3"));
+    stand_free(s);
+}
+
+/* The first line of a file, and not the url beside it. */
+static void a_url_in_a_file(void)
+{
+    if (!redis_is_there())
+        return;
+    struct stand *s = stand_with("requirepass pw");
+    struct err err = {""};
+    char path[512];
+    snprintf(path, sizeof path, "%s/url", unit_tmpdir());
+    FILE *f = fopen(path, "we");
+    CU_ASSERT_FATAL(f != NULL);
+    fprintf(f, "redis://:pw@127.0.0.1:%d/0\n# another line\n", s->redis->port);
+    fclose(f);
+    s->options.url_file = path;
+    snprintf(s->url, sizeof s->url, "redis://:other@127.0.0.1:1/0");
+    shop_open(&s->shop, &store_redis, &s->options, NULL);
+    CHECK_INT(shop_put(&s->shop, 1, 0), RC_OK);
+    CHECK_INT(shop_get(&s->shop, 1), RC_OK);
+    shop_close(&s->shop);
+    CHECK_INT(truncate(path, 0), 0);
+    CHECK_INT(shop_try(&s->shop, &store_redis, &s->options, NULL, &err),
+              RC_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "first line is empty"));
     stand_free(s);
 }
 
@@ -589,7 +616,7 @@ UNIT_MAIN("redis", CASE(a_url_says_where),
           CASE(a_row_vanishes_when_its_time_is_over),
           CASE(no_two_applications_have_a_key_in_common),
           CASE(what_is_not_ours_is_told),
-          CASE(a_password_a_user_and_a_database),
+          CASE(a_password_a_user_and_a_database), CASE(a_url_in_a_file),
           CASE(who_is_not_let_in_is_told_why),
           CASE(it_opens_without_redis_and_finds_it_later),
           CASE(a_restart_is_noticed_by_nobody),

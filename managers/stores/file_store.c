@@ -403,16 +403,37 @@ static enum rc file_check(struct store_base *base, struct err *err)
 
 /* --- the store ------------------------------------------------------------ */
 
+/* What is there may be no folder. */
+static enum rc file_examine(const void *options, const struct store_env *env,
+                            struct err *err)
+{
+    const struct file_options *o = options;
+    struct folder folder;
+    struct stat st;
+    enum rc rc;
+
+    if (!o->directory || !*o->directory)
+        return err_set(err, RC_INVALID,
+                       "FileStore needs directory=\"...\", the folder that "
+                       "keeps the sessions");
+    rc = folder_init(&folder, env->log, o->directory, env->app, false, err);
+    if (rc != RC_OK)
+        return rc;
+    folder_release(&folder);
+    if (stat(o->directory, &st) == 0 ? !S_ISDIR(st.st_mode) : errno == ENOTDIR)
+        return err_set(err, RC_INVALID,
+                       "FileStore: directory=\"%.200s\" is a file, or lies in "
+                       "one: name a folder, or move that file away",
+                       o->directory);
+    return RC_OK;
+}
+
 static enum rc file_open(struct store_base *base, struct err *err)
 {
     struct file_store *s = file_of(base);
     const struct file_options *o = base->options;
     bool is_full = o->synchronous == FILE_SYNC_FULL;
 
-    if (!o->directory || !*o->directory)
-        return err_set(err, RC_INVALID,
-                       "FileStore needs directory=\"...\", the folder that "
-                       "keeps the sessions");
     enum rc rc = folder_init(&s->folder, base->env.log, o->directory,
                              base->env.app, is_full, err);
     if (rc != RC_OK)
@@ -465,6 +486,7 @@ const struct store_ops store_file = {
     .options_size = sizeof(struct file_options),
     .options = file_options,
     .flags = STORE_READS_INLINE | STORE_LISTS,
+    .examine = file_examine,
     .open = file_open,
     .close = file_close,
     .run = file_run,

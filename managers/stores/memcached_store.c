@@ -52,27 +52,27 @@ void memc_key_id(char out[MEMC_ID_HEX], const uint8_t id[16])
     }
 }
 
-static enum rc prefix_write(struct memcached_store *s, struct err *err)
+static enum rc prefix_write(char prefix[MEMC_KEY_MAX], const char *path,
+                            struct err *err)
 {
-    static const size_t room = sizeof s->prefix - MEMC_ID_HEX - 1;
-    const char *app = s->base.env.app;
-    size_t n = (size_t)snprintf(s->prefix, sizeof s->prefix, "margay:");
+    static const size_t size = MEMC_KEY_MAX, room = size - MEMC_ID_HEX - 1;
+    const char *app = path;
+    size_t n = (size_t)snprintf(prefix, size, "margay:");
 
     for (; *app && n + 4 <= room; app++) {
         if (isalnum((unsigned char)*app) || strchr("/._-", *app))
-            s->prefix[n++] = *app;
+            prefix[n++] = *app;
         else
-            n += (size_t)snprintf(s->prefix + n, sizeof s->prefix - n, "%%%02X",
+            n += (size_t)snprintf(prefix + n, size - n, "%%%02X",
                                   (unsigned char)*app);
     }
     if (*app)
         return err_set(err, RC_INVALID,
                        "MemcachedStore: the path of the application %.40s... "
                        "is too long for a key of Memcached (%d bytes)",
-                       s->base.env.app, MEMC_KEY_MAX);
-    s->prefix[n++] = ':';
-    s->prefix[n] = '\0';
-    s->prefix_len = n;
+                       path, MEMC_KEY_MAX);
+    prefix[n++] = ':';
+    prefix[n] = '\0';
     return RC_OK;
 }
 
@@ -132,6 +132,22 @@ static void memcached_release(struct memcached_store *s)
     free(s->base.parts);
 }
 
+static enum rc memcached_examine(const void *options,
+                                 const struct store_env *env, struct err *err)
+{
+    const struct memcached_options *o = options;
+    char prefix[MEMC_KEY_MAX];
+    struct memc_url url;
+    enum rc rc;
+
+    if (!o->url || !*o->url)
+        return err_set(err, RC_INVALID,
+                       "MemcachedStore needs "
+                       "url=\"memcached://host:port,host:port\"");
+    rc = memc_url_read(o->url, &url, err);
+    return rc == RC_OK ? prefix_write(prefix, env->app, err) : rc;
+}
+
 static enum rc memcached_open(struct store_base *base, struct err *err)
 {
     struct memcached_store *s = (struct memcached_store *)base;
@@ -139,15 +155,12 @@ static enum rc memcached_open(struct store_base *base, struct err *err)
     char where[128];
     enum rc rc;
 
-    if (!o->url || !*o->url)
-        return err_set(err, RC_INVALID,
-                       "MemcachedStore needs "
-                       "url=\"memcached://host:port,host:port\"");
     rc = memc_url_read(o->url, &s->url, err);
     if (rc == RC_OK)
-        rc = prefix_write(s, err);
+        rc = prefix_write(s->prefix, base->env.app, err);
     if (rc != RC_OK)
         return rc;
+    s->prefix_len = strlen(s->prefix);
     memcached_describe(base, where, sizeof where);
     log_state(base->env.log, LOG_INFO, "store",
               "MemcachedStore keeps the sessions in %s", where);
@@ -198,6 +211,7 @@ const struct store_ops store_memcached = {
     .options_size = sizeof(struct memcached_options),
     .options = memcached_options,
     .flags = STORE_SELF_EXPIRES | STORE_REMOTE | STORE_FORGETS,
+    .examine = memcached_examine,
     .open = memcached_open,
     .close = memcached_close,
     .part_of = memcached_part_of,

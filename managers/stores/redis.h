@@ -99,6 +99,10 @@ struct redis_url {
  * never shows the password. */
 enum rc redis_url_read(const char *text, struct redis_url *out,
                        struct err *err);
+/* The first line of that file, or, where none is named, the text. Either may
+ * be NULL or "". */
+enum rc redis_url_find(const char *text, const char *file,
+                       struct redis_url *out, struct err *err);
 
 /* --- the master ----------------------------------------------------------- */
 

@@ -612,17 +612,25 @@ static void redis_store_describe(const struct store_base *base, char *out,
                  url->hosts[0].port);
 }
 
+static enum rc redis_store_examine(const void *options,
+                                   const struct store_env *env, struct err *err)
+{
+    const struct redis_options *o = options;
+    struct redis_url url;
+    enum rc rc = redis_url_find(o->url, o->url_file, &url, err);
+
+    (void)env;
+    explicit_bzero(&url, sizeof url);
+    return rc;
+}
+
 static enum rc redis_store_open(struct store_base *base, struct err *err)
 {
     struct redis_store *s = (struct redis_store *)base;
     const struct redis_options *o = base->options;
     char where[512];
-    enum rc rc;
+    enum rc rc = redis_url_find(o->url, o->url_file, &s->url, err);
 
-    if (!o->url || !*o->url)
-        return err_set(err, RC_INVALID,
-                       "RedisStore needs url=\"redis://host:port/db\"");
-    rc = redis_url_read(o->url, &s->url, err);
     if (rc != RC_OK)
         return rc;
     s->timeout_ms = o->timeout;
@@ -655,6 +663,12 @@ static const struct option redis_options[] = {
      .offset = offsetof(struct redis_options, url),
      .help = "redis://[[user]:password@]host:port/db, or redis-sentinel://"
              "[[user]:password@]host:port,host:port/master-name"},
+    {.name = "urlFile",
+     .kind = OPTION_STRING,
+     .offset = offsetof(struct redis_options, url_file),
+     .help =
+         "a file whose first line is the url, which is read instead of url: "
+         "so a password stands on no command line"},
     {.name = "timeout",
      .kind = OPTION_INT,
      .offset = offsetof(struct redis_options, timeout),
@@ -697,6 +711,7 @@ const struct store_ops store_redis = {
     .options_size = sizeof(struct redis_options),
     .options = redis_options,
     .flags = STORE_SELF_EXPIRES | STORE_REMOTE | STORE_REPLICATES | STORE_LISTS,
+    .examine = redis_store_examine,
     .open = redis_store_open,
     .close = redis_store_close,
     .run = redis_store_run,

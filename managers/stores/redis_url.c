@@ -4,6 +4,7 @@
 #include "managers/stores/redis.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -188,4 +189,41 @@ enum rc redis_url_read(const char *text, struct redis_url *out, struct err *err)
     if (rc == RC_OK)
         rc = path_read(*slash ? slash + 1 : slash, sentinel, out, err);
     return rc;
+}
+
+static enum rc url_from_file(const char *path, struct redis_url *out,
+                             struct err *err)
+{
+    char line[4096] = "";
+    FILE *f = fopen(path, "re");
+    enum rc rc;
+
+    if (!f)
+        return err_set(err, RC_INVALID,
+                       "RedisStore: urlFile %.200s cannot be read: %s: name a "
+                       "file that this user may read",
+                       path, strerror(errno));
+    if (fgets(line, sizeof line, f))
+        line[strcspn(line, "\r\n")] = '\0';
+    fclose(f);
+    if (line[0])
+        rc = redis_url_read(line, out, err);
+    else
+        rc = err_set(err, RC_INVALID,
+                     "RedisStore: urlFile %.200s: its first line is empty: "
+                     "write the url there",
+                     path);
+    explicit_bzero(line, sizeof line);
+    return rc;
+}
+
+enum rc redis_url_find(const char *text, const char *file,
+                       struct redis_url *out, struct err *err)
+{
+    if (file && *file)
+        return url_from_file(file, out, err);
+    if (!text || !*text)
+        return err_set(err, RC_INVALID,
+                       "RedisStore needs url=\"redis://host:port/db\"");
+    return redis_url_read(text, out, err);
 }

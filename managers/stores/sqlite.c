@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <sqlite3.h>
 
@@ -332,6 +333,18 @@ static enum rc db_check_header(struct db *s, struct err *err)
                        "knows formats up to %d (it was not touched)",
                        s->path, (unsigned)be32(header + 60), FORMAT_KNOWN);
     return RC_OK;
+}
+
+/* What cannot be read now may be some other time. */
+enum rc db_examine(const char *path, struct err *err)
+{
+    struct db s = {.path = path};
+    struct stat st;
+
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size ||
+        db_check_header(&s, err) != RC_INVALID)
+        return RC_OK;
+    return RC_INVALID;
 }
 
 #define QUOTED(x) QUOTED_(x)

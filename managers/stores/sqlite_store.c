@@ -317,17 +317,27 @@ static void sqlite_get(struct store_base *base, struct store_call *call)
 
 /* --- the store ------------------------------------------------------------ */
 
-static enum rc sqlite_open(struct store_base *base, struct err *err)
+static enum rc sqlite_examine(const void *options, const struct store_env *env,
+                              struct err *err)
 {
-    struct sqlite_store *s = (struct sqlite_store *)base;
-    const struct sqlite_options *o = base->options;
+    const struct sqlite_options *o = options;
 
+    (void)env;
     if (!o->path || !*o->path)
         return err_set(err, RC_INVALID,
                        "SQLiteStore needs path=\"...\", the file that keeps "
                        "the sessions");
     if (strlen(o->path) > 2048)
         return err_set(err, RC_INVALID, "SQLiteStore: path is too long");
+    return db_examine(o->path, err);
+}
+
+static enum rc sqlite_open(struct store_base *base, struct err *err)
+{
+    struct sqlite_store *s = (struct sqlite_store *)base;
+    const struct sqlite_options *o = base->options;
+
+    (void)err;
     gate_init(&s->gate, base->env.log, o->path, sqlite_companions);
     s->db =
         db_new(s->gate.path, base->env.app, o->synchronous == SQLITE_SYNC_FULL);
@@ -379,6 +389,7 @@ const struct store_ops store_sqlite = {
     .options_size = sizeof(struct sqlite_options),
     .options = sqlite_options,
     .flags = STORE_READS_INLINE | STORE_LISTS,
+    .examine = sqlite_examine,
     .open = sqlite_open,
     .close = sqlite_close,
     .run = sqlite_run,

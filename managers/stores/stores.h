@@ -44,7 +44,7 @@ struct file_options {
 enum redis_validate { REDIS_VALIDATE_VERSION, REDIS_VALIDATE_TRACKING };
 
 struct redis_options {
-    char *url;
+    char *url, *url_file;
     int64_t timeout; /* ms */
     int validate;    /* enum redis_validate */
     int64_t max_stale, tracked;

@@ -13,20 +13,33 @@ static struct store_base *inner_of(const struct store_base *base)
     return ((const struct wrapper *)base)->inner;
 }
 
+static const struct store_ops *wrapped(const struct wrapper_options *o,
+                                       const void **options)
+{
+    *options = o->inner ? o->inner_options : &o->sqlite;
+    return o->inner ? o->inner : &store_sqlite;
+}
+
+enum rc wrapper_examine(const void *options, const struct store_env *env,
+                        struct err *err)
+{
+    const void *inner;
+    const struct store_ops *ops = wrapped(options, &inner);
+
+    return ops->examine ? ops->examine(inner, env, err) : RC_OK;
+}
+
 enum rc wrapper_open(struct store_base *base, struct err *err)
 {
     struct wrapper *w = (struct wrapper *)base;
-    const struct wrapper_options *o = base->options;
-    const struct store_ops *ops = o->inner ? o->inner : &store_sqlite;
-    const void *options = o->inner ? o->inner_options : &o->sqlite;
+    const void *options;
+    const struct store_ops *ops = wrapped(base->options, &options);
     enum rc rc;
 
     assert(ops->run);
     w->inner = mem_zero(ops->size);
-    *w->inner = (struct store_base){.ops = ops,
-                                    .options = options,
-                                    .env = base->env,
-                                    .flags = ops->flags};
+    *w->inner = (struct store_base){
+        .ops = ops, .options = options, .env = base->env, .flags = ops->flags};
     rc = ops->open(w->inner, err);
     if (rc != RC_OK) {
         free(w->inner);

@@ -19,6 +19,8 @@ struct wrapper {
     struct store_base *inner;
 };
 
+enum rc wrapper_examine(const void *options, const struct store_env *env,
+                        struct err *err);
 enum rc wrapper_open(struct store_base *base, struct err *err);
 void wrapper_close(struct store_base *base);
 void wrapper_get(struct store_base *base, struct store_call *call);

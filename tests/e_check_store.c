@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * e_check_store.c: what can never keep a session is refused before anything
+ * is reached or made, by `margay check` and `margay run` alike, with the line
+ * of the <Store>. */
+#include "config.h"
+
+#include "tests/process.h"
+#include "tests/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static char said[65536];
+
+/* What `margay VERB -c FILE MORE` says, with both outputs; its exit status. */
+static int margay(const char *verb, const char *file, const char *more)
+{
+    char command[2048];
+    snprintf(command, sizeof command,
+             "timeout 20 %s/bin/margay %s -c %s -D port=0 %s 2>&1", stage_dir(),
+             verb, file, more);
+    FILE *p = popen(command, "r");
+    CU_ASSERT_FATAL(p != NULL);
+    said[fread(said, 1, sizeof said - 1, p)] = '\0';
+    int status = pclose(p);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static const char *shipped(const char *name)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/etc/margay/%s", stage_dir(), name);
+    return path;
+}
+
+/* The line of the shipped file that begins its <Store>. */
+static unsigned store_line(const char *name)
+{
+    char line[1024];
+    unsigned n = 1;
+    FILE *f = fopen(shipped(name), "re");
+    CU_ASSERT_FATAL(f != NULL);
+    while (fgets(line, sizeof line, f) && !strstr(line, "<Store "))
+        n++;
+    fclose(f);
+    return n;
+}
+
+static const char *file_in(const char *name, const char *text)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/%s", unit_tmpdir(), name);
+    FILE *f = fopen(path, "we");
+    CU_ASSERT_FATAL(f != NULL);
+    fputs(text, f);
+    fclose(f);
+    return path;
+}
+
+static void is_refused(const char *name, const char *more, const char *why)
+{
+    static const char *const verbs[] = {"check", "run"};
+    char place[64];
+    snprintf(place, sizeof place, "%s:%u: ", name, store_line(name));
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(margay(verbs[i], shipped(name), more), 1);
+        CU_ASSERT(strstr(said, place) != NULL);
+        CU_ASSERT(strstr(said, why) != NULL);
+        CU_ASSERT(strstr(said, "SECRET") == NULL);
+    }
+}
+
+static void an_address_that_is_none_is_refused(void)
+{
+    is_refused("redis.xml", "-D store.url=redis://:SECRET@h:1x/0",
+               "a host or its port is none");
+    is_refused("redis.xml", "-D store.url=memcached://h:1",
+               "it begins with neither");
+    is_refused("redis.xml", "-D store.urlFile=/nowhere/url", "cannot be read");
+#ifdef HAVE_MEMCACHED
+    is_refused("memcached.xml", "-D store.url=memcached://h:1,h:1",
+               "a host is named twice");
+#endif
+}
+
+static void a_path_that_is_none_is_refused(void)
+{
+    char more[600];
+    struct stat st;
+    snprintf(more, sizeof more, "-D store.path=%s", file_in("plain", "text"));
+    is_refused("file.xml", more, "is a file");
+    is_refused("sqlite.xml", more, "is not a session file of Margay");
+    snprintf(more, sizeof more, "-D store.path=%s/new", unit_tmpdir());
+    CHECK_INT(margay("check", shipped("file.xml"), more), 0);
+    CHECK_INT(margay("check", shipped("sqlite.xml"), more), 0);
+    CU_ASSERT(stat(strchr(more, '/'), &st) != 0);
+}
+
+static void a_check_reaches_nobody(void)
+{
+    CHECK_INT(margay("check", shipped("redis.xml"),
+                     "-D store.url=redis://:SECRET@127.0.0.1:1/0"),
+              0);
+    CU_ASSERT(strstr(said, "SECRET") == NULL);
+}
+
+/* sqlite.xml with these attributes on its <Manager>. */
+static const char *with_attributes(const char *attributes)
+{
+    static char path[512];
+    char command[2048];
+    snprintf(path, sizeof path, "%s/attributes.xml", unit_tmpdir());
+    snprintf(command, sizeof command,
+             "sed -e 's|users.xml|%s/etc/margay/users.xml|' -e "
+             "'s|\"PersistentManager\"|& %s|' %s >%s",
+             stage_dir(), attributes, shipped("sqlite.xml"), path);
+    CHECK_INT_FATAL(system(command), 0);
+    return path;
+}
+
+static void replicas_are_asked_of_who_has_some(void)
+{
+    CHECK_INT(margay("check", with_attributes("minReplicas=\"1\""), ""), 1);
+    CU_ASSERT(strstr(said, "SQLiteStore has no replicas") != NULL);
+}
+
+static void what_is_not_meant_is_told(void)
+{
+    static const struct {
+        const char *attributes, *advice;
+    } cases[] = {
+        {"writeThrough=\"true\" maxIdleBackup=\"5\"",
+         "writeThrough=\"true\" does nothing"},
+        {"minIdleSwap=\"9\" maxIdleSwap=\"5\"",
+         "minIdleSwap=\"9\" is above maxIdleSwap=\"5\""},
+        {"minIdleSwap=\"5\" maxIdleSwap=\"9\"", NULL},
+        {"writeThrough=\"true\"", NULL},
+        {"writeThrough=\"false\" maxIdleBackup=\"5\"", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *advice = cases[i].advice;
+        CHECK_INT(margay("check", with_attributes(cases[i].attributes), ""), 0);
+        const char *first = strstr(said, "warning: ");
+        CU_ASSERT(!first == !advice);
+        CU_ASSERT(!advice || strstr(said, advice) != NULL);
+        /* once, however many applications there are */
+        CU_ASSERT(!first || !strstr(first + 1, "warning: "));
+    }
+}
+
+UNIT_MAIN("check_store", CASE(an_address_that_is_none_is_refused),
+          CASE(a_path_that_is_none_is_refused), CASE(a_check_reaches_nobody),
+          CASE(replicas_are_asked_of_who_has_some),
+          CASE(what_is_not_meant_is_told))
