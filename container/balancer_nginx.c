@@ -60,11 +60,12 @@ static void write_backup(struct buf *out, const struct balancer_member *m,
 
 static void write_new_users(struct buf *out, const struct balancer_plan *plan)
 {
-    buf_add_str(out, "    # New users, by turns. Whoever failed is left alone for "
-                     "a while; where\n"
-                     "    # all have, all are asked.\n"
-                     "    upstream margay {\n"
-                     "        zone margay 256k;\n");
+    buf_add_str(out,
+                "    # New users, by turns. Whoever failed is left alone for "
+                "a while; where\n"
+                "    # all have, all are asked.\n"
+                "    upstream margay {\n"
+                "        zone margay 256k;\n");
     for (size_t i = 0; i < plan->count; i++) {
         write_server(out, &plan->members[i]);
         buf_addf(out, "; # %s\n", plan->members[i].name);
