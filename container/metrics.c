@@ -202,6 +202,17 @@ static void write_active(struct page *p)
     }
 }
 
+#if FRAME_VERSION_ADDED
+static void write_of_next(struct page *p)
+{
+    static const char name[] = "margay_sessions_of_next_version";
+    head(p, name, "gauge", "Sessions here that hold the next version's field.");
+    for (size_t i = 0; i < p->in->context_count; i++)
+        if (has_manager(p, i))
+            sample(p, name, i, "role", "any", p->stats[i].of_next);
+}
+#endif
+
 #define SUM(p, member)                                                         \
     ({                                                                         \
         uint64_t sum_ = 0;                                                     \
@@ -226,6 +237,9 @@ static void write_reasons(struct page *p, const char *name, const char *help,
 static void write_sessions(struct page *p)
 {
     write_active(p);
+#if FRAME_VERSION_ADDED
+    write_of_next(p);
+#endif
     write_number(p, "margay_sessions_exposed", "gauge",
                  "Sessions of this primary with fewer copies than they should "
                  "have.",
@@ -289,6 +303,17 @@ static void write_replication(struct page *p)
                  "Members that were not waited for any more.", f.given_up);
     write_number(p, "margay_cluster_leaves_repaired_total", "counter",
                  "Ranges of ids in which copies differed.", f.repaired);
+    write_number(p, "margay_cluster_frame_version", "gauge",
+                 "The version of what members say to each other that this one "
+                 "knows at most.",
+                 f.version);
+    write_number(p, "margay_cluster_links_of_older_version", "gauge",
+                 "Members with which an older one is spoken: some are left to "
+                 "upgrade.",
+                 f.older);
+    write_number(p, "margay_cluster_releases_told_total", "counter",
+                 "Members of a newer version that said what program they are.",
+                 f.releases);
     write_number(p, "margay_replication_bytes_sent_total", "counter",
                  "Bytes sent to other members.", f.bytes_sent);
     write_number(p, "margay_replication_frames_sent_total", "counter",

@@ -41,6 +41,9 @@ struct cluster_figures {
     double oldest;           /* seconds since the oldest of that */
     uint64_t garbage;        /* frames and connections refused */
     uint64_t compared, repaired, resent, given_up;
+    unsigned version;  /* of what members say, that this one knows */
+    unsigned older;    /* links on which an older one is spoken */
+    uint64_t releases; /* members that said what program they are */
 };
 
 struct cluster_ops {

@@ -276,6 +276,9 @@ enum rc manager_create(struct manager *m, struct instant now, void *user_data,
     s->birth = s->last_access = now.wall;
     set_number(s, FIELD_MAX_INACTIVE, m->common.max_inactive);
     set_number(s, FIELD_MAX_LIFETIME, m->common.max_lifetime);
+#if FRAME_VERSION_ADDED
+    set_number(s, FIELD_RELEASE, FRAME_VERSION_ADDED);
+#endif
     if (l->created)
         l->created(l->user, s);
     return RC_OK;
@@ -484,6 +487,15 @@ void count_end(struct manager *m, enum reason reason, int64_t birth,
     count_max(&c->alive_max, seconds);
 }
 
+#if FRAME_VERSION_ADDED
+/* Those that a build of the next release has made. */
+static bool count_of_next(void *user, struct entry *entry)
+{
+    *(uint64_t *)user += record_number(entry->record, FIELD_RELEASE) != 0;
+    return true;
+}
+#endif
+
 void manager_stats(struct manager *m, struct manager_stats *out)
 {
     struct manager_counters *c = m->counters;
@@ -512,6 +524,10 @@ void manager_stats(struct manager *m, struct manager_stats *out)
         out->ended[i] = c->ended[i];
         out->refused[i] = c->refused[i];
     }
+#if FRAME_VERSION_ADDED
+    if (m->table)
+        table_each(m->table, count_of_next, &out->of_next);
+#endif
     if (m->ops->stats)
         m->ops->stats(m, out);
 }

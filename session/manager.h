@@ -113,6 +113,8 @@ struct manager_stats {
                               failed/uncertain */
     uint64_t unreadable;   /* stored rows that could not be read */
     bool has_store, store_available;
+    uint64_t of_next; /* that hold the field which only a build of the next
+                         release writes and counts */
     uint64_t asides; /* sessions, some ended, of which something stays here */
     uint64_t strays; /* changes of others that came before their session */
     /* BackupManager: sessions with fewer copies than they should have; those

@@ -57,7 +57,9 @@ enum record_field {
     FIELD_IDLE_END = 1, /* int: the last access (wall ms) that its maker knew */
     FIELD_USER = 2,     /* string */
     FIELD_MAX_INACTIVE = 3, /* int, seconds; absent or 0: never */
-    FIELD_MAX_LIFETIME = 4  /* int, seconds; absent or 0: never */
+    FIELD_MAX_LIFETIME = 4, /* int, seconds; absent or 0: never */
+    FIELD_RELEASE = 5 /* int: only a build that plays the next release writes
+                         it; to all others a field that they do not know */
 };
 
 struct record {

@@ -43,6 +43,7 @@ static bool same_text(struct frame_text t, const char *text)
 static void hello_comes_back(void)
 {
     struct frame_hello h = {
+        .version = FRAME_VERSION,
         .node = UINT64_MAX,
         .to = 7,
         .started = FRAME_TIME_MAX,

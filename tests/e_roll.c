@@ -12,7 +12,6 @@
 #include "tests/unit.h"
 
 #include <arpa/inet.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,42 +20,6 @@
 #include <unistd.h>
 
 #define COUNT 4
-
-/* ---- a balancer that asks for their health ---- */
-
-struct guard {
-    struct traffic *traffic;
-    atomic_bool stop;
-    pthread_t thread;
-};
-
-static void *guard_run(void *argument)
-{
-    struct guard *g = argument;
-    struct fleet *f = g->traffic->fleet;
-    while (!atomic_load(&g->stop)) {
-        for (unsigned i = 0; i < f->count; i++)
-            atomic_store(&g->traffic->away[i],
-                         server_health(&f->servers[i]) != 200);
-        poll(NULL, 0, 20); /* the check interval */
-    }
-    return NULL;
-}
-
-static void guard_go(struct guard *g, struct traffic *t)
-{
-    *g = (struct guard){.traffic = t};
-    if (pthread_create(&g->thread, NULL, guard_run, g))
-        abort();
-}
-
-static void guard_halt(struct guard *g)
-{
-    atomic_store(&g->stop, true);
-    pthread_join(g->thread, NULL);
-    for (unsigned i = 0; i < g->traffic->fleet->count; i++)
-        atomic_store(&g->traffic->away[i], false);
-}
 
 /* ---- the launcher ---- */
 

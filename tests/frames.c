@@ -148,6 +148,7 @@ static struct frame_update *any_updates(struct dice *d, uint32_t *count,
 static void any_hello(struct pack_writer *w, struct dice *d)
 {
     struct frame_hello f = {
+        .version = FRAME_VERSION_OLDEST + dice_below(d, 3),
         .node = any_but_0(d),
         .to = any_number(d),
         .started = any_time(d),
@@ -415,6 +416,10 @@ void frames_any(struct pack_writer *w, struct dice *d, enum frame_type type)
     case FRAME_REPLY:
         any_reply(w, d);
         break;
+    case FRAME_RELEASE:
+        memset(text, 'y', dice_below(d, FRAME_NAME_MAX + 2));
+        frame_release(w, text);
+        break;
     case FRAME_KNOWN_ASK:
     case FRAME_KNOWN:
         any_known(w, d, type);
@@ -556,6 +561,10 @@ void frames_again(struct pack_writer *w, struct frame *f)
     case FRAME_REPLY:
         updates = walked(f->reply.rest, f->reply.count, f->reply.mono);
         frame_reply(w, &f->reply, updates);
+        break;
+    case FRAME_RELEASE:
+        memcpy(text, f->release.p, f->release.len);
+        frame_release(w, text);
         break;
     case FRAME_KNOWN_ASK:
     case FRAME_KNOWN:

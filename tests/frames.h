@@ -8,7 +8,7 @@
 #include "managers/cluster/frame.h"
 #include "tests/records.h"
 
-#define FRAME_TYPES (FRAME_KNOWN + 1) /* 2 is not used */
+#define FRAME_TYPES (FRAME_RELEASE + 1) /* 2 is not used */
 static inline bool frame_type_is_used(int type)
 {
     return type > 0 && type < FRAME_TYPES && type != 2;

@@ -257,7 +257,9 @@ static bool server_start(struct fleet *f, struct server *s)
     char *arguments[52];
     unsigned n = 0, d = 0;
     size_t from = s->log_len;
-    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    const char *stage = f->stage[s - f->servers];
+    snprintf(binary, sizeof binary, "%s/bin/margay",
+             stage ? stage : stage_dir());
     arguments[n++] = binary;
     arguments[n++] = (char *)"run";
     arguments[n++] = (char *)"-c";

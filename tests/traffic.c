@@ -5,6 +5,7 @@
 
 #include "tests/unit.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -262,4 +263,34 @@ void traffic_converges(const char *conf, unsigned instances,
     CHECK_INT(t.unavailable, 0);
     CHECK_INT(t.unanswered, 0);
     traffic_check(&t);
+}
+
+/* ---- a balancer that asks for their health ---- */
+
+static void *guard_run(void *argument)
+{
+    struct guard *g = argument;
+    struct fleet *f = g->traffic->fleet;
+    while (!atomic_load(&g->stop)) {
+        for (unsigned i = 0; i < f->count; i++)
+            atomic_store(&g->traffic->away[i],
+                         server_health(&f->servers[i]) != 200);
+        poll(NULL, 0, 20); /* the check interval */
+    }
+    return NULL;
+}
+
+void guard_go(struct guard *g, struct traffic *t)
+{
+    *g = (struct guard){.traffic = t};
+    if (pthread_create(&g->thread, NULL, guard_run, g))
+        abort();
+}
+
+void guard_halt(struct guard *g)
+{
+    atomic_store(&g->stop, true);
+    pthread_join(g->thread, NULL);
+    for (unsigned i = 0; i < g->traffic->fleet->count; i++)
+        atomic_store(&g->traffic->away[i], false);
 }

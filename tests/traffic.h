@@ -75,6 +75,16 @@ void traffic_unnoticed(const struct traffic *t);
 /* The one address of a balancer as a fleet, so that all requests go there. */
 void traffic_door(struct fleet *door, int port);
 
+/* Asks for the health of all, fifty times a second, and passes over those that
+ * are not ready, as a balancer does. */
+struct guard {
+    struct traffic *traffic;
+    atomic_bool stop;
+    pthread_t thread;
+};
+void guard_go(struct guard *g, struct traffic *t);
+void guard_halt(struct guard *g);
+
 /* A case of so many instances of conf where not all copies are waited for: a
  * counter may be read late, but is right in the end. */
 void traffic_converges(const char *conf, unsigned instances,

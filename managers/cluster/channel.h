@@ -171,6 +171,9 @@ struct channel_figures {
     uint64_t garbage;            /* frames and connections that were refused */
     uint64_t compared, repaired; /* comparisons; leaves that differed */
     uint64_t resent, given_up;
+    unsigned version;  /* of frames, that this member speaks at most */
+    unsigned older;    /* links on which an older one is spoken */
+    uint64_t releases; /* FRAME_RELEASE that came */
 };
 
 struct channel_ops {

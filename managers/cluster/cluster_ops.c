@@ -103,6 +103,9 @@ static void ops_figures(struct cluster *c, struct cluster_figures *out)
         .repaired = f.repaired,
         .resent = f.resent,
         .given_up = f.given_up,
+        .version = f.version,
+        .older = f.older,
+        .releases = f.releases,
     };
 }
 

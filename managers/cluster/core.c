@@ -36,6 +36,8 @@ struct core *core_new(const struct core_options *options,
     o->redial_ms = preset(o->redial_ms, 500);
     o->compare_ms = preset(o->compare_ms, 5000);
     o->forget_ms = preset(o->forget_ms, 3600000);
+    if (o->version == 0)
+        o->version = FRAME_VERSION;
     if (o->log_bytes == 0)
         o->log_bytes = 32u << 20;
     core->out = *out;
@@ -175,7 +177,7 @@ void core_join(struct core *core, struct replica *replica)
     core->replicas[core->replica_count++] = replica;
     view_joined(core, replica);
     core->waits_changed = core->some_changed = true; /* view_lacks */
-    if (core->ever_complete) { /* its copies are not */
+    if (core->ever_complete) {                       /* its copies are not */
         core->stale_no++;
         core->complete = false;
         core->says_apps = true;
@@ -295,6 +297,7 @@ static void send_hello(struct core *core, int number, uint64_t to,
 {
     struct core_link *l = &core->links[number];
     struct frame_hello f = {
+        .version = core->options.version,
         .node = core->options.node,
         .to = to,
         .started = core->started_wall,
@@ -535,6 +538,7 @@ static void link_peer(struct core *core, struct peer *p, int number,
     if (!l->hello_sent)
         send_hello(core, number, p->node, now);
     lease_send_pulse(core, p, now);
+    version_greet(core, p);
     core_say(core, LOG_INFO, "linked to %s at %s", p->name, p->address);
 }
 
@@ -575,6 +579,7 @@ static void on_hello(struct core *core, int number, struct frame_hello *f,
     memcpy(p->name, name, sizeof name);
     memcpy(p->address, address, sizeof address);
     p->started = f->started;
+    version_agree(core, p, f);
     meet_again(core, p, f, now);
     if (peer_linked(p) && !keep_new_link(core, p, l, now)) {
         link_close(core, number, now);
@@ -609,6 +614,9 @@ static void on_frame(struct core *core, struct peer *p, struct frame *f,
     case FRAME_KNOWN_ASK:
     case FRAME_KNOWN:
         known_frame(core, p, f, now);
+        break;
+    case FRAME_RELEASE:
+        version_frame(core, p, f);
         break;
     case FRAME_LEAVE:
         p->left = true;
@@ -650,7 +658,12 @@ void core_received(struct core *core, int number, const uint8_t *body,
         return;
     core->frames_received++;
     core->bytes_received += len + 4;
-    if (frame_decode(body, len, &f, &err) != RC_OK) {
+    enum rc rc = frame_decode(body, len, &f, &err);
+    if (rc == RC_UNSUPPORTED) { /* it is to know why */
+        frame_refused(&core->w, err.text);
+        link_post(core, number);
+    }
+    if (rc != RC_OK) {
         garbage(core, number, now, err.text);
         return;
     }
@@ -661,6 +674,8 @@ void core_received(struct core *core, int number, const uint8_t *body,
             on_hello(core, number, &f.hello, now);
     } else if (!l->peer) {
         garbage(core, number, now, "it does not begin with a hello");
+    } else if (frame_since(f.type) > l->peer->version) {
+        garbage(core, number, now, "a frame of a newer version than agreed");
     } else if (l->peer->link == number) {
         l->peer->heard = now.mono;
         l->peer->give_up_at = now.mono + core->options.drop_ms;

@@ -10,7 +10,8 @@
  *
  *         core_sync.c says how members compare, core_lease.c when a member may
  *         answer, core_stream.c how updates travel, core_calls.c how one member
- *         asks another, core_known.c who is gone; docs/cluster.md explains all
+ *         asks another, core_known.c who is gone, core_version.c what older
+ *         and newer releases say to each other; docs/cluster.md explains all
  *         of it with pictures.
  * Links   A link is a small number that the shell gives to a connection (and
  *         again to a later one); frames go over it in order, or not at all. The
@@ -41,6 +42,7 @@ struct core_options {
     int64_t redial_ms;   /* 0: 500 */
     int64_t compare_ms;  /* between two comparisons with a member; 0: 5000 */
     size_t log_bytes;    /* updates kept for sending again; 0: 32 MB */
+    unsigned version;    /* of frames, at most; 0: FRAME_VERSION */
     bool listed;         /* members come from a list: those that were never
                             heard of are waited for, for drop_ms */
     struct log *log;     /* NULL: silent */

@@ -53,6 +53,7 @@ struct peer {
     bool has_slot;
     unsigned slot;   /* in channel->members */
     int64_t started; /* their wall clock */
+    unsigned version; /* of the frames between us: the lower of both */
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
     int link;      /* NO_LINK: none */
     bool departed; /* its process is gone, and with it all that it knew */
@@ -268,6 +269,7 @@ struct core {
 
     uint64_t bytes_sent, frames_sent, bytes_received, frames_received;
     uint64_t garbage, compared, repaired, resent, given_up;
+    uint64_t releases; /* FRAME_RELEASE that came */
 };
 
 /* core.c */
@@ -387,6 +389,17 @@ void calls_look(struct core *core);
 void known_frame(struct core *core, struct peer *p, struct frame *f,
                  struct instant now);
 void known_tick(struct core *core, struct instant now);
+
+/* core_version.c */
+/* Its hello: what is spoken with it from now on. */
+void version_agree(const struct core *core, struct peer *p,
+                   const struct frame_hello *f);
+/* What only newer releases say to each other at the beginning of a link. */
+void version_greet(struct core *core, struct peer *p);
+void version_frame(struct core *core, const struct peer *p,
+                   const struct frame *f);
+/* Links on which less is spoken than this member could. */
+unsigned version_older(const struct core *core);
 
 /* core_view.c */
 void view_init(struct channel *c);

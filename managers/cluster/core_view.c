@@ -334,6 +334,9 @@ void core_figures(struct core *core, struct channel_figures *out,
         .repaired = core->repaired,
         .resent = core->resent,
         .given_up = core->given_up,
+        .version = core->options.version,
+        .older = version_older(core),
+        .releases = core->releases,
     };
     figures_unprotected(core, out, now);
 }

@@ -255,9 +255,8 @@ static bool get_updates(struct pack_reader *r, size_t max, unsigned kinds,
 static bool read_hello(struct pack_reader *r, struct frame *f)
 {
     struct frame_hello *h = &f->hello;
-    uint64_t version;
 
-    return get_any(r, &version) && get_node(r, &h->node) &&
+    return get_u32(r, UINT32_MAX, &h->version) && get_node(r, &h->node) &&
            get_any(r, &h->to) && get_time(r, &h->started) &&
            get_time_or_never(r, &h->apart) &&
            get_u32(r, FRAME_MEMBERS_MAX, &h->members) && h->members > 0 &&
@@ -504,13 +503,19 @@ static bool read_refused(struct pack_reader *r, struct frame *f)
     return get_text(r, &f->refused);
 }
 
+static bool read_release(struct pack_reader *r, struct frame *f)
+{
+    return get_text(r, &f->release);
+}
+
 typedef bool read_fn(struct pack_reader *r, struct frame *f);
 
-/* elements: of the array, the type included. */
+/* elements: of the array, the type included. since: 0 for the oldest. */
 static const struct shape {
     const char *name;
     uint8_t elements;
     read_fn *read;
+    uint8_t since;
 } shapes[] = {
     [FRAME_HELLO] = {"HELLO", 11, read_hello},
     [FRAME_PULSE] = {"PULSE", 11, read_pulse},
@@ -530,8 +535,14 @@ static const struct shape {
     [FRAME_REPLY] = {"REPLY", 5, read_reply},
     [FRAME_KNOWN_ASK] = {"KNOWN_ASK", 2, read_known_ask},
     [FRAME_KNOWN] = {"KNOWN", 2, read_known},
+    [FRAME_RELEASE] = {"RELEASE", 2, read_release, FRAME_VERSION_RELEASE},
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
+
+unsigned frame_since(enum frame_type type)
+{
+    return shapes[type].since;
+}
 
 int frame_split(const uint8_t *bytes, size_t len, const uint8_t **body,
                 size_t *body_len, size_t *need)
@@ -552,9 +563,30 @@ int frame_split(const uint8_t *bytes, size_t len, const uint8_t **body,
 }
 
 /* In every version a HELLO is an array that begins with type and version. */
-static bool is_of_another_version(struct pack_reader r, uint64_t *version)
+static bool is_too_old(struct pack_reader r, uint64_t *version)
 {
-    return get_any(&r, version) && *version != FRAME_VERSION;
+    return get_any(&r, version) && *version < FRAME_VERSION_OLDEST;
+}
+
+/* A newer one begins as ours does; we cannot know what follows. */
+static bool pass_over_rest(struct pack_reader *r, const struct frame *f,
+                           size_t elements)
+{
+    if (f->type != FRAME_HELLO || f->hello.version <= FRAME_VERSION)
+        return false;
+    for (; elements > 0; elements--)
+        if (!pack_skip(r))
+            return false;
+    return true;
+}
+
+static bool read_elements(const struct shape *shape, struct pack_reader *r,
+                          size_t elements, struct frame *f)
+{
+    if (elements < shape->elements || !shape->read(r, f))
+        return false;
+    elements -= shape->elements;
+    return (elements == 0 || pass_over_rest(r, f, elements)) && r->p == r->end;
 }
 
 enum rc frame_decode(const uint8_t *body, size_t len, struct frame *out,
@@ -570,14 +602,15 @@ enum rc frame_decode(const uint8_t *body, size_t len, struct frame *out,
                        "%zu bytes that are no frame: is the other end a "
                        "margay's cluster.port?",
                        len);
-    if (type == FRAME_HELLO && is_of_another_version(r, &version))
+    if (type == FRAME_HELLO && is_too_old(r, &version))
         return err_set(err, RC_UNSUPPORTED,
-                       "the other speaks version %llu of the cluster's "
-                       "protocol, this one %d: run the same release on both",
-                       (unsigned long long)version, FRAME_VERSION);
+                       "one speaks version %llu of the cluster's protocol, "
+                       "the other %d to %d: upgrade over the releases between",
+                       (unsigned long long)version, FRAME_VERSION_OLDEST,
+                       FRAME_VERSION);
     const struct shape *shape = &shapes[type];
     *out = (struct frame){.type = (enum frame_type)type};
-    if (array.len != shape->elements || !shape->read(&r, out) || r.p != r.end)
+    if (!read_elements(shape, &r, array.len, out))
         return err_set(err, RC_INVALID,
                        "a %s of %zu bytes that is none of version %d, from "
                        "byte %zu on: run the same release on both",

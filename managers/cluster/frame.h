@@ -14,9 +14,12 @@
  *         the structs here hold it as a moment of the sender's clock, which
  *         may be negative. So no sum or difference of these overflows.
  * Owns    A decoded frame borrows the bytes that it was decoded from.
- * Errors  frame_decode refuses whatever is not exactly a frame of this version
- *         (RC_INVALID; a HELLO of another version: RC_UNSUPPORTED): no length,
- *         count or number of a stranger is believed. The records inside are
+ * Errors  frame_decode refuses whatever is not exactly a frame (RC_INVALID; a
+ *         HELLO of a version below FRAME_VERSION_OLDEST: RC_UNSUPPORTED): no
+ *         length, count or number of a stranger is believed. Of a HELLO of a
+ *         newer version than this build's it passes over what follows the
+ *         elements of ours. Whether a frame belongs to the version of its link
+ *         is the caller's to see (frame_since). The records inside are
  *         only found here: record_decode checks them. What is beyond a limit
  *         when it is written is a bug of the writer's, and asserts.
  * Threads Any. */
@@ -27,7 +30,13 @@
 #include "session/pack.h"
 #include "session/rc.h"
 
-#define FRAME_VERSION 2
+/* What this build speaks at most (config.h adds one for a build that plays the
+ * next release), and the oldest that it understands. A link uses the lower of
+ * what the two ends speak at most. */
+#define FRAME_VERSION (2 + FRAME_VERSION_ADDED)
+#define FRAME_VERSION_OLDEST 2
+/* Since then there is FRAME_RELEASE. No release speaks it yet. */
+#define FRAME_VERSION_RELEASE 3
 /* No body is longer, and nobody makes room for more: the largest session
  * (RECORD_MAX_BYTES) and what stands around it. */
 #define FRAME_MAX ((16u << 20) + (256u << 10))
@@ -62,7 +71,8 @@ enum frame_type {
     FRAME_CALL = 16, /* do this, for a session of which you are the primary */
     FRAME_REPLY = 17,     /* answer to CALL */
     FRAME_KNOWN_ASK = 18, /* may these starts of members come back? */
-    FRAME_KNOWN = 19      /* answer: which of them, by all that I know */
+    FRAME_KNOWN = 19,     /* answer: which of them, by all that I know */
+    FRAME_RELEASE = 20    /* what program I am; since FRAME_VERSION_RELEASE */
 };
 
 enum call_kind {
@@ -94,6 +104,7 @@ struct frame_text {
 };
 
 struct frame_hello {
+    uint32_t version; /* the highest that the sender speaks */
     uint64_t node;    /* of this start; never 0 */
     uint64_t to;      /* the start that the sender believes to speak to; 0: it
                          does not know */
@@ -280,7 +291,7 @@ struct frame {
         struct frame_records records; /* RECORDS and GIVE */
         struct frame_ask ask;
         struct frame_told told;
-        struct frame_text refused;
+        struct frame_text refused, release;
         struct frame_call call;
         struct frame_reply reply;
         struct frame_known_ask known_ask;
@@ -299,6 +310,8 @@ int frame_split(const uint8_t *bytes, size_t len, const uint8_t **body,
 enum rc frame_decode(const uint8_t *body, size_t len, struct frame *out,
                      struct err *err);
 /* Each returns false when there is no more. */
+/* The first version that has it. */
+unsigned frame_since(enum frame_type type);
 bool frame_next_root(struct frame_pulse *f, struct frame_root *out);
 /* mono: of the frame, so that the access can be said in the sender's time. */
 bool frame_next_update(struct pack_reader *rest, uint32_t *count, int64_t mono,
@@ -332,6 +345,7 @@ void frame_known(struct pack_writer *w, const struct frame_known_one *all,
                  uint32_t count);
 /* At most FRAME_NAME_MAX bytes of it. */
 void frame_refused(struct pack_writer *w, const char *text);
+void frame_release(struct pack_writer *w, const char *text);
 /* UPDATES, RECORDS and GIVE are written with all their `count` updates at
  * once. f->rest is not used. */
 void frame_updates(struct pack_writer *w, const struct frame_updates *f,

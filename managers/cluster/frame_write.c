@@ -134,7 +134,8 @@ void frame_hello(struct pack_writer *w, const struct frame_hello *f)
 
     assert(f->node && f->lowest && f->lowest <= f->node);
     assert(f->members > 0 && f->members <= FRAME_MEMBERS_MAX);
-    pack_uint(w, FRAME_VERSION);
+    assert(f->version >= FRAME_VERSION_OLDEST);
+    pack_uint(w, f->version);
     pack_uint(w, f->node);
     pack_uint(w, f->to);
     put_time(w, f->started);
@@ -383,6 +384,15 @@ void frame_refused(struct pack_writer *w, const char *text)
 {
     size_t len = strnlen(text, FRAME_NAME_MAX);
     size_t at = frame_begin(w, FRAME_REFUSED, 2);
+
+    put_text(w, (struct frame_text){text, (uint32_t)len});
+    frame_end(w, at);
+}
+
+void frame_release(struct pack_writer *w, const char *text)
+{
+    size_t len = strnlen(text, FRAME_NAME_MAX);
+    size_t at = frame_begin(w, FRAME_RELEASE, 2);
 
     put_text(w, (struct frame_text){text, (uint32_t)len});
     frame_end(w, at);
