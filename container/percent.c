@@ -4,20 +4,10 @@
 #include "container/percent.h"
 
 #include "session/buf.h"
+#include "session/hex.h"
 
 #include <stdint.h>
 #include <string.h>
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 int percent_byte(const char *at, const char *end)
 {

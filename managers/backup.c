@@ -533,17 +533,12 @@ static void backup_stats(struct manager *m, struct manager_stats *out)
 
 static void backup_describe(const struct manager *m, char *out, size_t size)
 {
-    static const char *const waits[] = {
-        [COPIES_NONE] = "for none of them",
-        [COPIES_ONE] = "for one of them",
-        [COPIES_ALL] = "for all of them",
-    };
     const struct backup *b = (const struct backup *)m;
 
     snprintf(out, size,
              "BackupManager: each session at a primary and %u other member%s "
              "of the cluster; a change waits %s",
-             b->backups, b->backups == 1 ? "" : "s", waits[b->copies]);
+             b->backups, b->backups == 1 ? "" : "s", copies_words(b->copies));
 }
 
 const struct manager_ops manager_backup = {

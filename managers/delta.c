@@ -449,17 +449,12 @@ static void delta_stats(struct manager *m, struct manager_stats *out)
 
 static void delta_describe(const struct manager *m, char *out, size_t size)
 {
-    static const char *const waits[] = {
-        [COPIES_NONE] = "for none of them",
-        [COPIES_ONE] = "for one of them",
-        [COPIES_ALL] = "for all of them",
-    };
     const struct delta *d = (const struct delta *)m;
 
     snprintf(out, size,
              "DeltaManager: a copy at every member of the cluster; a change "
              "waits %s",
-             waits[d->copies]);
+             copies_words(d->copies));
 }
 
 const struct manager_ops manager_delta = {

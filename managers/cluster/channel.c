@@ -5,6 +5,17 @@
 #include "managers/cluster/rendezvous.h"
 #include "managers/cluster/replica.h"
 
+const char *copies_words(enum copies copies)
+{
+    static const char *const waits[] = {
+        [COPIES_NONE] = "for none of them",
+        [COPIES_ONE] = "for one of them",
+        [COPIES_ALL] = "for all of them",
+    };
+
+    return waits[copies];
+}
+
 static bool is_among(uint64_t node, const uint64_t *nodes, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -48,8 +59,8 @@ enum member_state channel_holder(const struct channel *channel,
 
     *state = APP_UNKNOWN;
     if (node == c->node) {
-        bool leaves = atomic_load_explicit(
-            &((struct channel_app *)app)->leaves, memory_order_relaxed);
+        bool leaves = atomic_load_explicit(&((struct channel_app *)app)->leaves,
+                                           memory_order_relaxed);
         *state = leaves ? APP_LEAVES : APP_HAS;
         return MEMBER_HERE;
     }

@@ -38,6 +38,8 @@ struct replica;
 /* How many others must have applied an update before `done`: of its targets,
  * where it has any. */
 enum copies { COPIES_NONE, COPIES_ONE, COPIES_ALL };
+/* "for none of them": whom a change waits for. */
+const char *copies_words(enum copies copies);
 
 struct channel_wait {
     void (*done)(struct channel_wait *wait, enum rc rc);

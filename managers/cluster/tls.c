@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "managers/cluster/tls.h"
+#include "session/hex.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -40,17 +41,6 @@ struct tls {
 };
 
 /* --- the key -------------------------------------------------------------- */
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 #define TLS_BLANKS " \t\r\n"
 

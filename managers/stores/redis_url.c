@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "managers/stores/redis.h"
+#include "session/hex.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -20,15 +21,6 @@ static enum rc url_bad(struct err *err, const char *what)
 {
     return err_set(err, RC_INVALID, "RedisStore: url: %s; it looks like " FORMS,
                    what);
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 /* Copies len bytes, %XX as what they stand for. False: does not fit, or is
