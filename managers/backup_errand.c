@@ -370,6 +370,18 @@ static bool next_to_ask(struct errand *r, uint64_t *node)
     return true;
 }
 
+/* The change came, and where it stands did not: that was lost on its way. The
+ * tick gives it a list when nobody knows. */
+static bool lives_here(const struct errand *r)
+{
+    struct table_stripe *stripe = table_lock(r->b->base.table, errand_id(r));
+    const struct entry *e = table_find(stripe, errand_id(r));
+    bool lives = is_copy(e) && !e->idle && !record_ended(e->record, NULL);
+
+    table_unlock(stripe);
+    return lives;
+}
+
 static void ask_around(struct errand *r, struct instant now)
 {
     uint64_t node;
@@ -377,7 +389,7 @@ static void ask_around(struct errand *r, struct instant now)
     if (next_to_ask(r, &node)) {
         bool peek = !r->op || r->op->peek;
         errand_call(r, node, peek ? CALL_PEEK : CALL_FIND, 0, NULL);
-    } else if (r->unsure) {
+    } else if (r->unsure || lives_here(r)) {
         r->unsure = false;
         r->asked_count = 0;
         errand_pause(r, now);

@@ -66,7 +66,15 @@ static enum part part_listed(const struct backup *b, struct entry *e,
     return stays(b, acting) ? PART_NONE : part_of_last(b, p);
 }
 
-static enum part part_of(const struct backup *b, struct entry *e)
+/* Where it stands is on its way, or was lost: then it gets a list, soon. */
+static enum part part_of_unplaced(struct backup *b, struct entry *e, bool told)
+{
+    if (told)
+        row_add(b, &b->soon, record_id(e->record), 0);
+    return PART_OTHER;
+}
+
+static enum part part_of(struct backup *b, struct entry *e)
 {
     bool told = atomic_load(&replica_members(b->replica)->left);
     struct place p;
@@ -74,7 +82,7 @@ static enum part part_of(const struct backup *b, struct entry *e)
     if (!is_live(e))
         return PART_NONE;
     if (!place_of(b, record_id(e->record), &p))
-        return told ? PART_NONE : PART_OTHER;
+        return part_of_unplaced(b, e, told);
     if (p.kind != PLACE_LIST)
         return PART_NONE;
     uint64_t acting = acting_primary(b, &p);

@@ -349,6 +349,49 @@ static void what_is_never_sent_is_not_acknowledged(void)
     net_free(&n);
 }
 
+/* Where it is to be was never sent, only the session, and then its primary
+ * dies: nobody but its backup knows of it. Returns that one. */
+static int unlisted(struct net *n, uint8_t id[ID_SIZE])
+{
+    struct host *h = &n->hosts[0];
+    struct place p;
+
+    h->core->options.log_bytes = 1;
+    CHECK_INT(create_at(n, 0, id), RC_OK);
+    int holder = has_copy(n, 1, id) ? 1 : 2;
+    CU_ASSERT_FATAL(has_copy(n, holder, id) &&
+                    !place_of(backup_at(n, holder), id, &p));
+    h->paused = true;
+    while (is_here(backup_at(n, holder), h->channel.node))
+        pass(n, 1);
+    return holder;
+}
+
+static void a_copy_without_a_list_is_found(void)
+{
+    struct net *n = net_of("bbb");
+    uint8_t id[ID_SIZE];
+    int holder = unlisted(n, id);
+
+    CHECK_INT(write_at(n, holder, WRITE_CHANGE, id), RC_UNAVAILABLE);
+    pass(n, 15);
+    CHECK_INT(write_at(n, holder, WRITE_CHANGE, id), RC_OK);
+    CU_ASSERT(is_listed(n, holder, id, 6) && is_listed(n, 3 - holder, id, 6));
+    net_free(&n);
+}
+
+static void a_copy_without_a_list_is_handed_over(void)
+{
+    struct net *n = net_of("bbb");
+    uint8_t id[ID_SIZE];
+    int holder = unlisted(n, id);
+
+    CU_ASSERT(leave(n, 1u << holder, 9));
+    CU_ASSERT(has_copy(n, 3 - holder, id));
+    CU_ASSERT(is_listed(n, 3 - holder, id, 6));
+    net_free(&n);
+}
+
 /* What comes to a member that is about to leave goes on. */
 static void what_comes_meanwhile_goes_on(void)
 {
@@ -522,6 +565,8 @@ UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(many_leave_through_a_small_log),
           CASE(who_leaves_is_no_copy_of_what_is_new),
           CASE(what_is_never_sent_is_not_acknowledged),
+          CASE(a_copy_without_a_list_is_found),
+          CASE(a_copy_without_a_list_is_handed_over),
           CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
           CASE(who_is_alone_leaves_at_once),
           CASE(who_joins_takes_the_others_word),
