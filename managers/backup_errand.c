@@ -29,6 +29,7 @@ struct errand {
     bool unsure;  /* one of them could not say */
     bool applied; /* WRITE: to the copy here, which must stay */
     bool sent;    /* WRITE: it may have arrived */
+    bool maybe;   /* and one to whom it was sent did not say what came of it */
 };
 
 static void errand_go_on(struct errand *r, struct instant now);
@@ -252,7 +253,8 @@ static void ended_came(struct errand *r, struct instant now)
     record_unref(&w->after);
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
-    w->maybe = r->applied && is_copy(e); /* it goes on under the new id */
+    /* it goes on under the new id */
+    w->maybe = r->maybe || (r->applied && is_copy(e));
     if (e && e->flags & ENTRY_CACHED) {
         table_replace(stripe, e, record_merge(e->record, record));
         replica_recount(b->replica, e, now);
@@ -328,6 +330,7 @@ static void errand_answered(struct channel_call *call)
     default:
         record_unref(&call->record);
         r->unsure = true;
+        r->maybe |= call->kind == CALL_COMMIT;
         if (had || learnt || makes)
             errand_pause(r, now);
         else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Who has which application and stays, and members that leave: BackupManagers
- * on cores that are wired by hand. */
+ * Who has which application and stays, members that leave, and changes whose
+ * members go while they are on their way: BackupManagers on cores that are
+ * wired by hand. */
 #include "config.h"
 
 #include "managers/backup_impl.h"
@@ -392,6 +393,49 @@ static void a_copy_without_a_list_is_handed_over(void)
     net_free(&n);
 }
 
+/* ---- a primary that goes ---- */
+
+/* It made the change and did not answer, then it gave the session a new id, and
+ * its backup says so: perhaps the change is part of that. */
+static void what_a_primary_may_have_done_is_uncertain(void)
+{
+    struct net *n = net_of("bbbb");
+    struct backup *b = backup_at(n, 0);
+    uint8_t id[ID_SIZE], new_id[ID_SIZE];
+    struct request q, rename;
+    struct place p;
+
+    CHECK_INT_FATAL(create_at(n, 0, id), RC_OK);
+    CU_ASSERT_FATAL(place_of(b, id, &p) && p.count == 2);
+    int holder = 1, other = 1;
+    while (n->hosts[holder].channel.node != p.holders[1])
+        holder++;
+    other += holder == other;
+    /* as long as its backup does not answer, it cannot either */
+    n->hosts[holder].paused = true;
+    CHECK_INT(begin(n, other, &q, WRITE_CHANGE, id), RC_PENDING);
+    net_pass(n, DROP / 10);
+    CHECK_INT(q.done, 0);
+    net_cut(n, other, 0, true);
+    n->hosts[holder].paused = false;
+    net_pass(n, DROP / 10);
+    id_mint(new_id);
+    rename = (struct request){.w.done = answered};
+    changes_init(&rename.changes);
+    manager_write_init(&rename.w, WRITE_END, id, n->now);
+    rename.w.reason = REASON_RENAMED;
+    memcpy(rename.w.new_id, new_id, ID_SIZE);
+    CHECK_INT(b->base.ops->write(&b->base, &rename.w), RC_PENDING);
+    for (int k = 0; !q.done && k < 2 * DROP; k += STEP)
+        net_pass(n, STEP);
+    CHECK_INT(end(&rename, RC_PENDING), RC_OK);
+    CHECK_INT(q.done, 1);
+    CHECK_INT(q.w.ended.reason, REASON_RENAMED);
+    CU_ASSERT(q.w.maybe);
+    CHECK_INT(end(&q, RC_PENDING), RC_ENDED);
+    net_free(&n);
+}
+
 /* What comes to a member that is about to leave goes on. */
 static void what_comes_meanwhile_goes_on(void)
 {
@@ -567,6 +611,7 @@ UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(what_is_never_sent_is_not_acknowledged),
           CASE(a_copy_without_a_list_is_found),
           CASE(a_copy_without_a_list_is_handed_over),
+          CASE(what_a_primary_may_have_done_is_uncertain),
           CASE(what_comes_meanwhile_goes_on), CASE(the_last_says_what_is_lost),
           CASE(who_is_alone_leaves_at_once),
           CASE(who_joins_takes_the_others_word),
