@@ -182,6 +182,7 @@ static enum flow_step submit_commit(struct http_request *r, bool *aside)
     op->session = &r->committing->own;
     op->now = r->mapping.servlet->async_supported ? instant_read() : r->now;
     op->err.text[0] = 0;
+    atomic_store(&op->left, false);
     r->step = FLOW_COMMITTED;
     wait_open(&r->wait);
     request_ref(r);
@@ -257,6 +258,8 @@ enum flow_step flow_session_committed(struct http_request *r)
     }
     /* Expired: the manager still has it. Ended: nobody has. */
     r->session = NULL;
+    if (expired)
+        atomic_store(&op->left, true);
     if (!expired && op->rc == RC_ENDED) {
         if (!r->response.keep_on_end)
             say_ended(r, op->reason);

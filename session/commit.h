@@ -64,6 +64,7 @@ struct commit_flow {
     uint8_t id[ID_SIZE];  /* under which the session goes on */
     struct record *whole; /* the record made under the new id */
     int hops;             /* renames followed */
+    int unavailable;      /* changes of the user's record */
     bool maybe;           /* done under one of them, perhaps */
     int64_t birth;
     /* login */

@@ -239,6 +239,19 @@ static void answer_user_end(struct commit_flow *flow)
     end_on(flow);
 }
 
+/* Not for nobody: the session would be counted, and no browser has it. */
+static bool is_waited_for(const struct commit_flow *flow)
+{
+    return !atomic_load(&flow->op->left);
+}
+
+/* A record that is there, by what is known, and cannot be had is asked for
+ * once more: it may have been made a moment ago. */
+static bool may_try_again(struct commit_flow *flow)
+{
+    return is_waited_for(flow) && flow->unavailable++ == 0;
+}
+
 void commit_user_answer(struct commit_flow *flow)
 {
     enum rc rc = flow->w.rc;
@@ -247,7 +260,8 @@ void commit_user_answer(struct commit_flow *flow)
     case STEP_USER_CHANGE:
         /* unavailable: where each server goes on alone it makes one of its
          * own, which is merged later; elsewhere that fails as well */
-        if (rc == RC_ABSENT || rc == RC_ENDED || rc == RC_UNAVAILABLE)
+        if (rc == RC_ABSENT || rc == RC_ENDED ||
+            (rc == RC_UNAVAILABLE && may_try_again(flow)))
             flow->step = STEP_USER_CREATE;
         else if (rc == RC_OK)
             listed(flow);
@@ -255,7 +269,7 @@ void commit_user_answer(struct commit_flow *flow)
             finish_user(flow, rc);
         break;
     case STEP_USER_CREATE:
-        if (rc == RC_CONFLICT && ++flow->hops < 8)
+        if (rc == RC_CONFLICT && ++flow->hops < 8 && is_waited_for(flow))
             flow->step = STEP_USER_CHANGE;
         else if (rc == RC_OK) /* somebody else's may have been joined to it */
             listed(flow);

@@ -93,6 +93,9 @@ struct commit_op {
     void (*done)(struct commit_op *op);
     struct session *session; /* not touched by anybody else until the answer */
     struct instant now;
+    /* set, at any time before the answer, by whoever waits for it no longer:
+     * what failed is not tried again. done is called all the same */
+    _Atomic bool left;
 
     enum rc rc;
     enum reason reason; /* ENDED */

@@ -42,6 +42,7 @@ struct helper {
     unsigned held_count;
     enum site_when finds, writes;
     bool break_finds, break_writes, over;
+    unsigned broken; /* writes */
 };
 
 struct site_manager {
@@ -140,6 +141,7 @@ static enum rc site_write(struct manager *m, struct manager_write *w)
     pthread_mutex_lock(&h->lock);
     enum site_when when = h->writes;
     bool broken = h->break_writes;
+    h->broken += broken;
     pthread_mutex_unlock(&h->lock);
     if (broken)
         return err_set(&w->err, RC_UNAVAILABLE, "broken by the test");
@@ -178,6 +180,14 @@ void site_break(struct site *s, bool finds, bool writes)
     s->helper->break_finds = finds;
     s->helper->break_writes = writes;
     pthread_mutex_unlock(&s->helper->lock);
+}
+
+unsigned site_broken(struct site *s)
+{
+    pthread_mutex_lock(&s->helper->lock);
+    unsigned count = s->helper->broken;
+    pthread_mutex_unlock(&s->helper->lock);
+    return count;
 }
 
 unsigned site_held(struct site *s)

@@ -56,8 +56,9 @@ void site_free(struct site **s);
 void site_when(struct site *s, enum site_when finds, enum site_when writes);
 unsigned site_held(struct site *s);
 void site_release(struct site *s);
-/* The manager answers UNAVAILABLE. */
+/* The manager answers UNAVAILABLE, so many writes until now. */
 void site_break(struct site *s, bool finds, bool writes);
+unsigned site_broken(struct site *s);
 /* connector_tick, as if it were that much later. */
 void site_tick(struct site *s, int64_t ms_later);
 /* Waits until *value() is that; false after 20 s. */
