@@ -456,6 +456,28 @@ static void a_login_over_the_limit_ends_nothing(void)
     check("/app/about", cookie, expected);
 }
 
+/* A login has more to write than its session: when its browser has got its 503,
+ * nothing of that is tried twice. */
+static void a_login_that_nobody_waits_for(void)
+{
+    char expected[128];
+    site_start(site);
+    make_session();
+    site_when(site, SITE_AT_ONCE, SITE_HELD);
+    struct call *c = call_start(site, "/app/login", NULL, "user=kim");
+    CU_ASSERT(site_until(site, site_waiting, 1));
+    site_tick(site, 1100);
+    CHECK_INT(call_wait(c), 503);
+    CU_ASSERT_PTR_NULL(call_header(c, "Set-Cookie", 0));
+    call_free(&c);
+    site_break(site, false, true);
+    site_release(site);
+    site_when(site, SITE_LATER, SITE_LATER);
+    snprintf(expected, sizeof expected, "+||%s.node1|cookie", id);
+    check("/app/about", cookie, expected); /* answered behind all that */
+    CHECK_INT(site_broken(site), 1);
+}
+
 static void an_end_while_a_request_runs_is_401(void)
 {
     site_start(site);
@@ -524,6 +546,7 @@ UNIT_MAIN_AROUND("session over HTTP", before, after,
                  CASE(an_end_and_a_beginning_in_one_request),
                  CASE(a_login_takes_its_own_session_along),
                  CASE(a_login_over_the_limit_ends_nothing),
+                 CASE(a_login_that_nobody_waits_for),
                  CASE(an_end_while_a_request_runs_is_401),
                  CASE(no_cookie_leaves_for_an_id_that_never_lived),
                  CASE(what_a_filter_matches_only_reads))

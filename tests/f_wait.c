@@ -59,13 +59,6 @@ static void begin(struct http_request *r, struct http_response *w)
     http_response_print(w, s ? http_session_id(s) : "none");
 }
 
-static void enter(struct http_request *r, struct http_response *w)
-{
-    struct http_session *s;
-    CU_ASSERT(http_session_login(r, "kim", &s) == HTTP_OK);
-    http_response_print(w, "in");
-}
-
 static void big(struct http_request *r, struct http_response *w)
 {
     static char piece[1 << 16];
@@ -96,7 +89,6 @@ static const struct site_servlet servlets[] = {
     {"/see", see, SESSION_WISH_READ, false},
     {"/begin", begin, SESSION_WISH_WRITE, false},
     {"/begin-async", begin, SESSION_WISH_WRITE, true},
-    {"/enter", enter, SESSION_WISH_WRITE, false},
     {"/big", big, SESSION_WISH_NONE, false},
     {"/none", none, SESSION_WISH_NONE, false},
     {"/blocked", blocked, SESSION_WISH_WRITE, true},
@@ -240,24 +232,6 @@ static void a_commit_over_its_time_is_503_and_may_show_up_later(void)
     site_release(site);
     site_when(site, SITE_LATER, SITE_LATER);
     check("/hit", 200, "2");
-}
-
-/* A login writes more than its session: nothing of that twice for nobody. */
-static void a_commit_knows_that_nobody_waits(void)
-{
-    site_start(site);
-    log_in();
-    site_when(site, SITE_AT_ONCE, SITE_HELD);
-    struct call *c = call_start(site, "/enter", NULL, NULL);
-    CU_ASSERT(site_until(site, site_waiting, 1));
-    site_tick(site, 1100);
-    check_503(c);
-    call_free(&c);
-    site_break(site, false, true);
-    site_release(site);
-    site_when(site, SITE_LATER, SITE_LATER);
-    check("/see", 200, "0"); /* its answer comes behind that */
-    CHECK_INT(site_broken(site), 1);
 }
 
 /* The deadline by the real clock, ticked as the instance does it. */
@@ -803,7 +777,6 @@ UNIT_MAIN_AROUND(
     CASE(a_held_answer_is_waited_for),
     CASE(a_find_over_its_time_is_503_without_the_servlet),
     CASE(a_commit_over_its_time_is_503_and_may_show_up_later),
-    CASE(a_commit_knows_that_nobody_waits),
     CASE(the_wait_lasts_as_long_as_it_says),
     CASE(no_more_than_max_waiting_wait), CASE(a_broken_manager_is_503),
     CASE(the_executor_blocks_nobody), CASE(a_full_executor_is_503),
