@@ -15,6 +15,9 @@ static const char not_known[] =
 static const char not_confirmed[] =
     "Whether this was done is not known at this moment. Please look again.";
 
+static const char not_done[] =
+    "This was not done: it cannot be kept at this moment. Please try again.";
+
 static struct manager *manager_of(const struct http_request *r)
 {
     return request_site(r)->manager;
@@ -252,6 +255,8 @@ enum flow_step flow_session_committed(struct http_request *r)
     struct commit_op *op = &r->commit;
     bool expired = wait_state(&r->wait) == WAIT_EXPIRED;
     bool last = !r->committing->next;
+    bool none = !expired && op->rc == RC_UNAVAILABLE &&
+                r->committing == r->sessions; /* nothing at all was done */
     if (!expired && (op->rc == RC_OK || (op->rc == RC_ENDED && !last))) {
         r->committing = r->committing->next;
         return FLOW_COMMIT;
@@ -268,6 +273,6 @@ enum flow_step flow_session_committed(struct http_request *r)
     if (!expired)
         log_line(&r->instance->log, LOG_DEBUG, "session", "commit: %s: %s",
                  rc_name(op->rc), op->err.text);
-    flow_unavailable(r, not_confirmed);
+    flow_unavailable(r, none ? not_done : not_confirmed);
     return FLOW_OUT;
 }

@@ -283,6 +283,7 @@ static void a_broken_manager_is_503(void)
     site_break(site, false, true);
     c = call_start(site, "/hit", cookie, NULL);
     check_503(c);
+    CU_ASSERT(strstr(c->body, "This was not done") != NULL);
     call_free(&c);
     c = call_start(site, "/begin", NULL, NULL);
     check_503(c);
