@@ -295,7 +295,9 @@ static enum rc found_unavailable(struct find_call *fc)
     int64_t none = 0;
     enum rc rc = RC_UNAVAILABLE;
 
-    atomic_compare_exchange_strong(&p->outage_since, &none, fc->op->now.mono);
+    if (!fc->call.only_this)
+        atomic_compare_exchange_strong(&p->outage_since, &none,
+                                       fc->op->now.mono);
     fc->op->err = fc->call.err;
     if (!p->local)
         return rc;

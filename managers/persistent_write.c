@@ -533,11 +533,13 @@ static void land_failed(struct flight *f, struct table_stripe *stripe,
     take_all(f, o, rc);
 }
 
-static void note_outage(struct persistent *p, enum rc rc, struct instant now)
+static void note_outage(struct persistent *p, const struct store_call *call,
+                        struct instant now)
 {
+    enum rc rc = call->rc;
     int64_t none = 0;
 
-    if (rc == RC_UNAVAILABLE)
+    if (rc == RC_UNAVAILABLE && !call->only_this)
         atomic_compare_exchange_strong(&p->outage_since, &none, now.mono);
     else if (rc == RC_OK || rc == RC_CONFLICT)
         atomic_store(&p->outage_since, 0);
@@ -606,7 +608,7 @@ static void flight_done(struct store_call *call)
     struct entry *e = table_find(stripe, call->id);
 
     assert(e && copy_of(e)->flight == f);
-    note_outage(f->p, call->rc, f->now);
+    note_outage(f->p, call, f->now);
     land(f, stripe, e, &o);
     /* a flight that goes on is others' to board, once the lock is open */
     struct persistent *p = f->p;

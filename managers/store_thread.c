@@ -11,8 +11,10 @@
  *        afterwards, so no call is ever left behind. */
 #include "config.h"
 
+#include "managers/store_counts.h"
 #include "managers/store_examine.h"
 #include "managers/store_parts.h"
+#include "managers/store_rows.h"
 #include "managers/store_trouble.h"
 #include "session/buf.h"
 #include "session/store.h"
@@ -39,13 +41,6 @@ struct expiry {
     void *user;
 };
 
-struct store_counts {
-    atomic_uint_fast64_t get_ok, get_unchanged, get_absent, get_failed;
-    atomic_uint_fast64_t put_ok, put_conflict, put_absent, put_failed,
-        put_uncertain;
-    atomic_uint_fast64_t batches, expired, queued;
-};
-
 struct store {
     struct store_base *base;
     const struct store_ops *ops;
@@ -65,6 +60,7 @@ struct store {
     int64_t check_every;
     atomic_bool usable, suspect;
     struct trouble check, get, put;
+    struct rows rows;
     struct store_counts counts;
 };
 
@@ -121,6 +117,16 @@ static void store_tell_get(struct store *s)
         store_tell(s, &s->get, &err);
 }
 
+static void store_row_fails(struct store *s, const struct store_call *call)
+{
+    rows_tell(&s->rows, s->base->env.log, s->ops->name, call->id, &call->err);
+}
+
+static void store_row_well(struct store *s, const struct store_call *call)
+{
+    rows_over(&s->rows, s->base->env.log, s->ops->name, call->id);
+}
+
 /* A store behind a network that is not there is asked less and less often,
  * and not by all who lost it at the same instant: between three and five
  * quarters of a time that doubles. */
@@ -165,33 +171,6 @@ static enum rc store_check(struct store *s, struct err *err)
 
 /* --- answers -------------------------------------------------------------- */
 
-static void count_get(struct store_counts *c, const struct store_call *call,
-                      enum rc rc)
-{
-    if (rc == RC_OK && call->unchanged)
-        c->get_unchanged++;
-    else if (rc == RC_OK)
-        c->get_ok++;
-    else if (rc == RC_ABSENT)
-        c->get_absent++;
-    else
-        c->get_failed++;
-}
-
-static void count_put(struct store_counts *c, enum rc rc)
-{
-    if (rc == RC_OK)
-        c->put_ok++;
-    else if (rc == RC_CONFLICT)
-        c->put_conflict++;
-    else if (rc == RC_ABSENT)
-        c->put_absent++;
-    else if (rc == RC_UNCERTAIN)
-        c->put_uncertain++;
-    else
-        c->put_failed++;
-}
-
 static bool is_failure(enum rc rc)
 {
     return rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN;
@@ -201,9 +180,9 @@ static void store_answer(struct store *s, struct store_call *call, enum rc rc)
 {
     assert(rc != RC_PENDING);
     if (call->is_put)
-        count_put(&s->counts, rc);
+        counts_put(&s->counts, rc);
     else
-        count_get(&s->counts, call, rc);
+        counts_get(&s->counts, call, rc);
     call->rc = rc;
     call->done(call); /* may free the call */
 }
@@ -260,16 +239,20 @@ static struct store_call *turn_next(struct store_batch *batch)
 
 static void turn_note(struct turn *t, const struct store_call *call, enum rc rc)
 {
-    if (call->is_put && is_failure(rc)) {
+    if (call->only_this) {
+        store_row_fails(t->store, call);
+    } else if (call->is_put && is_failure(rc)) {
         t->failed = true;
         t->well_last = false;
         t->err = call->err;
     } else if (call->is_put) {
         t->well_last = t->well_last || rc == RC_OK;
+        store_row_well(t->store, call);
     } else if (is_failure(rc)) {
         store_get_failed(t->store, &call->err);
     } else {
         store_is_over(t->store, &t->store->get);
+        store_row_well(t->store, call);
     }
 }
 
@@ -542,6 +525,7 @@ static struct store *store_new(const struct store_ops *ops, const void *options,
     trouble_init(&s->check, "", "can be used");
     trouble_init(&s->get, ": reading fails", "can be read again");
     trouble_init(&s->put, ": writing fails", "can be written again");
+    rows_init(&s->rows);
     pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -555,6 +539,7 @@ static void store_free(struct store *s)
     trouble_release(&s->check);
     trouble_release(&s->get);
     trouble_release(&s->put);
+    rows_release(&s->rows);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s->base);
@@ -655,7 +640,7 @@ static struct store *store_of(const struct store *s, const uint8_t id[16])
 static void call_reset(struct store_call *call, bool is_put)
 {
     call->rc = RC_PENDING;
-    call->unchanged = false;
+    call->unchanged = call->only_this = false;
     call->new_version = 0;
     call->found = NULL;
     call->found_len = 0;
@@ -688,10 +673,13 @@ static enum rc store_get_inline(struct store *s, struct store_call *call)
 {
     s->ops->get(s->base, call);
     assert(call->rc != RC_PENDING);
-    if (is_failure(call->rc)) {
+    if (call->only_this) {
+        store_row_fails(s, call);
+    } else if (is_failure(call->rc)) {
         store_get_failed(s, &call->err);
     } else {
         store_is_over(s, &s->get);
+        store_row_well(s, call);
     }
     return call->rc;
 }
@@ -716,7 +704,7 @@ enum rc store_get(struct store *store, struct store_call *call)
     else
         rc = store_get_perhaps(s, call);
     if (rc != RC_PENDING)
-        count_get(&s->counts, call, rc);
+        counts_get(&s->counts, call, rc);
     return rc;
 }
 
@@ -728,7 +716,7 @@ enum rc store_put(struct store *store, struct store_call *call)
     call_reset(call, true);
     rc = store_submit(s, call);
     if (rc != RC_PENDING)
-        count_put(&s->counts, rc);
+        counts_put(&s->counts, rc);
     return rc;
 }
 
@@ -754,27 +742,12 @@ bool store_usable(const struct store *s, const uint8_t id[16])
 
 void store_stats(struct store *s, struct store_stats *out)
 {
-    const struct store_counts *c = &s->counts;
-
     if (s->base->parts) {
         parts_stats(s->base, out);
         return;
     }
-    *out = (struct store_stats){
-        .get_ok = c->get_ok,
-        .get_unchanged = c->get_unchanged,
-        .get_absent = c->get_absent,
-        .get_failed = c->get_failed,
-        .put_ok = c->put_ok,
-        .put_conflict = c->put_conflict,
-        .put_absent = c->put_absent,
-        .put_failed = c->put_failed,
-        .put_uncertain = c->put_uncertain,
-        .batches = c->batches,
-        .expired = c->expired,
-        .queued = c->queued,
-        .available = s->usable && !s->get.on && !s->put.on,
-    };
+    counts_show(&s->counts, out);
+    out->available = s->usable && !s->get.on && !s->put.on;
 }
 
 const char *store_name(const struct store *s)

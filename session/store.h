@@ -61,6 +61,8 @@ struct store_call {
     size_t found_len;
     enum reason gone; /* ABSENT: EVICTED or LOST where the store knows that it
                          dropped what it had of this id, else UNKNOWN */
+    bool only_this;   /* UNAVAILABLE: for what is in the place of this row,
+                         which cannot be used; the store is well else */
     struct err err;   /* for UNAVAILABLE, UNCERTAIN, TOOBIG */
 
     /* the store's own while the call is under way */

@@ -237,13 +237,33 @@ static void what_is_not_ours_is_told(void)
     redis_do(s->redis, s->said, sizeof s->said, "RPUSH %s x", key_text(key, 1));
     redis_do(s->redis, s->said, sizeof s->said, "SET %s short",
              key_text(key, 2));
-    for (uint64_t n = 1; n <= 2; n++) {
-        CHECK_INT(ask_get(&s->shop, &ask, n, 0), RC_UNAVAILABLE);
-        CU_ASSERT_PTR_NOT_NULL(strstr(ask.call.err.text, "not ours"));
-        CHECK_INT(ask_put(&s->shop, &ask, n, 0, "x", 1), RC_UNAVAILABLE);
-        CU_ASSERT_PTR_NOT_NULL(strstr(ask.call.err.text, "not ours"));
+    redis_do(s->redis, s->said, sizeof s->said,
+             "EVAL return(redis.call([[SET]],KEYS[1],[[]])) 1 %s",
+             key_text(key, 3));
+    CHECK_STR(redis_do(s->redis, s->said, sizeof s->said, "EXISTS %s", key),
+              "1");
+    for (uint64_t round = 0; round < 5; round++)
+        for (uint64_t n = 1; n <= 3; n++) {
+            for (uint64_t version = 0; version < 2; version++) {
+                CHECK_INT(ask_get(&s->shop, &ask, n, version), RC_UNAVAILABLE);
+                CU_ASSERT_PTR_NOT_NULL(strstr(ask.call.err.text, "not ours"));
+                CHECK_INT(ask_put(&s->shop, &ask, n, version, "x", 1),
+                          RC_UNAVAILABLE);
+                CU_ASSERT_PTR_NOT_NULL(strstr(ask.call.err.text, "not ours"));
+            }
+            CHECK_INT(shop_get(&s->shop, 4), RC_ABSENT);
+        }
+    CHECK_INT(shop_put(&s->shop, 4, 0), RC_OK);
+    /* one cause, one line, and one when the first of them is well */
+    CHECK_INT(shop_logged(&s->shop, "not ours"), 1);
+    CHECK_INT(shop_logged(&s->shop, "again"), 0);
+    for (uint64_t n = 1; n <= 3; n++) {
+        redis_do(s->redis, s->said, sizeof s->said, "DEL %s", key_text(key, n));
+        CHECK_INT(shop_get(&s->shop, n), RC_ABSENT);
+        CHECK_INT(shop_put(&s->shop, n, 0), RC_OK);
     }
-    CHECK_INT(shop_put(&s->shop, 3, 0), RC_OK);
+    CHECK_INT(shop_logged(&s->shop, "can be used"), 1);
+    CHECK_INT(shop_logged(&s->shop, "WARN"), 1);
     stand_free(s);
 }
 

@@ -303,6 +303,7 @@ static void item_not_ours(struct part *p, struct item *item)
             "Memcached at %s:%u: a key of ours holds something that is not "
             "ours",
             h->name, h->port);
+    item->call->only_this = true;
     item_answer(p, item, RC_UNAVAILABLE);
 }
 

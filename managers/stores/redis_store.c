@@ -43,9 +43,12 @@
 
 /* Is the stored version ("" without a row) the one that is expected? Then the
  * new row, with its life in milliseconds or 0. Answers 1: done, 0: no row,
- * else the row that is there. */
+ * else the row that is there. An empty string is none of ours. */
 static const char redis_script[] =
     "local v = redis.call('GETRANGE', KEYS[1], 0, 7)\n"
+    "if v == '' and redis.call('GET', KEYS[1]) then\n"
+    "  return redis.error_reply('WRONGTYPE an empty string')\n"
+    "end\n"
     "if v == ARGV[1] then\n"
     "  if ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])\n"
     "  else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end\n"
@@ -215,10 +218,20 @@ static void item_answer(struct store_batch *batch, struct item *item,
     store_batch_answer(batch, call, rc);
 }
 
+/* Refused, perhaps for what is in the place of that row alone. */
+static enum rc call_refused(struct redis_store *s,
+                            const struct redis_reply *reply,
+                            struct store_call *call)
+{
+    call->only_this = redis_refused(reply, "WRONGTYPE");
+    return redis_link_refused(&s->link, reply, &call->err);
+}
+
 static enum rc row_show(struct redis_store *s, const struct redis_reply *reply,
                         struct store_call *call)
 {
-    if (reply->len < VERSION_SIZE)
+    call->only_this = reply->len < VERSION_SIZE;
+    if (call->only_this)
         return err_set(&call->err, RC_UNAVAILABLE,
                        "Redis at %s:%u: a key of ours holds something that is "
                        "not ours",
@@ -238,7 +251,7 @@ static enum rc row_found(struct redis_store *s, struct item *item,
     if (reply->kind == REDIS_NOTHING)
         return RC_ABSENT;
     if (reply->kind != REDIS_TEXT)
-        return redis_link_refused(&s->link, reply, &call->err);
+        return call_refused(s, reply, call);
     return row_show(s, reply, call);
 }
 
@@ -249,9 +262,7 @@ static enum rc version_found(struct redis_store *s, struct item *item,
     struct store_call *call = item->call;
 
     if (reply->kind != REDIS_TEXT)
-        return redis_link_refused(&s->link, reply, &call->err);
-    if (!reply->len)
-        return RC_ABSENT;
+        return call_refused(s, reply, call);
     if (reply->len == VERSION_SIZE &&
         version_read(reply->text) == call->version) {
         call->unchanged = true;
@@ -278,7 +289,7 @@ static enum rc put_answered(struct redis_store *s, struct item *item,
         item->step = STEP_PUT_WHOLE; /* that loads it, too */
         return RC_PENDING;
     }
-    return redis_link_refused(&s->link, reply, &call->err);
+    return call_refused(s, reply, call);
 }
 
 static void item_replied(struct redis_store *s, struct store_batch *batch,
