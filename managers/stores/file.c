@@ -11,7 +11,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/openat2.h>
 
 #define SUFFIX ".session"
 #define FIRST_READ 4096               /* most rows come with one read */
@@ -253,13 +256,39 @@ int cell_open(const struct folder *f, uint8_t cell, bool make)
 
     hex(&cell, 1, name);
     fd = openat(f->fd, name, flags);
-    if (fd >= 0 || errno != ENOENT || !make)
+    if (fd >= 0 || errno != ENOENT || !make || atomic_load(&f->had[cell]))
         return fd;
     if (mkdirat(f->fd, name, 0700) && errno != EEXIST)
         return -1;
     if (f->is_full && fsync(f->fd))
         return -1;
     return openat(f->fd, name, flags);
+}
+
+enum rc cell_gone(const struct folder *f, struct err *err)
+{
+    return err_set(err, RC_UNAVAILABLE,
+                   "a folder in %s (one of 00 to FF) was moved away: move it "
+                   "back; where it is gone for good, make it anew, empty",
+                   f->path);
+}
+
+static bool cell_is_missing(const struct folder *f, uint8_t cell)
+{
+    char name[3] = "";
+    struct stat st;
+
+    hex(&cell, 1, name);
+    return atomic_load(&f->had[cell]) &&
+           fstatat(f->fd, name, &st, AT_SYMLINK_NOFOLLOW) && errno == ENOENT;
+}
+
+enum rc folder_absent(const struct folder *f, struct store_call *call)
+{
+    if (folder_look(f, &call->err) != RC_OK)
+        return RC_UNAVAILABLE;
+    call->only_this = cell_is_missing(f, call->id[0]);
+    return call->only_this ? cell_gone(f, &call->err) : RC_ABSENT;
 }
 
 static bool poll_until(bool (*try)(int fd, uint8_t cell), int fd, uint8_t cell,
@@ -387,16 +416,42 @@ static enum rc read_row(int fd, const uint8_t id[16], uint64_t known,
                : RC_INVALID;
 }
 
+/* No link is followed, neither that of the row nor that of its cell. */
+static int row_open(int dir, const char *name)
+{
+    const struct open_how how = {.flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
+                                          O_CLOEXEC,
+                                 .resolve = RESOLVE_NO_SYMLINKS};
+    int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
+    char cell[3] = "";
+
+    if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
+        return fd;
+    if (name[2] != '/') /* such a system call is not known here, or not let */
+        return openat(dir, name, (int)how.flags);
+    memcpy(cell, name, 2);
+    dir = openat(dir, cell, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return -1;
+    fd = openat(dir, name + 3, (int)how.flags);
+    int why = errno;
+    close(dir);
+    errno = why;
+    return fd;
+}
+
 void file_read(const struct folder *f, int dir, const char *name,
                const uint8_t id[16], uint64_t known, struct file_read *out,
                struct err *err)
 {
-    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = row_open(dir, name);
 
     *out = (struct file_read){.rc = RC_ABSENT};
     if (fd < 0 && errno == ENOENT)
         return;
     out->rc = fd < 0 ? RC_UNAVAILABLE : read_row(fd, id, known, out);
+    out->only_this = out->rc == RC_UNSUPPORTED ||
+                     (out->rc == RC_UNAVAILABLE && errno == ELOOP);
     if (out->rc == RC_UNSUPPORTED)
         out->rc = err_set(err, RC_UNAVAILABLE,
                           "a newer version of Margay wrote to %s: run that one",
@@ -404,7 +459,7 @@ void file_read(const struct folder *f, int dir, const char *name,
     else if (out->rc == RC_UNAVAILABLE && errno == ELOOP)
         err_set(err, RC_UNAVAILABLE,
                 "in %s is something in the place of a row that is no plain "
-                "file: remove it",
+                "file, or in that of a folder: remove it",
                 f->path);
     else if (out->rc == RC_UNAVAILABLE)
         folder_failed("read in", f->path, err);
@@ -428,6 +483,12 @@ void file_show(struct store_call *call, struct file_read *r)
     call->found = r->file;
 }
 
+void folder_saw(struct folder *f, const uint8_t id[16])
+{
+    if (!atomic_load_explicit(&f->had[id[0]], memory_order_relaxed))
+        atomic_store(&f->had[id[0]], true);
+}
+
 enum rc folder_get(struct folder *f, struct store_call *call)
 {
     char name[3 + FILE_NAME_SIZE];
@@ -438,9 +499,11 @@ enum rc folder_get(struct folder *f, struct store_call *call)
     file_name(call->id, name + 3);
     file_read(f, f->fd, name, call->id, call->version, &r, &call->err);
     if (r.rc == RC_ABSENT)
-        r.rc = folder_look(f, &call->err) == RC_OK ? RC_ABSENT : RC_UNAVAILABLE;
+        return folder_absent(f, call);
+    call->only_this = r.only_this;
     if (r.rc != RC_OK && r.rc != RC_INVALID)
         return r.rc;
+    folder_saw(f, call->id);
     if (r.unchanged) {
         call->unchanged = true;
         call->new_version = call->version;

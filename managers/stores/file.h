@@ -23,7 +23,8 @@
  *         4. The folder that was opened first is the one for the life of the
  *            process. What is at its path is compared before a row is
  *            replaced (else UNAVAILABLE), after it (else UNCERTAIN), and
- *            before "no such file" is believed (else UNAVAILABLE).
+ *            before "no such file" is believed (else UNAVAILABLE). So is a
+ *            cell in which this process has seen rows.
  *         5. What is written aside is ID.VERSION.tmp, a name that never comes
  *            again. Its maker holds its lock (flock) until it is renamed; so
  *            whoever gets that lock may remove it by its name.
@@ -39,6 +40,7 @@
 #include "managers/stores/file_row.h"
 #include "session/store_impl.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
@@ -53,6 +55,7 @@ struct folder {
     int fd;      /* -1: not open yet; opened once, before anybody reads */
     int turn_fd; /* of .turn, or -1 */
     uint64_t dev, ino;
+    atomic_bool had[CELLS]; /* rows were seen there */
 };
 
 /* RC_INVALID: no folder can have such a name. */
@@ -73,12 +76,19 @@ void file_name(const uint8_t id[16], char out[FILE_NAME_SIZE]);
 bool file_name_id(const char *name, uint8_t id[16]);
 bool file_name_is_aside(const char *name);
 
+/* There is no file for the call's row: RC_ABSENT, unless the folder is not at
+ * its place, or a cell in which rows were seen: RC_UNAVAILABLE. */
+enum rc folder_absent(const struct folder *f, struct store_call *call);
+/* There was a row. */
+void folder_saw(struct folder *f, const uint8_t id[16]);
 /* Answers a get and fills the call. */
 enum rc folder_get(struct folder *f, struct store_call *call);
 
-/* The cell's directory, which is made where it is missing and `make` is set;
- * -1 with errno. */
+/* The cell's directory, which is made where it is missing, was never seen with
+ * rows, and `make` is set; -1 with errno. */
 int cell_open(const struct folder *f, uint8_t cell, bool make);
+/* It is not there, though it was: RC_UNAVAILABLE. */
+enum rc cell_gone(const struct folder *f, struct err *err);
 /* false with errno: EWOULDBLOCK when it was not free within that time. */
 bool cell_lock(const struct folder *f, uint8_t cell, int fd, int64_t wait_ms);
 
@@ -86,6 +96,7 @@ bool cell_lock(const struct folder *f, uint8_t cell, int fd, int64_t wait_ms);
 struct file_read {
     enum rc rc;     /* OK; ABSENT; INVALID: damaged; UNAVAILABLE with err */
     bool unchanged; /* OK, the version is `known`: file is not filled */
+    bool only_this; /* UNAVAILABLE: for what is in the place of this row */
     struct file_head head;
     uint8_t *file;
     size_t len;

@@ -112,9 +112,9 @@ static enum rc aside_compare(struct file_store *s, struct aside *a)
 
     file_read(&s->folder, a->dir, a->name, call->id, call->version, &r,
               &call->err);
+    call->only_this = r.only_this;
     if (r.rc == RC_ABSENT && call->version)
-        return folder_look(&s->folder, &call->err) == RC_OK ? RC_ABSENT
-                                                            : RC_UNAVAILABLE;
+        return folder_absent(&s->folder, call);
     if (r.rc == RC_ABSENT)
         return RC_OK;
     if (r.rc == RC_UNAVAILABLE || r.unchanged)
@@ -213,6 +213,9 @@ static enum rc aside_begin(struct file_store *s, struct aside *a,
                        call->len);
     file_name(call->id, a->name);
     a->dir = cell_open(&s->folder, call->id[0], true);
+    call->only_this = a->dir < 0 && errno == ENOENT;
+    if (call->only_this)
+        return cell_gone(&s->folder, &call->err);
     if (a->dir < 0)
         return failed(s, "open a folder", &call->err);
     rc = aside_compare(s, a);
@@ -259,6 +262,8 @@ static enum rc aside_place(struct file_store *s, struct aside *a)
         rc = failed(s, "rename", &a->call->err);
     else if (rc == RC_OK)
         a->tmp[0] = '\0';
+    if (rc == RC_OK)
+        folder_saw(&s->folder, a->call->id);
     flock(a->dir, LOCK_UN);
     return rc;
 }

@@ -154,6 +154,7 @@ static void visit_cell(struct round *round, struct cell_seen *seen, int dir,
     for (struct dirent *e; (e = readdir(list));)
         visit_name(&v, e->d_name);
     closedir(list);
+    atomic_store(&round->folder->had[cell], seen->count > 0);
 }
 
 static bool is_same(struct timespec a, struct timespec b)
@@ -252,10 +253,12 @@ enum rc folder_list(struct folder *f, struct store_page *page, int64_t wait_ms)
 
     for (; cell < CELLS && !page_is_full(page) && rc == RC_OK; cell++) {
         int dir = cell_open(f, (uint8_t)cell, false);
-        if (dir < 0 && errno == ENOENT)
+        if (dir < 0 && errno == ENOENT && !atomic_load(&f->had[cell]))
             continue;
-        if (dir < 0 || !cell_lock(f, (uint8_t)cell, dir, wait_ms) ||
-            !list_cell(dir, page))
+        if (dir < 0 && errno == ENOENT)
+            rc = cell_gone(f, &page->err);
+        else if (dir < 0 || !cell_lock(f, (uint8_t)cell, dir, wait_ms) ||
+                 !list_cell(dir, page))
             rc = RC_UNAVAILABLE;
         if (dir >= 0)
             close(dir);
