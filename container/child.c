@@ -14,6 +14,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+/* Of 4 KiB each, as many as a full pipe takes (64 KiB), and one. */
+#define READS 17
+
 /* ---- output ---- */
 
 static bool is_coloured(int fd)
@@ -204,6 +207,17 @@ void child_signal(struct child *c, int number)
 void child_reaped(struct child *c)
 {
     c->pid = 0;
+}
+
+void child_hush(struct child *c, child_line_fn *line, void *user)
+{
+    for (int i = 0; i < READS && !child_is_silent(c); i++)
+        child_read(c, line, user);
+    if (c->out.len > 0)
+        end_line(c, &c->out, line, user);
+    if (c->err.len > 0)
+        end_line(c, &c->err, line, user);
+    child_release(c);
 }
 
 void child_release(struct child *c)

@@ -53,6 +53,9 @@ bool child_is_silent(const struct child *c);
 void child_signal(struct child *c, int number);
 /* It was waited for; its pipes are read on. */
 void child_reaped(struct child *c);
+/* Passes on what is in its pipes now, and gives them up: somebody else holds
+ * their other ends. */
+void child_hush(struct child *c, child_line_fn *line, void *user);
 void child_release(struct child *c);
 
 /* "margay: ..." on standard error, whole lines at a time. */

@@ -22,6 +22,7 @@ struct front {
     char program[PATH_MAX];
     char host[128];
     unsigned port;
+    bool stale; /* the file does not say what members do */
     char *arguments[12];
 };
 
@@ -240,7 +241,18 @@ bool front_away(struct front *f, size_t i, bool away)
     if (f->plan.kind != BALANCER_NGINX || f->members[i].away == away)
         return false;
     f->members[i].away = away;
-    return write_file(f, NULL) == RC_OK;
+    return front_rewrite(f);
+}
+
+bool front_is_stale(const struct front *f)
+{
+    return f->stale;
+}
+
+bool front_rewrite(struct front *f)
+{
+    f->stale = write_file(f, NULL) != RC_OK;
+    return !f->stale;
 }
 
 int front_settle_ms(const struct front *f)

@@ -32,6 +32,10 @@ unsigned front_port(const struct front *f);
 /* Member i takes no requests any more, or again. True: the file has changed,
  * so the program is to get FRONT_RELOAD. */
 bool front_away(struct front *f, size_t i, bool away);
+/* Could the file not be written when it was to change? */
+bool front_is_stale(const struct front *f);
+/* Tries it again. True: it is written. */
+bool front_rewrite(struct front *f);
 /* Milliseconds until it surely sends requests to a member that came back. */
 int front_settle_ms(const struct front *f);
 

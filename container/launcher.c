@@ -25,6 +25,7 @@ enum {
     AGAIN_MAX_MS = 30000,
     STABLE_MS = 30000,   /* ready so long: its ends are counted from 0 again */
     LAST_WORDS_MS = 200, /* until its pipes are given up */
+    REWRITE_MS = 1000,   /* between two attempts at the balancer's file */
     LOOK_MS = 20         /* between two looks whether the balancer is there */
 };
 
@@ -130,9 +131,35 @@ static struct front *front_of(const struct launcher *l)
 /* For nginx, which asks nobody. */
 static void tell_front(struct launcher *l, const struct node *n, bool away)
 {
-    if (front_of(l) && n != &l->door &&
-        front_away(front_of(l), (size_t)(n - l->nodes), away))
+    struct front *f = front_of(l);
+
+    if (!f || n == &l->door)
+        return;
+    if (front_away(f, (size_t)(n - l->nodes), away))
         child_signal(&l->door.child, FRONT_RELOAD);
+    if (front_is_stale(f) && l->rewrite_at == 0) {
+        child_say("the file of %s cannot be written: is there room in TMPDIR? "
+                  "It does not know of %s, and is written as soon as it can be",
+                  front_name(f), n->child.name);
+        l->rewrite_at = launcher_clock() + REWRITE_MS;
+    }
+}
+
+/* When to be called again. */
+static int64_t rewrite(struct launcher *l, int64_t now)
+{
+    struct front *f = front_of(l);
+
+    if (l->rewrite_at == 0)
+        return INT64_MAX;
+    if (front_is_stale(f) && l->rewrite_at > now)
+        return l->rewrite_at;
+    if (front_is_stale(f) && !front_rewrite(f))
+        return l->rewrite_at = now + REWRITE_MS;
+    l->rewrite_at = 0;
+    child_say("the file of %s is written again", front_name(f));
+    child_signal(&l->door.child, FRONT_RELOAD);
+    return INT64_MAX;
 }
 
 static bool launch(struct launcher *l, struct node *n)
@@ -260,15 +287,23 @@ static bool door_listens(const struct launcher *l)
 
 /* ---- their ends ---- */
 
+/* Until it is killed; of one that runs no more, until its pipes are given up.
+ */
+static int64_t end_due(const struct launcher *l, const struct node *n)
+{
+    return launcher_clock() +
+           (n->child.pid > 0 ? l->options->patience_ms : LAST_WORDS_MS);
+}
+
 static void stop(struct launcher *l)
 {
-    int64_t due = launcher_clock() + l->options->patience_ms;
-
-    if (l->stops++ == 0)
+    if (l->stops++ == 0) {
         notify_send("STOPPING=1");
+        l->door.due = end_due(l, &l->door);
+    }
     for (unsigned i = 0; i < l->options->count; i++) {
         if (l->stops == 1)
-            node_at(l, i)->due = due;
+            node_at(l, i)->due = end_due(l, node_at(l, i));
         child_signal(&node_at(l, i)->child, l->stops > 2 ? SIGKILL : SIGTERM);
     }
     child_signal(&l->checker, l->stops > 2 ? SIGKILL : SIGTERM);
@@ -311,6 +346,7 @@ static void node_ended(struct launcher *l, struct node *n, int status)
 
     child_reaped(&n->child);
     if (l->stops > 0) {
+        n->due = launcher_clock() + LAST_WORDS_MS;
         l->failed |= !in_order && n != &l->door;
     } else if (!l->announced) { /* a start is all or nothing */
         child_say("%s %s", n->child.name, launcher_end_of(status, text));
@@ -324,12 +360,25 @@ static void node_ended(struct launcher *l, struct node *n, int status)
     n->state = NODE_DOWN;
 }
 
+/* The next that has ended; 0: none. What nginx's master left behind would keep
+ * the port: its group ends with it, as long as it has its number. */
+static pid_t next_ended(struct launcher *l)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0)
+        return 0;
+    if (info.si_pid > 0 && info.si_pid == l->door.child.pid)
+        kill(-info.si_pid, SIGTERM);
+    return info.si_pid;
+}
+
 static void reap(struct launcher *l)
 {
     int status;
     pid_t pid;
 
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    while ((pid = next_ended(l)) > 0 && waitpid(pid, &status, 0) == pid) {
         if (pid == l->checker.pid) {
             child_reaped(&l->checker);
             roll_checked(l, status);
@@ -405,6 +454,22 @@ static int64_t node_tend(struct launcher *l, struct node *n, int64_t now)
     return INT64_MAX;
 }
 
+/* After it has ended: nothing more comes, also where a process that it started
+ * keeps its outputs open. next: when to look again. */
+static bool is_gone(struct launcher *l, struct node *n, int64_t now,
+                    int64_t *next)
+{
+    if (n->child.pid > 0)
+        return false;
+    if (child_is_silent(&n->child))
+        return true;
+    *next = sooner(*next, n->due > now ? n->due : now);
+    if (n->due > now)
+        return false;
+    child_hush(&n->child, look_for_ready, l);
+    return true;
+}
+
 static bool instances_are_gone(struct launcher *l)
 {
     for (unsigned i = 0; i < l->options->count; i++)
@@ -420,9 +485,11 @@ static int64_t stop_on(struct launcher *l, int64_t now)
     int64_t next = INT64_MAX;
 
     for (unsigned i = 0; i < l->options->count; i++)
-        if (node_at(l, i)->child.pid > 0)
+        if (!is_gone(l, node_at(l, i), now, &next) &&
+            node_at(l, i)->child.pid > 0)
             next = sooner(next, kill_late(l, node_at(l, i), now));
-    if (l->door.child.pid == 0 || !instances_are_gone(l))
+    if (is_gone(l, &l->door, now, &next) || l->door.child.pid == 0 ||
+        !instances_are_gone(l))
         return next;
     if (l->door.state != NODE_LEAVING)
         node_stop(l, &l->door);
@@ -438,6 +505,8 @@ static int tend(struct launcher *l)
         stop(l);
     if (l->stops > 0)
         next = stop_on(l, now);
+    else
+        next = sooner(next, rewrite(l, now));
     for (unsigned i = 0; i < l->options->count && l->stops == 0; i++)
         next = sooner(next, node_tend(l, node_at(l, i), now));
     if (l->stops == 0 && (l->announced || l->door.state == NODE_STARTING))
@@ -448,7 +517,7 @@ static int tend(struct launcher *l)
 static bool is_over(struct launcher *l)
 {
     return l->stops > 0 && instances_are_gone(l) && l->checker.pid == 0 &&
-           l->door.child.pid == 0;
+           l->door.child.pid == 0 && child_is_silent(&l->door.child);
 }
 
 static void turn(struct launcher *l)

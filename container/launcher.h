@@ -16,14 +16,18 @@
  *         the configuration as they are now, and waited for; only when all
  *         others are ready is the next one taken. Before that the
  *         configuration is checked by `margay check`; nothing is touched when
- *         it is refused. An instance that comes back, but ends before it is
+ *         it is refused, or does not end within the time that an instance has
+ *         for its end. An instance that comes back, but ends before it is
  *         ready, stops the roll: the others go on as they were. Another SIGHUP
  *         meanwhile rolls once more.
  * Front   Where there is a balancer, it starts once all instances are ready and
  *         ends after them. An instance that goes away or crashes is taken out
- *         of nginx's file; while they roll the next one waits until the
+ *         of nginx's file (where that cannot be written, it is tried again
+ *         each second); while they roll the next one waits until the
  *         balancer knows of the one that came back.
- * Stop    SIGTERM or SIGINT, or SIGHUP because the terminal has gone: SIGTERM
+ * Stop    What they say is passed on to the last line. Not waited for is who
+ *         only keeps an output of one that has ended open.
+ *         SIGTERM or SIGINT, or SIGHUP because the terminal has gone: SIGTERM
  *         to every child in the order of their names; a second one is handed on
  *         (it skips their drain), a third kills. A child gets SIGTERM also when
  *         this process dies.

@@ -39,6 +39,10 @@ struct launcher {
     bool rolls, roll_again;
     unsigned rolled; /* nodes before this one are done */
     int64_t roll_began, told_at;
+    int64_t check_due; /* then the check is killed */
+    bool check_late;
+    int64_t rewrite_at; /* the balancer's file, where that failed; 0: it is
+                           written */
     int64_t settled_at; /* the balancer knows of all that came back */
 };
 

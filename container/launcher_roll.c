@@ -29,6 +29,8 @@ void roll_begin(struct launcher *l)
     l->rolls = true;
     l->rolled = 0;
     l->roll_began = l->told_at = launcher_clock();
+    l->check_due = l->roll_began + l->options->patience_ms;
+    l->check_late = false;
     if (launcher_start(l, &l->checker, "check", 0))
         return;
     child_say("rolling restart: %s cannot be run: %s; nothing was restarted",
@@ -44,8 +46,18 @@ void roll_checked(struct launcher *l, int status)
         return;
     child_say("rolling restart: margay check %s; nothing was restarted: mend "
               "the configuration, and send SIGHUP again",
-              launcher_end_of(status, text));
+              l->check_late ? "did not end" : launcher_end_of(status, text));
     roll_end(l);
+}
+
+/* It reads a file that nobody writes, or from a folder that hangs. */
+static int64_t check_on(struct launcher *l, int64_t now)
+{
+    if (now >= l->check_due) {
+        l->check_late = true;
+        child_signal(&l->checker, SIGKILL);
+    }
+    return now < l->check_due ? l->check_due : now + TELL_MS;
 }
 
 void roll_failed(struct launcher *l, const struct node *n)
@@ -97,7 +109,7 @@ int64_t roll_on(struct launcher *l, int64_t now)
     if (!l->rolls || l->stops > 0)
         return INT64_MAX;
     if (l->checker.pid > 0)
-        return now + TELL_MS;
+        return check_on(l, now);
     slow = waits_for(l);
     if (slow && now - l->told_at >= TELL_MS) {
         l->told_at = now;
