@@ -510,12 +510,11 @@ static bool read_release(struct pack_reader *r, struct frame *f)
 
 typedef bool read_fn(struct pack_reader *r, struct frame *f);
 
-/* elements: of the array, the type included. since: 0 for the oldest. */
+/* elements: of the array, the type included. */
 static const struct shape {
     const char *name;
     uint8_t elements;
     read_fn *read;
-    uint8_t since;
 } shapes[] = {
     [FRAME_HELLO] = {"HELLO", 11, read_hello},
     [FRAME_PULSE] = {"PULSE", 11, read_pulse},
@@ -535,13 +534,13 @@ static const struct shape {
     [FRAME_REPLY] = {"REPLY", 5, read_reply},
     [FRAME_KNOWN_ASK] = {"KNOWN_ASK", 2, read_known_ask},
     [FRAME_KNOWN] = {"KNOWN", 2, read_known},
-    [FRAME_RELEASE] = {"RELEASE", 2, read_release, FRAME_VERSION_RELEASE},
+    [FRAME_RELEASE] = {"RELEASE", 2, read_release},
 };
 #define SHAPES (sizeof shapes / sizeof shapes[0])
 
 unsigned frame_since(enum frame_type type)
 {
-    return shapes[type].since;
+    return type == FRAME_RELEASE ? FRAME_VERSION_RELEASE : FRAME_VERSION_OLDEST;
 }
 
 int frame_split(const uint8_t *bytes, size_t len, const uint8_t **body,
