@@ -70,14 +70,24 @@ static const char *value_of(const char *mark, size_t *len)
     return NULL;
 }
 
+/* A path, which may be long, can be broken behind each slash. */
+static void put_value(const char *value)
+{
+    for (; *value; value++) {
+        put_char(*value);
+        if (*value == '/')
+            fputs("\\:", stdout);
+    }
+}
+
 static void put_bytes(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
         size_t mark = 1;
         const char *value = value_of(text + i, &mark);
-        for (; value && *value; value++)
-            put_char(*value);
-        if (mark == 1)
+        if (value)
+            put_value(value);
+        else
             put_char(text[i]);
         i += mark;
     }
@@ -94,7 +104,7 @@ static void put_word(const char *word, size_t len)
     size_t from = 0;
 
     for (size_t i = 0; len > 24 && i + 1 < len; i++)
-        if (strchr(",/", word[i]) && word[i + 1] != '/') {
+        if (strchr(",/", word[i]) && !strchr("/@", word[i + 1])) {
             put_bytes(word + from, i + 1 - from);
             fputs("\\:", stdout);
             from = i + 1;
@@ -365,7 +375,7 @@ static void put_line(const char *line)
         size_t len = 1;
         const char *value = value_of(line, &len);
         if (value)
-            fputs(value, stdout);
+            put_value(value);
         else
             putchar(*line);
         line += len;

@@ -33,7 +33,7 @@ def same(one, other, what):
 def plain(text):
     return (text.replace("\\-", "-").replace("\\(aq", "'")
             .replace("\\(ga", "`").replace("\\(ha", "^").replace("\\e", "\\")
-            .replace("\\ ", " ").replace("\\&", ""))
+            .replace("\\ ", " ").replace("\\&", "").replace("\\:", ""))
 
 source = {}
 page = {}
@@ -59,7 +59,8 @@ def render(command):
 
 render(["groff", "-man", "-ww", "-z"])
 render(["groff", "-man", "-ww", "-z", "-rLL=60n"])
-render(["mandoc", "-T", "lint"])
+# matters of style are lines that a long prefix makes long
+render(["mandoc", "-T", "lint", "-W", "warning"])
 check(not [n for n in page if re.search(r"@[a-z]+@", page[n])],
       "every mark of the templates is filled in")
 
