@@ -221,6 +221,24 @@ static void other_kinds_do_not_mix(void)
     net_free(&n);
 }
 
+/* Whoever comes second finds it out as well, and whoever was there before where
+ * one takes the place of another. */
+static void both_say_that_they_are_of_other_kinds(void)
+{
+    struct net *n = net_of("d-");
+
+    net_manage_as(n, 1, "DeltaManager");
+    pass(n, 2);
+    manager_stop(n->hosts[1].manager, n->now, 0);
+    manager_free(&n->hosts[1].manager);
+    CHECK_INT(n->hosts[0].warned + n->hosts[1].warned, 0);
+    net_manage_as(n, 1, "BackupManager");
+    pass(n, 2);
+    CHECK_INT(n->hosts[0].warned, 1);
+    CHECK_INT(n->hosts[1].warned, 1);
+    net_free(&n);
+}
+
 /* ---- leaving ---- */
 
 enum { MANY = 9000 };
@@ -606,6 +624,7 @@ static void whom_nobody_remembers_is_in_no_list(void)
 
 UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
+          CASE(both_say_that_they_are_of_other_kinds),
           CASE(many_leave_through_a_small_log),
           CASE(who_leaves_is_no_copy_of_what_is_new),
           CASE(what_is_never_sent_is_not_acknowledged),

@@ -53,14 +53,20 @@ static unsigned slot_for(struct core *core, uint64_t node)
 
 /* ---- applications ---- */
 
+static enum app_state app_among(const struct peer_app *apps, size_t count,
+                                uint32_t app)
+{
+    if (!apps)
+        return APP_UNKNOWN;
+    for (size_t i = 0; i < count; i++)
+        if (apps[i].app == app)
+            return apps[i].leaves ? APP_LEAVES : APP_HAS;
+    return APP_LACKS;
+}
+
 static enum app_state app_of(const struct peer *p, uint32_t app)
 {
-    if (!p->apps)
-        return APP_UNKNOWN;
-    for (size_t i = 0; i < p->app_count; i++)
-        if (p->apps[i].app == app)
-            return p->apps[i].leaves ? APP_LEAVES : APP_HAS;
-    return APP_LACKS;
+    return app_among(p->apps, p->app_count, app);
 }
 
 /* true: that changed it. */
@@ -86,31 +92,45 @@ static void note_apps(struct core *core, const struct peer *p)
         atomic_fetch_add(&core->channel->view, 1);
 }
 
+/* With other managers for one application, nobody has what others have of it.
+ */
+static void warn_other_kind(struct core *core, const struct peer *p,
+                            const struct replica *r)
+{
+    const struct manager *m = replica_manager(r);
+
+    core_say(core, LOG_WARN,
+             "%s has another manager for %s than this member, whose is %s: "
+             "neither knows the sessions of the other; configure the same at "
+             "all members",
+             p->name, m->env.app, m->ops->name);
+}
+
 void view_joined(struct core *core, struct replica *r)
 {
-    for (size_t i = 0; i < core->peer_count; i++)
-        note_app(core, core->peers[i], r);
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        note_app(core, p, r);
+        if (app_of(p, replica_other_app(r)) >= APP_LEAVES)
+            warn_other_kind(core, p, r);
+    }
+}
+
+/* before: what it had until now. */
+static void warn_other_kinds(struct core *core, const struct peer *p,
+                             const struct peer_app *before, size_t count)
+{
+    for (size_t i = 0; i < core->replica_count; i++) {
+        uint32_t other = replica_other_app(core->replicas[i]);
+        if (app_of(p, other) >= APP_LEAVES &&
+            app_among(before, count, other) < APP_LEAVES)
+            warn_other_kind(core, p, core->replicas[i]);
+    }
 }
 
 bool view_lacks(struct core *core, const struct peer *p, uint32_t app)
 {
     return core_replica(core, app) && app_of(p, app) == APP_LACKS;
-}
-
-/* With other managers for one application, nobody has what others have of it.
- */
-static void warn_other_kind(struct core *core, const struct peer *p)
-{
-    for (size_t i = 0; i < core->replica_count; i++) {
-        struct replica *r = core->replicas[i];
-        const struct manager *m = replica_manager(r);
-        if (app_of(p, replica_other_app(r)) >= APP_LEAVES)
-            core_say(core, LOG_WARN,
-                     "%s has another manager for %s than this member, whose "
-                     "is %s: neither knows the sessions of the other; "
-                     "configure the same at all members",
-                     p->name, m->env.app, m->ops->name);
-    }
 }
 
 bool view_pulsed(struct core *core, struct peer *p, const struct frame_pulse *f)
@@ -126,16 +146,17 @@ bool view_pulsed(struct core *core, struct peer *p, const struct frame_pulse *f)
     }
     bool news = !p->apps || count != p->app_count ||
                 memcmp(apps, p->apps, count * sizeof *apps) != 0;
-    bool more = !p->apps || count > p->app_count;
-    free(p->apps);
+    struct peer_app *before = p->apps;
+    size_t before_count = p->app_count;
     p->apps = apps;
     p->app_count = count;
+    if (news)
+        warn_other_kinds(core, p, before, before_count);
+    free(before);
     if (!news)
         return false;
     note_apps(core, p);
     core->waits_changed = core->some_changed = true; /* view_lacks */
-    if (more)
-        warn_other_kind(core, p);
     return true;
 }
 
