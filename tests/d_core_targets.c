@@ -466,6 +466,58 @@ static void whom_nobody_met_is_gone(void)
     net_free(&n);
 }
 
+/* What a member passed over since it left the application counts nowhere, also
+ * when it has something else to say first. */
+static void who_lacks_it_says_so_before_it_acknowledges(void)
+{
+    struct net *n = net_new(3);
+    uint8_t id[ID_SIZE];
+    struct commit c;
+    struct channel_update u = {.kind = UPDATE_TOUCH, .app = 1};
+
+    for (int i = 0; i < 3; i++)
+        net_manage(n, i);
+    quiet(n);
+    net_commit_init(n, 0, &c);
+    struct channel_update session = {
+        .kind = UPDATE_RECORD,
+        .app = replica_app(n->hosts[0].core->replicas[0]),
+        .access = n->now.mono,
+        .record = some_session(n, id),
+        .target_count = 1,
+        .targets = {node_of(n, 1)}};
+    core_send(n->hosts[0].core, &session, &c.wait, COPIES_ALL, n->now);
+    core_flush(n->hosts[0].core, n->now);
+    u.target_count = 1;
+    u.targets[0] = node_of(n, 2);
+    core_send(n->hosts[1].core, &u, NULL, COPIES_NONE, n->now);
+    core_leave(n->hosts[1].core, n->hosts[1].core->replicas[0]);
+    net_deliver(n);
+    CHECK_INT(c.done, 1);
+    CHECK_INT(c.wait.applied, 0);
+    net_free(&n);
+}
+
+/* Who does not know of it does not wait for it, and what is behind the sums is
+ * not in them. */
+static void who_joins_says_so_before_it_compares(void)
+{
+    struct net *n = net_new(2);
+    struct core *core = n->hosts[1].core;
+
+    net_manage(n, 0);
+    quiet(n);
+    CU_ASSERT_FATAL(net_answers(n, 1) && !core->pull.from);
+    net_manage(n, 1);
+    for (int i = 0; i < 2; i++) {
+        core_tick(core, n->now);
+        CU_ASSERT_PTR_NULL(core->pull.from);
+    }
+    net_pass(n, 1000);
+    CU_ASSERT(net_answers(n, 1));
+    net_free(&n);
+}
+
 static void backups_are_chosen_by_rendezvous(void)
 {
     struct net *n = net_new(5);
@@ -550,6 +602,8 @@ UNIT_MAIN("core_targets", CASE(only_targets_hear_of_it),
           CASE(comparing_covers_nothing_that_is_on_its_way),
           CASE(an_update_says_who_had_the_access), CASE(members_have_states),
           CASE(who_is_silent_for_long_is_gone),
+          CASE(who_lacks_it_says_so_before_it_acknowledges),
+          CASE(who_joins_says_so_before_it_compares),
           CASE(who_did_not_know_may_come_to),
           CASE(who_is_away_may_come_to_know), CASE(whom_nobody_met_is_gone),
           CASE(backups_are_chosen_by_rendezvous), CASE(a_pause_ends_soon))

@@ -312,7 +312,9 @@ void stream_tick(struct core *core, struct instant now);
 /* Does that update of the log concern it? */
 bool stream_concerns(const struct core *core, const struct peer *p,
                      uint64_t seq);
-/* Before a pulse: it hears up to where nothing concerned it. */
+/* Before a pulse: it hears up to where nothing concerned it. What is to be
+ * acknowledged is left to the pulse, which says first what this member lacks.
+ */
 void stream_cover_rest(struct core *core, struct peer *p, struct instant now);
 /* How far its copies reach in our stream when it has taken what our sums say:
  * what is on its way to it because it is a target may not be in them yet, as

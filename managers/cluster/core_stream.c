@@ -326,17 +326,18 @@ static bool is_awaited(struct core *core, const struct peer *p, uint64_t from,
     return false;
 }
 
-/* (p->sent, p->scanned], and what concerns it of these. */
+/* (p->sent, p->scanned], and what concerns it of these. acks: it takes along
+ * what is to be acknowledged. */
 static void post_updates(struct core *core, struct peer *p,
                          const struct frame_update *updates, size_t count,
-                         struct instant now)
+                         bool acks, struct instant now)
 {
     struct frame_updates f = {
         .from = p->sent,
         .to = p->scanned,
         .mono = now.mono,
         .waits = is_awaited(core, p, p->sent, p->scanned),
-        .has_ack = p->ack_due || p->ack_owed,
+        .has_ack = acks && (p->ack_due || p->ack_owed),
         .ack = stream_ack(p),
         .count = (uint32_t)count,
     };
@@ -346,7 +347,8 @@ static void post_updates(struct core *core, struct peer *p,
     frame_updates(&core->w, &f, updates);
     core_post(core, p);
     p->sent = p->scanned;
-    peer_ack_told(p);
+    if (acks)
+        peer_ack_told(p);
 }
 
 static void flush_peer(struct core *core, struct peer *p, struct instant now)
@@ -362,7 +364,7 @@ static void flush_peer(struct core *core, struct peer *p, struct instant now)
         size_t count = gather(core, p, updates);
         if (count == 0)
             break;
-        post_updates(core, p, updates, count, now);
+        post_updates(core, p, updates, count, true, now);
     }
     if (p->ack_due || p->ack_owed > OWED_BYTES) {
         struct frame_ack ack = stream_ack(p);
@@ -378,7 +380,7 @@ void stream_cover_rest(struct core *core, struct peer *p, struct instant now)
         return;
     scan(core, p);
     if (p->scanned > p->sent)
-        post_updates(core, p, NULL, 0, now);
+        post_updates(core, p, NULL, 0, false, now);
 }
 
 /* ---- who has what ---- */

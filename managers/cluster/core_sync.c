@@ -581,6 +581,10 @@ static void choose(struct core *core, struct instant now)
 
     if (core->pull.from || (!core->complete && !lease_settled(core, now)))
         return;
+    /* what is decided behind their sums has to wait for this member, so they
+     * have to know of its application before them */
+    if (core->says_apps)
+        return;
     for (size_t i = 0; i < core->peer_count; i++) {
         int need = need_of(core, core->peers[i], now);
         if (need > most) {
