@@ -25,6 +25,8 @@ const struct store_ops *stores_find(const char *class_name);
 /* The cluster (session/cluster.h) that DeltaManager and BackupManager need:
  * TCP, and TLS with a key. */
 extern const struct cluster_ops cluster_tcp;
+/* The manager over two others; its options are a struct manager_pair. */
+extern const struct manager_ops manager_succession;
 /* The index-th one; NULL behind the last. */
 const struct manager_ops *managers_at(size_t index);
 const struct store_ops *stores_at(size_t index);

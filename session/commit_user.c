@@ -59,6 +59,8 @@ static void user_write(struct commit_flow *flow, enum write_kind kind,
     record_unref(&flow->whole);
     manager_write_init(w, kind, id, flow->now);
     w->changes = &flow->more->own;
+    if (id_equal(id, flow->user_key))
+        w->user = session_user(flow->s);
 }
 
 static void prepare_user_create(struct commit_flow *flow)

@@ -189,7 +189,8 @@ void manager_refused(struct manager *m, enum reason reason)
 /* A user's record is no session, whoever asks with its id. */
 static enum rc find_checked(struct manager *m, struct find_op *op)
 {
-    if (op->rc == RC_OK && record_kind(op->record) != RECORD_SESSION) {
+    if (op->rc == RC_OK && !m->face &&
+        record_kind(op->record) != RECORD_SESSION) {
         record_unref(&op->record);
         op->rc = RC_ABSENT;
         op->reason = REASON_UNKNOWN;
@@ -220,6 +221,12 @@ void manager_found(struct manager *m, struct find_op *op)
 {
     find_checked(m, op);
     op->done(op);
+}
+
+/* Whom listeners know. */
+static struct manager *face_of(struct manager *m)
+{
+    return m->face ? m->face : m;
 }
 
 static void session_begin(struct session *s, struct manager *m,
@@ -296,18 +303,18 @@ struct end_flow {
 static void session_borrow(struct session *s, struct manager *m,
                            struct record *record, struct instant now)
 {
-    session_begin(s, m, now, NULL);
+    session_begin(s, face_of(m), now, NULL);
     memcpy(s->id, record_id(record), ID_SIZE);
     s->birth = record_birth(record);
     s->last_access = now.wall;
     s->record = record_ref(record);
-    s->aside = aside_find(m, s->id);
+    s->aside = aside_find(s->manager, s->id);
 }
 
 void manager_tell_end(struct manager *m, struct record *record,
                       enum reason reason, struct instant now)
 {
-    if (record_kind(record) != RECORD_SESSION)
+    if (record_kind(record) != RECORD_SESSION || m->face)
         return;
     count_end(m, reason, record_birth(record), now);
     manager_hear_end(m, record, reason, now);
@@ -334,32 +341,32 @@ static void tell_moved(struct manager *m,
     if (!listener || record_kind(record) != RECORD_SESSION)
         return;
     session_borrow(&s, m, record, now);
-    listener(m->env.listeners.user, &s);
+    listener(s.manager->env.listeners.user, &s);
     session_detach(&s);
 }
 
 void manager_tell_passivate(struct manager *m, struct record *record,
                             struct instant now)
 {
-    tell_moved(m, m->env.listeners.will_passivate, record, now);
+    tell_moved(m, face_of(m)->env.listeners.will_passivate, record, now);
 }
 
 void manager_tell_activate(struct manager *m, struct record *record,
                            struct instant now)
 {
-    tell_moved(m, m->env.listeners.did_activate, record, now);
+    tell_moved(m, face_of(m)->env.listeners.did_activate, record, now);
 }
 
 void manager_hear_created(struct manager *m, struct record *record,
                           struct instant now)
 {
-    tell_moved(m, m->env.listeners.created, record, now);
+    tell_moved(m, face_of(m)->env.listeners.created, record, now);
 }
 
 void manager_hear_new_id(struct manager *m, struct record *record,
                          const uint8_t old_id[ID_SIZE], struct instant now)
 {
-    const struct session_listeners *l = &m->env.listeners;
+    const struct session_listeners *l = &face_of(m)->env.listeners;
     struct session s;
 
     if (!l->id_changed || record_kind(record) != RECORD_SESSION)
@@ -388,6 +395,12 @@ static void end_done(struct manager_write *w)
 void manager_end_due(struct manager *m, const uint8_t id[ID_SIZE],
                      enum reason reason, struct instant now)
 {
+    struct manager *face = face_of(m);
+
+    if (face->ops->part_due) {
+        face->ops->part_due(face, m, id, reason, now);
+        return;
+    }
     struct end_flow *flow = mem_zero(sizeof *flow);
 
     flow->m = m;
@@ -458,7 +471,7 @@ static void due_one(struct manager *m, const uint8_t id[ID_SIZE],
         manager_end_due(m, id, reason, now);
 }
 
-void manager_tick(struct manager *m, struct instant now)
+static void look_for_due(struct manager *m, struct instant now)
 {
     uint8_t ids[DUE_AT_ONCE][ID_SIZE];
     size_t count;
@@ -468,6 +481,12 @@ void manager_tick(struct manager *m, struct instant now)
         for (size_t i = 0; i < count; i++)
             due_one(m, ids[i], now);
     } while (count == DUE_AT_ONCE);
+}
+
+void manager_tick(struct manager *m, struct instant now)
+{
+    if (!(m->ops->flags & MANAGER_OF_PARTS))
+        look_for_due(m, now);
     asides_tick(m, now);
     if (m->ops->tick)
         m->ops->tick(m, now);

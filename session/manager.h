@@ -127,6 +127,25 @@ struct manager_stats {
     uint64_t left_out; /* changes made under an id that was replaced meanwhile
                           and not known to be written under the new one */
     uint64_t place_bytes; /* of what says who holds which session */
+    /* A rolling change (docs/rolling-change.md): all that the previous manager
+     * keeps is kept by the next one, too; how many sessions were brought over
+     * here; those of which the last walk could not tell */
+    bool has_previous, previous_complete;
+    uint64_t carried, previous_open;
+};
+
+/* The options of a manager over two others (managers.h: manager_succession):
+ * each as manager_new wants it. */
+struct manager_part {
+    const struct manager_ops *ops;
+    const struct manager_options *common;
+    const void *options;
+    const struct store_ops *store_ops;
+    const void *store_options;
+};
+struct manager_pair {
+    struct manager_part next, previous;
+    bool by_use; /* what nobody uses does not come over (tests) */
 };
 
 /* Makes a manager of that kind. options: what ops->options filled; store_ops

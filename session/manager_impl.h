@@ -41,6 +41,9 @@ struct manager_write {
     const struct changes *changes; /* CHANGE, borrowed */
     enum reason reason;            /* END */
     uint8_t new_id[ID_SIZE];       /* END with RENAMED */
+    const char *user; /* of a user's record: whose, borrowed; else NULL */
+    int64_t access;   /* CREATE, CHANGE: the last access of which it tells, mono
+                         ms; 0: now */
 
     /* The stamped delta. CHANGE: given by the caller (already stamped under
      * another id) or made by manager_apply; a reference either way. */
@@ -92,6 +95,8 @@ struct manager {
     _Atomic int ready;
     struct manager_counters *counters; /* manager.c */
     struct asides *asides; /* aside.h; NULL: every attribute is shared */
+    struct manager *face;  /* NULL; of a part: the manager that listeners, and
+                              clients, know, and which decides what is due */
 };
 
 /* manager_apply's entry flags; managers may use bits from ENTRY_FIRST_OWN. */
@@ -113,6 +118,9 @@ typedef enum rc manager_find_fn(struct manager *m, struct find_op *op);
 typedef enum rc manager_write_fn(struct manager *m, struct manager_write *w);
 typedef void manager_due_fn(struct manager *m, const uint8_t id[ID_SIZE],
                             enum reason reason, struct instant now);
+typedef void manager_part_due_fn(struct manager *m, struct manager *part,
+                                 const uint8_t id[ID_SIZE], enum reason reason,
+                                 struct instant now);
 typedef bool manager_forget_fn(struct manager *m, struct table_stripe *stripe,
                                struct entry *entry, struct instant now);
 typedef bool manager_ready_fn(const struct manager *m, struct instant now);
@@ -127,7 +135,9 @@ enum manager_flag {
     MANAGER_AGES = 4,  /* others' wall clocks are not believed: the entry's
                           `idle`, which the manager keeps right by the ages of
                           accesses, says alone whether an idle end holds */
-    MANAGER_NEEDS_CLUSTER = 8 /* env.channel is never NULL */
+    MANAGER_NEEDS_CLUSTER = 8, /* env.channel is never NULL */
+    MANAGER_OF_PARTS = 16 /* its table is one of its parts', who looks after
+                             what is due in it */
 };
 
 /* For `margay check`: what these options cost, one sentence; "": nothing. */
@@ -163,6 +173,8 @@ struct manager_ops {
     manager_stop_fn *stop;
     manager_due_fn *due;           /* a session's time is over: end it. NULL:
                                       manager_end_due */
+    manager_part_due_fn *part_due; /* OF_PARTS: what manager_end_due would do
+                                      for one of them */
     manager_forget_fn *forget;     /* a tombstone, an idle session or a user's
                                       record is about to be removed, its stripe
                                       is locked. false: not yet, it is asked again

@@ -119,17 +119,23 @@ enum rc manager_entry_liveness(const struct manager *m,
     return liveness(m, shown, &life, idle, entry->access, now, end);
 }
 
+/* The access of which a write tells. */
+static int64_t access_of(const struct manager_write *w)
+{
+    return w->access ? w->access : w->now.mono;
+}
+
 /* The access of a change may be later than the idle end and beat it. before:
  * the last access of which the entry knew. */
 static bool beats_idle_end(const struct manager *m, const struct entry *entry,
-                           int64_t before, struct instant now)
+                           int64_t before, const struct manager_write *w)
 {
     struct record_life life;
 
     if (m->ops->flags & MANAGER_AGES)
-        return now.mono > before + ACCESS_TOLERANCE_MS;
+        return access_of(w) > before + ACCESS_TOLERANCE_MS;
     record_life(entry->record, &life);
-    return !manager_idle_end_holds(&life, entry->access, now);
+    return !manager_idle_end_holds(&life, entry->access, w->now);
 }
 
 static void revive(struct manager *m, struct table_stripe *stripe,
@@ -228,9 +234,9 @@ static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
 {
     int64_t before = entry->access;
 
-    if (entry->access < w->now.mono)
-        entry->access = w->now.mono;
-    if (entry->idle && !beats_idle_end(m, entry, before, w->now)) {
+    if (entry->access < access_of(w))
+        entry->access = access_of(w);
+    if (entry->idle && !beats_idle_end(m, entry, before, w)) {
         w->ended = (struct record_end){.reason = REASON_IDLE};
         return RC_ENDED;
     }
@@ -287,7 +293,7 @@ static enum rc apply_create(struct manager *m, struct table_stripe *stripe,
 {
     assert(record_is_whole(w->record));
     struct entry *entry =
-        table_insert(stripe, record_ref(w->record), w->now.mono);
+        table_insert(stripe, record_ref(w->record), access_of(w));
     manager_arm(m, stripe, entry, w->now);
     if (inserted)
         *inserted = entry;

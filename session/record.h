@@ -58,8 +58,10 @@ enum record_field {
     FIELD_USER = 2,     /* string */
     FIELD_MAX_INACTIVE = 3, /* int, seconds; absent or 0: never */
     FIELD_MAX_LIFETIME = 4, /* int, seconds; absent or 0: never */
-    FIELD_RELEASE = 5 /* int: only a build that plays the next release writes
+    FIELD_RELEASE = 5, /* int: only a build that plays the next release writes
                          it; to all others a field that they do not know */
+    FIELD_BOTH = 6 /* int: a rolling change of managers is under way, and this
+                      session stands in both; 0: no more */
 };
 
 struct record {
@@ -106,6 +108,10 @@ struct record *record_end_delta(const struct record *base, enum reason reason,
 /* Both of the same id and kind (asserted). Returns a new reference, perhaps to
  * one of the two. */
 struct record *record_merge(struct record *a, struct record *b);
+/* The delta that brings `have` (NULL: nothing at all) up to `full`, which is a
+ * merge with `have` in it; NULL: nothing is missing. No tombstones. */
+struct record *record_difference(const struct record *have,
+                                 const struct record *full);
 /* The same content under another id. */
 struct record *record_rekey(const struct record *r, const uint8_t id[ID_SIZE]);
 bool record_equal(const struct record *a, const struct record *b);

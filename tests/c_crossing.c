@@ -84,10 +84,10 @@ static enum rc asked_wait(struct asked *asked, enum rc rc)
 static bool is_stored(struct world *w, const uint8_t id[ID_SIZE])
 {
     struct asked asked = {.call = {.done = asked_done}};
-    if (!w->m[0]->store)
+    if (!world_store(w))
         return false;
     memcpy(asked.call.id, id, ID_SIZE);
-    enum rc rc = asked_wait(&asked, store_get(w->m[0]->store, &asked.call));
+    enum rc rc = asked_wait(&asked, store_get(world_store(w), &asked.call));
     free(asked.call.found);
     return rc == RC_OK;
 }
@@ -100,14 +100,14 @@ static void lapse_soon(struct world *w, const uint8_t id[ID_SIZE])
     struct asked put = {.call = {.done = asked_done}};
 
     memcpy(found.call.id, id, ID_SIZE);
-    if (asked_wait(&found, store_get(w->m[0]->store, &found.call)) != RC_OK)
+    if (asked_wait(&found, store_get(world_store(w), &found.call)) != RC_OK)
         return;
     memcpy(put.call.id, id, ID_SIZE);
     put.call.version = found.call.new_version;
     put.call.bytes = found.call.found;
     put.call.len = found.call.found_len;
     put.call.expiry = instant_read().wall + 20;
-    asked_wait(&put, store_put(w->m[0]->store, &put.call));
+    asked_wait(&put, store_put(world_store(w), &put.call));
     free(put.call.found);
     free(found.call.found);
 }

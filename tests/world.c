@@ -4,19 +4,16 @@
 #include "tests/world.h"
 
 #include "managers/managers.h"
+#include "managers/succession.h"
 #include "session/buf.h"
 #include "session/manager_impl.h"
 #include "session/store_impl.h"
-#include "tests/memcached_server.h"
-#include "tests/redis_server.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define TRACKING_LAG_MS 20
 
 /* ---- what the managers tell ---- */
 
@@ -129,6 +126,8 @@ struct world *world_new(const struct fixture *fixture)
         w->store_options = mem_zero(fixture->store->options_size + 1);
         option_defaults(fixture->store->options, w->store_options);
     }
+    if (fixture->previous)
+        w->previous = world_new(fixture->previous);
     return w;
 }
 
@@ -145,9 +144,48 @@ struct instant world_now(struct world *w, unsigned i)
     return w->mesh ? mesh_now(w->mesh, i) : w->now;
 }
 
+static struct manager_part world_part(struct world *w,
+                                      const struct manager_options *common)
+{
+    return (struct manager_part){.ops = w->ops,
+                                 .common = common,
+                                 .options = w->options,
+                                 .store_ops = w->fixture->store,
+                                 .store_options = w->store_options};
+}
+
+static enum rc world_manager(struct world *w, const struct manager_env *env,
+                             struct manager **out, struct err *err)
+{
+    struct manager_part p = world_part(w, &w->common);
+
+    if (!w->previous)
+        return manager_new(p.ops, p.common, p.options, p.store_ops,
+                           p.store_options, env, out, err);
+    w->pair.next = p;
+    w->pair.by_use = true; /* a walk would end when it likes */
+    w->pair.previous = world_part(w->previous, &w->common);
+    return manager_new(&manager_succession, &w->common, &w->pair, NULL, NULL,
+                       env, out, err);
+}
+
+static bool has_store(const struct world *w)
+{
+    return w->fixture->store || (w->previous && w->previous->fixture->store);
+}
+
+/* Both managers know each other's era. */
+static void world_both_ready(struct world *w, unsigned i)
+{
+    while (!manager_ready(w->m[i], world_now(w, i))) {
+        if (w->mesh)
+            mesh_turn(w->mesh);
+        sched_yield();
+    }
+}
+
 enum rc world_start(struct world *w, unsigned i)
 {
-    const struct fixture *f = w->fixture;
     struct err err = {""};
     snprintf(w->nodes[i], sizeof w->nodes[i], "node%u", i + 1);
     struct manager_env env = {.log = &w->log,
@@ -169,8 +207,7 @@ enum rc world_start(struct world *w, unsigned i)
             .attribute_replaced = event_replaced,
             .attribute_removed = event_removed,
         };
-    enum rc rc = manager_new(w->ops, &w->common, w->options, f->store,
-                             w->store_options, &env, &w->m[i], &err);
+    enum rc rc = world_manager(w, &env, &w->m[i], &err);
     if (rc == RC_OK)
         rc = manager_start(w->m[i], world_now(w, i), &err);
     if (rc != RC_OK)
@@ -180,24 +217,34 @@ enum rc world_start(struct world *w, unsigned i)
         if (from != i && mesh_replica(w->mesh, from))
             mesh_compare(w->mesh, i, from, true);
     /* What it does on its own at a start is over before the case begins. */
-    while (rc == RC_OK && f->store && !atomic_load(&w->m[i]->secret_known)) {
+    while (rc == RC_OK && has_store(w) &&
+           !atomic_load(&w->m[i]->secret_known)) {
         manager_tick(w->m[i], w->now);
         sched_yield();
     }
+    if (rc == RC_OK && w->previous)
+        world_both_ready(w, i);
     return rc;
+}
+
+static void world_prepare(struct world *w)
+{
+    if (w->fixture->store)
+        settings_apply(w, w->fixture->store->options, w->store_options,
+                       w->fixture->settings);
+    if (w->fixture->prepare)
+        w->fixture->prepare(w);
+    if (w->previous)
+        world_prepare(w->previous);
 }
 
 enum rc world_open(struct world *w)
 {
     enum rc rc = RC_OK;
     w->count = w->fixture->servers;
-    if (w->fixture->store)
-        settings_apply(w, w->fixture->store->options, w->store_options,
-                       w->fixture->settings);
     if (w->fixture->clustered)
         w->mesh = mesh_new(w->count, &w->now);
-    if (w->fixture->prepare)
-        w->fixture->prepare(w);
+    world_prepare(w);
     for (unsigned i = 0; i < w->count && rc == RC_OK; i++)
         rc = world_start(w, i);
     return rc;
@@ -230,7 +277,9 @@ void world_free(struct world **world)
 {
     struct world *w = *world;
     for (unsigned i = 0; i < WORLD_MANAGERS; i++) /* a store may be away */
-        stop_within(w, i, w->fixture->store ? 200 : 5000);
+        stop_within(w, i, has_store(w) ? 200 : 5000);
+    if (w->previous)
+        world_free(&w->previous);
     mesh_free(&w->mesh);
     option_release(manager_option_table, &w->common);
     option_release(w->ops->options, w->options);
@@ -248,7 +297,7 @@ void world_free(struct world **world)
 static void world_quiet(struct world *w)
 {
     for (unsigned i = 0; i < WORLD_MANAGERS; i++)
-        if (w->m[i] && w->fixture->store && !world_stats(w, i).store_available)
+        if (w->m[i] && has_store(w) && !world_stats(w, i).store_available)
             return;
     if (!world_settle(w)) {
         printf("a manager does not come to rest\n");
@@ -295,6 +344,15 @@ struct manager_stats world_stats(struct world *w, unsigned i)
     memset(&stats, 0, sizeof stats);
     manager_stats(w->m[i % w->count], &stats);
     return stats;
+}
+
+struct store *world_store(struct world *w)
+{
+    struct succession *s = succession_of(w->m[0]);
+    if (!w->previous)
+        return w->m[0]->store;
+    return s->part[NEXT]->store ? s->part[NEXT]->store
+                                : s->part[PREVIOUS]->store;
 }
 
 uint64_t world_puts(struct world *w, unsigned i)
@@ -628,166 +686,3 @@ void statement_run(const struct fixture *fixture,
     run(w);
     world_free(&w);
 }
-
-/* ---- the fixtures ---- */
-
-static void prepare_memory(struct world *w)
-{
-    struct memory_options *options = w->store_options;
-    options->rows = w->rows = memory_rows_new();
-}
-
-static void prepare_failing(struct world *w)
-{
-    struct failing_options *options = w->store_options;
-    w->memory.rows = w->rows = memory_rows_new();
-    w->memory.is_inline = w->fixture != &fixture_failing_queued;
-    options->wrapper.inner = &store_memory;
-    options->wrapper.inner_options = &w->memory;
-    options->faults = &w->faults;
-}
-
-void world_take_folder(struct world *w)
-{
-    snprintf(w->folder, sizeof w->folder, "%s/sessions", w->dir);
-    w->file.directory = w->folder;
-}
-
-static void prepare_failing_file(struct world *w)
-{
-    struct failing_options *options = w->store_options;
-    world_take_folder(w);
-    options->wrapper.inner = &store_file;
-    options->wrapper.inner_options = &w->file;
-    options->faults = &w->faults;
-}
-
-const struct fixture fixture_standard = {
-    .name = "standard", .manager = "StandardManager", .servers = 1};
-/* Three servers over one store; what is behind `how` differs. */
-#define STORED(where, kind, how, ...)                                          \
-    const struct fixture fixture_##where = {.name = #where,                    \
-                                            .manager = "PersistentManager",    \
-                                            .store = &store_##kind,            \
-                                            .servers = 3,                      \
-                                            .prepare = how,                    \
-                                            __VA_ARGS__};
-/* clang-format off */
-STORED(memory, memory, prepare_memory, .settings = {{"inline", "true"}})
-STORED(queued, memory, prepare_memory, .settings = {{"inline", "false"}})
-STORED(sqlite, sqlite, NULL, .settings = {{"path", "@sessions.db"}})
-STORED(traced, tracing, NULL, .settings = {{"path", "@sessions.db"}})
-STORED(file, file, NULL, .settings = {{"directory", "@sessions"}})
-STORED(failing, failing, prepare_failing, .hops = false)
-STORED(failing_queued, failing, prepare_failing, .hops = false)
-STORED(failing_file, failing, prepare_failing_file, .hops = false)
-/* clang-format on */
-
-/* One server for all worlds of a program; each finds it empty. */
-static void world_take_redis(struct world *w)
-{
-    static struct redis_server *redis;
-    char said[64];
-    if (!redis)
-        redis = redis_start(NULL);
-    redis_do(redis, said, sizeof said, "FLUSHALL");
-    redis_address(redis, w->url);
-}
-
-static void prepare_redis(struct world *w)
-{
-    struct redis_options *options = w->store_options;
-    world_take_redis(w);
-    options->url = mem_strdup(w->url);
-}
-
-static void prepare_failing_redis(struct world *w)
-{
-    struct failing_options *options = w->store_options;
-    world_take_redis(w);
-    w->redis = (struct redis_options){.url = w->url, .timeout = 10000};
-    options->wrapper.inner = &store_redis;
-    options->wrapper.inner_options = &w->redis;
-    options->faults = &w->faults;
-}
-
-static void prepare_tracking(struct world *w)
-{
-    struct redis_options *options = w->store_options;
-    prepare_redis(w);
-    options->validate = REDIS_VALIDATE_TRACKING;
-    options->max_stale = TRACKING_LAG_MS;
-}
-
-/* The same with a group that sentinels watch. */
-static void prepare_sentinel(struct world *w)
-{
-    static struct redis_group *group;
-    struct redis_options *options = w->store_options;
-    char said[64];
-    if (!group)
-        group = redis_group_start(20000);
-    redis_do(group->servers[0], said, sizeof said, "FLUSHALL");
-    options->url = mem_strdup(group->url);
-}
-
-/* A machine that does more than this is slow at times, not away. */
-#define PATIENT .settings = {{"timeout", "10000"}}
-#define ON_REDIS .is_there = redis_is_there, .expires_itself = true
-STORED(redis, redis, prepare_redis, ON_REDIS, PATIENT)
-STORED(sentinel, redis, prepare_sentinel, ON_REDIS, PATIENT)
-STORED(tracking, redis, prepare_tracking, ON_REDIS, PATIENT,
-       .lag_ms = TRACKING_LAG_MS)
-STORED(failing_redis, failing, prepare_failing_redis, ON_REDIS)
-
-/* Three servers for all worlds of a program; each finds them empty. */
-static struct memcached_group *world_take_memcached(void)
-{
-    static struct memcached_group *group;
-    if (!group)
-        group = memcached_group_start(NULL);
-    memcached_group_flush(group);
-    return group;
-}
-
-static void prepare_memcached(struct world *w)
-{
-    struct memcached_options *options = w->store_options;
-    options->url = mem_strdup(world_take_memcached()->url);
-}
-
-/* One of them: what fails is a server, not the whole. */
-static void prepare_failing_memcached(struct world *w)
-{
-    struct failing_options *options = w->store_options;
-    struct memcached_server *server = world_take_memcached()->servers[0];
-    w->memcached = (struct memc_part_options){.host = {.name = "127.0.0.1"},
-                                              .timeout = 10000,
-                                              .prefix = "margay:/test:"};
-    w->memcached.host.port = (unsigned)server->port;
-#ifdef HAVE_MEMCACHED
-    options->wrapper.inner = &memcached_part;
-#endif
-    options->wrapper.inner_options = &w->memcached;
-    options->faults = &w->faults;
-}
-
-#ifndef HAVE_MEMCACHED
-#define store_memcached store_memory /* of cases that are skipped */
-#endif
-#define ON_MEMCACHED .is_there = memcached_is_there, .expires_itself = true
-STORED(memcached, memcached, prepare_memcached, ON_MEMCACHED, PATIENT)
-STORED(failing_memcached, failing, prepare_failing_memcached, ON_MEMCACHED)
-const struct fixture fixture_delta = {.name = "delta",
-                                      .manager = "DeltaManager",
-                                      .servers = 3,
-                                      .clustered = true};
-const struct fixture fixture_backup = {.name = "backup",
-                                       .manager = "BackupManager",
-                                       .servers = 3,
-                                       .clustered = true};
-const struct fixture fixture_backup5 = {.name = "backup5",
-                                        .manager = "BackupManager",
-                                        .servers = 5,
-                                        .clustered = true,
-                                        .hops = true};

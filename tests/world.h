@@ -46,6 +46,8 @@ struct fixture {
     int lag_ms; /* a read may be as old as that: requests come later, unless
                    they are to meet others */
     bool hops; /* whichever a statement names: each request at the next one */
+    /* A rolling change: the manager from which these servers come. */
+    const struct fixture *previous;
     /* Fills in what no attribute can say. NULL: nothing. */
     void (*prepare)(struct world *w);
 };
@@ -55,6 +57,8 @@ struct world {
     const struct manager_ops *ops;
     struct manager_options common; /* as world_open found them, for restarts */
     void *options, *store_options;
+    struct manager_pair pair;   /* with fixture.previous: what these are of */
+    struct world *previous;     /* its options; never open */
     struct memory_rows *rows;     /* of memory stores */
     struct memory_options memory; /* what a failing store wraps */
     struct file_options file;     /* the same in a folder */
@@ -105,6 +109,8 @@ void world_tick(struct world *w);
  * 20 s. */
 bool world_settle(struct world *w);
 struct manager_stats world_stats(struct world *w, unsigned i);
+/* That of server 0; NULL: it has none. */
+struct store *world_store(struct world *w);
 /* Puts that a store has seen, whatever they were answered. */
 uint64_t world_puts(struct world *w, unsigned i);
 bool world_logged(struct world *w, const char *text);
@@ -184,6 +190,10 @@ void statement_run(const struct fixture *fixture,
 extern const struct fixture fixture_standard, fixture_memory, fixture_queued,
     fixture_sqlite, fixture_traced, fixture_delta, fixture_redis,
     fixture_sentinel, fixture_memcached, fixture_backup, fixture_backup5;
+/* Between two of them: SQLite, then DeltaManager; DeltaManager, then Redis;
+ * a store, then BackupManager. */
+extern const struct fixture fixture_to_delta, fixture_to_redis,
+    fixture_to_backup;
 /* Redis with validate="tracking". */
 extern const struct fixture fixture_tracking;
 extern const struct fixture fixture_file;
@@ -216,10 +226,14 @@ void world_take_folder(struct world *w);
     STATEMENT_ON(name, settings, memcached)                                    \
     STATEMENT_ON(name, settings, delta)                                        \
     STATEMENT_ON(name, settings, backup)                                       \
-    STATEMENT_ON(name, settings, backup5)
+    STATEMENT_ON(name, settings, backup5)                                      \
+    STATEMENT_ON(name, settings, to_delta)                                     \
+    STATEMENT_ON(name, settings, to_redis)                                     \
+    STATEMENT_ON(name, settings, to_backup)
 #define STATEMENT_CASES(name, settings)                                        \
     CASE(name##_on_file), CASE(name##_on_tracking),                            \
-        CASE(name##_on_memcached),                                             \
+        CASE(name##_on_memcached), CASE(name##_on_to_delta),                   \
+        CASE(name##_on_to_redis), CASE(name##_on_to_backup),                   \
     CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
         CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_redis), \
         CASE(name##_on_sentinel), CASE(name##_on_delta),                       \

@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Find: both parts are asked, and what one of them lacks is brought to it
+ * before the answer. */
+#include "config.h"
+
+#include "managers/succession.h"
+
+#include "session/buf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TRIES 4
+#define REPAIRS 5
+/* An end is told for 60 s at least. So who does not know a session that came
+ * to him less than this ago has not heard of it yet. */
+#define YOUNG_MS 30000
+/* A walk tells both of all uses. What a part knew at that moment does not idle
+ * out there before the next one, unless that is late. */
+#define WALK_MS 120000
+
+bool is_decided(enum reason reason)
+{
+    switch (reason) {
+    case REASON_LIFETIME:
+    case REASON_LOGOUT:
+    case REASON_ADMIN:
+    case REASON_REPLACED:
+    case REASON_RENAMED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum rc part_find(struct manager *part, struct find_op *op)
+{
+    op->manager = part;
+    op->record = NULL;
+    op->reason = REASON_UNKNOWN;
+    op->rc = RC_UNAVAILABLE;
+    if (!atomic_load(&part->ready))
+        return err_set(&op->err, RC_UNAVAILABLE, "not ready yet");
+    return part->ops->find(part, op);
+}
+
+enum rc part_write(struct manager *part, struct manager_write *w)
+{
+    if (!atomic_load(&part->ready))
+        return err_set(&w->err, RC_UNAVAILABLE, "not ready yet");
+    return part->ops->write(part, w);
+}
+
+/* ---- marks ---- */
+
+/* As users' keys are (UUID version 5), so that nobody takes it for a
+ * session's. */
+void marker_id(int part, uint8_t out[ID_SIZE])
+{
+    static const uint8_t ids[PARTS][ID_SIZE + 1] = {
+        "margay\x5f\0\x80next\0\0\0", "margay\x5f\0\x80prev\0\0\0"};
+    memcpy(out, ids[part], ID_SIZE);
+}
+
+int64_t era_of(const struct record *marker)
+{
+    struct value v = record_attribute(marker, "era", 3);
+    return record_kind(marker) == RECORD_USER && v.type == VALUE_INT ? v.number
+                                                                     : 0;
+}
+
+/* Steele, Lea, Flood, "Fast splittable pseudorandom number generators" */
+static uint64_t mix(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+int64_t mark_of(const struct succession *s, const uint8_t id[ID_SIZE])
+{
+    int64_t next = atomic_load(&s->era[NEXT]);
+    int64_t previous = atomic_load(&s->era[PREVIOUS]);
+    uint64_t words[2];
+
+    if (!next || !previous)
+        return 0;
+    memcpy(words, id, sizeof words);
+    uint64_t x = mix((uint64_t)next) ^ mix(mix((uint64_t)previous)) ^ words[0];
+    return (int64_t)(mix(mix(x) ^ words[1]) >> 1) | 1;
+}
+
+struct mark {
+    int64_t value, since;
+};
+
+static void take_mark(void *user, struct key key, const struct value *value,
+                      int64_t stamp)
+{
+    if (!key.name && key.field == FIELD_BOTH && value->type == VALUE_INT)
+        *(struct mark *)user = (struct mark){value->number, stamp};
+}
+
+static struct mark mark_in(const struct record *record)
+{
+    struct mark mark = {0, 0};
+
+    record_each(record, take_mark, &mark);
+    return mark;
+}
+
+struct record *mark_delta(struct succession *s, const struct record *record,
+                          int64_t mark, struct instant now)
+{
+    struct value v = {.type = VALUE_INT, .number = mark};
+    struct changes changes;
+
+    if (record_number(record, FIELD_BOTH) == mark)
+        return NULL;
+    changes_init(&changes);
+    changes_set(&changes, key_field(FIELD_BOTH), &v);
+    struct record *delta =
+        record_delta(record, &changes, now.wall,
+                     manager_writer(&s->base, record_id(record)));
+    changes_release(&changes);
+    return delta;
+}
+
+struct record *with_delta(struct record *base, struct record *delta)
+{
+    return delta ? record_merge(base, delta) : record_ref(base);
+}
+
+/* ---- a look ---- */
+
+enum look_step {
+    LOOK_NEXT,
+    LOOK_PREVIOUS,
+    LOOK_VERIFY,
+    LOOK_REPAIR,
+    LOOK_DONE
+};
+
+struct repair {
+    int part;
+    enum write_kind kind;
+    struct record *record; /* CREATE: whole, CHANGE: the delta; a reference */
+    int64_t access;
+    enum reason reason; /* END */
+    uint8_t new_id[ID_SIZE];
+    bool lenient;   /* whatever comes of it */
+    bool if_absent; /* when the one before it found nothing */
+};
+
+struct look {
+    struct manager_write w; /* first; the repair under way */
+    struct succession *s;
+    struct find_op *op;
+    struct find_op ask[PARTS], verify;
+    enum look_step step;
+    int silent; /* the part that has to be verified */
+    struct repair repairs[REPAIRS];
+    unsigned count, at, tries;
+    bool brings; /* it stood in the previous one only */
+    bool anew;   /* after the repair both are asked once more */
+    /* the answer */
+    enum rc rc;
+    enum reason reason;
+    uint8_t new_id[ID_SIZE];
+    struct record *record;
+    int64_t access; /* wall */
+};
+
+static void look_reset(struct look *l)
+{
+    for (unsigned i = 0; i < l->count; i++)
+        record_unref(&l->repairs[i].record);
+    for (int p = 0; p < PARTS; p++)
+        record_unref(&l->ask[p].record);
+    record_unref(&l->record);
+    manager_write_release(&l->w);
+    l->count = l->at = 0;
+    l->brings = l->anew = false;
+    l->step = LOOK_NEXT;
+}
+
+static void look_free(struct look *l)
+{
+    look_reset(l);
+    free(l);
+}
+
+static void look_end(struct look *l, enum rc rc)
+{
+    l->rc = rc;
+    l->step = l->count ? LOOK_REPAIR : LOOK_DONE;
+}
+
+static void look_absent(struct look *l, enum reason reason)
+{
+    l->reason = reason;
+    look_end(l, RC_ABSENT);
+}
+
+static void look_unavailable(struct look *l, const struct err *err)
+{
+    l->op->err = *err;
+    l->rc = RC_UNAVAILABLE;
+    l->step = LOOK_DONE;
+}
+
+/* Takes the reference. */
+static struct repair *repair_add(struct look *l, int part, enum write_kind kind,
+                                 struct record *record, int64_t access_wall)
+{
+    struct repair *r = &l->repairs[l->count++];
+
+    *r = (struct repair){.part = part, .kind = kind, .record = record};
+    r->access = instant_mono_of(l->op->now, access_wall);
+    return r;
+}
+
+/* ---- what both said ---- */
+
+/* What one of them has ended is ended in the other. Not what is due there soon
+ * anyway; and where it does not say under which id the session goes on, that is
+ * left to who gave it the new id, and to the walk. */
+static bool is_to_be_ended(const struct look *l, const struct find_op *ended,
+                           const struct find_op *other)
+{
+    static const uint8_t none[ID_SIZE];
+
+    if (other->rc != RC_OK || record_kind(other->record) != RECORD_SESSION ||
+        ended->reason == REASON_LIFETIME)
+        return false;
+    return ended->reason != REASON_RENAMED || l->op->peek ||
+           !id_equal(ended->new_id, none);
+}
+
+static void one_ended(struct look *l, const struct find_op *ended,
+                      const struct find_op *other)
+{
+    static const uint8_t none[ID_SIZE];
+
+    memcpy(l->new_id, ended->new_id, ID_SIZE);
+    if (is_to_be_ended(l, ended, other)) {
+        struct repair *r = repair_add(l, other == &l->ask[PREVIOUS], WRITE_END,
+                                      NULL, l->op->now.wall);
+        r->lenient = true;
+        r->reason = ended->reason;
+        if (r->reason == REASON_RENAMED && id_equal(ended->new_id, none))
+            r->reason = REASON_UNKNOWN;
+        memcpy(r->new_id, ended->new_id, ID_SIZE);
+    }
+    look_absent(l, ended->reason);
+}
+
+/* Of which accesses do the others not hear soon anyway? */
+static int64_t patience(const struct succession *s)
+{
+    int64_t next = s->part[NEXT]->grace_ms, prev = s->part[PREVIOUS]->grace_ms;
+
+    return 2 * (next > prev ? next : prev) + 1000;
+}
+
+static void bring(struct look *l, int part, struct record *full)
+{
+    const struct find_op *own = &l->ask[part], *other = &l->ask[!part];
+    bool late =
+        l->op->peek && other->last_access > own->last_access + patience(l->s);
+    struct record *lacks = record_equal(own->record, full)
+                               ? NULL
+                               : record_difference(own->record, full);
+
+    if (lacks || late)
+        repair_add(l, part, WRITE_CHANGE, lacks ? lacks : record_ref(full),
+                   l->access);
+}
+
+static void both_live(struct look *l)
+{
+    struct record *next = l->ask[NEXT].record;
+    struct record *previous = l->ask[PREVIOUS].record;
+
+    l->access = l->ask[NEXT].last_access;
+    if (l->access < l->ask[PREVIOUS].last_access)
+        l->access = l->ask[PREVIOUS].last_access;
+    if (record_kind(next) != RECORD_SESSION ||
+        record_kind(previous) != RECORD_SESSION) {
+        look_absent(l, REASON_UNKNOWN);
+        return;
+    }
+    struct record *merged = record_merge(next, previous);
+    struct record *delta =
+        mark_delta(l->s, merged, mark_of(l->s, l->op->id), l->op->now);
+    l->record = with_delta(merged, delta);
+    record_unref(&merged);
+    record_unref(&delta);
+    bring(l, NEXT, l->record);
+    bring(l, PREVIOUS, l->record);
+    look_end(l, RC_OK);
+}
+
+static void take_login(void *user, struct key key, const struct value *value,
+                       int64_t stamp)
+{
+    (void)value;
+    if (!key.name && key.field == FIELD_USER)
+        *(struct value *)user =
+            (struct value){.type = VALUE_INT, .number = stamp};
+}
+
+/* The next one's list of this user's sessions is to have it as well. */
+static void bring_listed(struct look *l, const struct record *record)
+{
+    struct manager *next = l->s->part[NEXT];
+    struct value user = record_get(record, key_field(FIELD_USER)), login;
+    struct value keep = {.type = VALUE_INT, .number = 30 * 24 * 3600};
+    uint8_t key[ID_SIZE];
+    char text[ID_TEXT_SIZE];
+    struct changes changes;
+
+    if (user.type != VALUE_STRING || !user.len ||
+        (next->secret_shared && !atomic_load(&next->secret_known)))
+        return;
+    id_of_user(manager_secret(next), next->env.app, user.data, user.len, key);
+    record_each(record, take_login, &login);
+    changes_init(&changes);
+    id_format(record_id(record), text);
+    changes_set(&changes, key_name(text, ID_TEXT_SIZE - 1), &login);
+    changes_set(&changes, key_field(FIELD_MAX_INACTIVE), &keep);
+    struct record *list = record_new(RECORD_USER, key, login.number, &changes,
+                                     manager_writer(&l->s->base, key));
+    changes_release(&changes);
+    repair_add(l, NEXT, WRITE_CHANGE, record_difference(NULL, list),
+               l->op->now.wall)
+        ->lenient = true;
+    struct repair *r = repair_add(l, NEXT, WRITE_CREATE, list, l->op->now.wall);
+    r->lenient = r->if_absent = true;
+}
+
+/* It stands in that part alone; the other has never had it, or has lost it. */
+static void one_has_it(struct look *l, int part)
+{
+    struct find_op *has = &l->ask[part];
+
+    l->record = record_ref(has->record);
+    if (part == PREVIOUS) {
+        struct record *delta =
+            mark_delta(l->s, has->record, mark_of(l->s, l->op->id), l->op->now);
+        record_unref(&l->record);
+        l->record = with_delta(has->record, delta);
+        repair_add(l, NEXT, WRITE_CREATE, record_ref(l->record), l->access);
+        if (delta)
+            repair_add(l, PREVIOUS, WRITE_CHANGE, delta, l->access);
+        bring_listed(l, l->record);
+        l->brings = true;
+    }
+    look_end(l, RC_OK);
+}
+
+/* The other one has lost it, and says so: that it does not know it will not
+ * mean that it has ended. */
+static void one_lost_it(struct look *l, int part)
+{
+    struct find_op *has = &l->ask[part];
+    struct record *delta = mark_in(has->record).value
+                               ? mark_delta(l->s, has->record, 0, l->op->now)
+                               : NULL;
+
+    l->record = with_delta(has->record, delta);
+    if (delta)
+        repair_add(l, part, WRITE_CHANGE, delta, l->access);
+    look_end(l, RC_OK);
+}
+
+/* Idle by what that part knows; the other one knows a later access. */
+static void one_is_idle(struct look *l, int part)
+{
+    struct find_op *has = &l->ask[part];
+
+    l->record = record_ref(has->record);
+    repair_add(l, !part, WRITE_CHANGE, record_difference(NULL, has->record),
+               l->access);
+    l->anew = true;
+    look_end(l, RC_OK);
+}
+
+/* It stands in both, says the mark, and long enough for that to be true. */
+static bool has_stood_in_both(const struct look *l, const struct record *record)
+{
+    struct mark mark = mark_in(record);
+    int64_t walked = atomic_load(&l->s->walked);
+
+    return mark.value && mark.value == mark_of(l->s, l->op->id) &&
+           mark.since <= l->op->now.wall - YOUNG_MS && walked &&
+           l->op->now.mono - walked < WALK_MS;
+}
+
+static void one_lives(struct look *l, int part)
+{
+    const struct find_op *has = &l->ask[part], *other = &l->ask[!part];
+
+    l->access = has->last_access;
+    if (record_kind(has->record) != RECORD_SESSION) {
+        look_absent(l, REASON_UNKNOWN);
+        return;
+    }
+    if (other->reason == REASON_IDLE) {
+        one_is_idle(l, part);
+        return;
+    }
+    if (other->reason != REASON_UNKNOWN) {
+        one_lost_it(l, part);
+        return;
+    }
+    if (has_stood_in_both(l, has->record)) {
+        l->silent = !part;
+        l->step = LOOK_VERIFY;
+        return;
+    }
+    one_has_it(l, part);
+}
+
+static void judge(struct look *l)
+{
+    const struct find_op *n = &l->ask[NEXT], *p = &l->ask[PREVIOUS];
+
+    if (n->rc == RC_ABSENT && is_decided(n->reason))
+        one_ended(l, n, p);
+    else if (p->rc == RC_ABSENT && is_decided(p->reason))
+        one_ended(l, p, n);
+    else if (n->rc != RC_OK && n->rc != RC_ABSENT)
+        look_unavailable(l, &n->err);
+    else if (p->rc != RC_OK && p->rc != RC_ABSENT)
+        look_unavailable(l, &p->err);
+    else if (n->rc == RC_OK && p->rc == RC_OK)
+        both_live(l);
+    else if (n->rc == RC_OK)
+        one_lives(l, NEXT);
+    else if (p->rc == RC_OK)
+        one_lives(l, PREVIOUS);
+    else
+        look_absent(l, n->reason != REASON_UNKNOWN ? n->reason : p->reason);
+}
+
+/* Does the part that does not know it still have what it knew? Then it saw the
+ * end of it. */
+static void judge_silent(struct look *l)
+{
+    int part = !l->silent;
+    bool ended = l->verify.rc == RC_OK &&
+                 era_of(l->verify.record) == atomic_load(&l->s->era[l->silent]);
+
+    if (l->verify.rc == RC_OK)
+        record_unref(&l->verify.record);
+    if (l->verify.rc != RC_OK && l->verify.rc != RC_ABSENT) {
+        look_unavailable(l, &l->verify.err);
+    } else if (ended) {
+        struct repair *r =
+            repair_add(l, part, WRITE_END, NULL, l->op->now.wall);
+        r->reason = REASON_UNKNOWN;
+        r->lenient = true;
+        look_absent(l, REASON_UNKNOWN);
+    } else {
+        one_has_it(l, part);
+    }
+}
+
+/* ---- turning ---- */
+
+static void look_written(struct manager_write *w);
+static void look_asked(struct find_op *ask);
+
+static enum rc submit_find(struct look *l, struct find_op *ask, int part,
+                           const uint8_t id[ID_SIZE])
+{
+    const struct find_op *op = l->op;
+
+    ask->done = look_asked;
+    memcpy(ask->id, id, ID_SIZE);
+    memset(ask->new_id, 0, ID_SIZE);
+    ask->now = op->now;
+    ask->read_only = op->read_only;
+    ask->peek = op->peek || ask == &l->verify;
+    ask->route = op->route;
+    ask->route_len = op->route_len;
+    ask->user_data = l;
+    return part_find(l->s->part[part], ask);
+}
+
+static enum rc submit_repair(struct look *l)
+{
+    const struct repair *r = &l->repairs[l->at];
+    struct manager_write *w = &l->w;
+    bool ends = r->kind == WRITE_END;
+
+    manager_write_release(w);
+    w->done = look_written;
+    manager_write_init(w, r->kind, ends ? l->op->id : record_id(r->record),
+                       l->op->now);
+    w->reason = r->reason;
+    memcpy(w->new_id, r->new_id, ID_SIZE);
+    if (r->kind == WRITE_CREATE)
+        w->record = r->record;
+    else if (r->kind == WRITE_CHANGE)
+        w->delta = record_ref(r->record);
+    w->access = ends ? 0 : r->access;
+    return part_write(l->s->part[r->part], w);
+}
+
+static enum rc look_submit(struct look *l)
+{
+    uint8_t marker[ID_SIZE];
+
+    switch (l->step) {
+    case LOOK_VERIFY:
+        marker_id(l->silent, marker);
+        return submit_find(l, &l->verify, l->silent, marker);
+    case LOOK_REPAIR:
+        return submit_repair(l);
+    default:
+        return submit_find(l, &l->ask[l->step == LOOK_PREVIOUS],
+                           l->step == LOOK_PREVIOUS, l->op->id);
+    }
+}
+
+/* What it found has changed meanwhile: it looks again. */
+static void look_again(struct look *l)
+{
+    if (++l->tries < TRIES) {
+        look_reset(l);
+        return;
+    }
+    err_set(&l->op->err, RC_UNAVAILABLE, "it changes all the time");
+    l->rc = RC_UNAVAILABLE;
+    l->step = LOOK_DONE;
+}
+
+/* A repair that was refused: by now something else stands there. */
+static void repair_refused(struct look *l, enum rc rc)
+{
+    if (l->anew && rc == RC_ENDED && l->w.ended.reason == REASON_IDLE) {
+        look_absent(l, REASON_IDLE); /* no later access after all */
+        l->step = LOOK_DONE;
+    } else {
+        look_again(l);
+    }
+}
+
+static void next_repair(struct look *l, enum rc rc)
+{
+    bool found = rc != RC_ABSENT && rc != RC_ENDED;
+
+    do
+        l->at++;
+    while (l->at < l->count && l->repairs[l->at].if_absent && found);
+    if (l->at < l->count)
+        return;
+    if (l->anew)
+        look_again(l);
+    else
+        l->step = LOOK_DONE;
+}
+
+static void take_repair(struct look *l, enum rc rc)
+{
+    bool lenient = l->repairs[l->at].lenient;
+
+    if ((rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN) &&
+        (l->op->peek || !lenient))
+        look_unavailable(l, &l->w.err);
+    else if (rc != RC_OK && !lenient)
+        repair_refused(l, rc);
+    else
+        next_repair(l, rc);
+}
+
+static void look_take(struct look *l, enum rc rc)
+{
+    switch (l->step) {
+    case LOOK_NEXT:
+        l->ask[NEXT].rc = rc;
+        l->step = LOOK_PREVIOUS;
+        break;
+    case LOOK_PREVIOUS:
+        l->ask[PREVIOUS].rc = rc;
+        judge(l);
+        break;
+    case LOOK_VERIFY:
+        l->verify.rc = rc;
+        judge_silent(l);
+        break;
+    default:
+        take_repair(l, rc);
+    }
+}
+
+static bool look_turn(struct look *l)
+{
+    while (l->step != LOOK_DONE) {
+        enum rc rc = look_submit(l);
+        if (rc == RC_PENDING)
+            return false;
+        look_take(l, rc);
+    }
+    return true;
+}
+
+static enum rc look_finish(struct look *l)
+{
+    struct find_op *op = l->op;
+    enum rc rc = l->rc;
+
+    op->rc = rc;
+    op->reason = l->reason;
+    memcpy(op->new_id, l->new_id, ID_SIZE);
+    if (rc == RC_OK) {
+        op->record = l->record;
+        op->last_access = l->access;
+        l->record = NULL;
+        if (l->brings)
+            atomic_fetch_add(&l->s->carried, 1);
+    }
+    look_free(l);
+    return rc;
+}
+
+static void look_go_on(struct look *l)
+{
+    struct manager *m = &l->s->base;
+    struct find_op *op = l->op;
+
+    if (!look_turn(l))
+        return;
+    look_finish(l);
+    manager_found(m, op);
+}
+
+static void look_asked(struct find_op *ask)
+{
+    struct look *l = ask->user_data;
+
+    look_take(l, ask->rc);
+    look_go_on(l);
+}
+
+static void look_written(struct manager_write *w)
+{
+    struct look *l = (struct look *)w;
+
+    look_take(l, w->rc);
+    look_go_on(l);
+}
+
+enum rc succession_find(struct manager *m, struct find_op *op)
+{
+    struct succession *s = succession_of(m);
+
+    if (!mark_of(s, op->id))
+        return err_set(&op->err, RC_UNAVAILABLE,
+                       "the previous and the next manager have not answered "
+                       "both yet");
+    struct look *l = mem_zero(sizeof *l);
+    l->s = s;
+    l->op = op;
+    if (!look_turn(l))
+        return RC_PENDING;
+    return look_finish(l);
+}
