@@ -29,6 +29,12 @@ const char *parameters_get(const struct parameters *p, const char *name)
 
 /* ---- built and freed ---- */
 
+static bool has_copies(const struct manager_config *m)
+{
+    return m->kind->needs_cluster ||
+           (m->previous && m->previous->kind->needs_cluster);
+}
+
 enum rc context_new(struct instance *instance,
                     const struct context_config *config, struct context **out,
                     struct err *err)
@@ -38,7 +44,7 @@ enum rc context_new(struct instance *instance,
 
     c->instance = instance;
     c->config = config;
-    c->has_copies = config->level.manager->kind->needs_cluster;
+    c->has_copies = has_copies(config->level.manager);
     c->path = mem_strdup(config->path);
     c->doc_base = mem_strdup(config->doc_base);
     c->display_name =
@@ -208,6 +214,33 @@ static struct channel *channel_of(const struct instance *in)
     return in->cluster ? in->config->cluster->ops->channel(in->cluster) : NULL;
 }
 
+static struct manager_part part_of(const struct manager_config *m,
+                                   const struct manager_options *common)
+{
+    return (struct manager_part){
+        .ops = m->kind->ops,
+        .common = common,
+        .options = m->options,
+        .store_ops = m->store ? m->store->kind->ops : NULL,
+        .store_options = m->store ? m->store->options : NULL,
+    };
+}
+
+static enum rc new_manager(struct context *c, const struct manager_env *env,
+                           struct err *err)
+{
+    const struct manager_config *m = c->config->level.manager;
+    struct manager_part p = part_of(m, &c->manager_options);
+
+    if (!m->previous)
+        return manager_new(p.ops, p.common, p.options, p.store_ops,
+                           p.store_options, env, &c->manager, err);
+    c->manager_pair.next = p;
+    c->manager_pair.previous = part_of(m->previous, &m->previous->common);
+    return manager_new(c->config->server->pair, p.common, &c->manager_pair,
+                       NULL, NULL, env, &c->manager, err);
+}
+
 static enum rc start_manager(struct context *c, struct instant now,
                              struct err *err)
 {
@@ -225,10 +258,7 @@ static enum rc start_manager(struct context *c, struct instant now,
     };
     struct err why = {""};
     char text[512];
-    enum rc rc = manager_new(m->kind->ops, &c->manager_options, m->options,
-                             m->store ? m->store->kind->ops : NULL,
-                             m->store ? m->store->options : NULL, &env,
-                             &c->manager, &why);
+    enum rc rc = new_manager(c, &env, &why);
 
     if (rc == RC_OK)
         rc = manager_start(c->manager, now, &why);

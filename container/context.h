@@ -111,6 +111,7 @@ struct context {
     bool has_copies; /* other members of the cluster have its sessions, too */
     struct manager *manager;
     struct manager_options manager_options;
+    struct manager_pair manager_pair; /* with role="previous" */
     char *manager_text; /* servlet_context_manager; once it has started */
     atomic_bool running;
     bool rests; /* see context_rest */

@@ -101,6 +101,7 @@ static struct kinds list_kinds(struct loaded *l)
         kinds.store_count = i + 1;
     }
     kinds.cluster = &cluster_tcp;
+    kinds.pair = &manager_succession;
     kinds.managers = l->managers;
     kinds.stores = l->stores;
     return kinds;
@@ -231,10 +232,12 @@ static const struct xml_element *needs_state(const struct command *c,
     for (size_t i = 0; i < config->context_count; i++) {
         const struct context_config *x = config->contexts[i];
         const struct manager_config *m = x->level.manager;
-        if (m->store && store)
-            return m->store->at;
-        if (m->at && has_relative_pathname(m))
-            return m->at;
+        for (; m; m = m->previous) {
+            if (m->store && store)
+                return m->store->at;
+            if (m->at && has_relative_pathname(m))
+                return m->at;
+        }
         if (writing_valve(&x->valves))
             return writing_valve(&x->valves);
     }
@@ -360,6 +363,18 @@ static void print_manager(const struct manager_config *m,
         printf("  %s\n", cost);
 }
 
+/* A change is one rolling restart to both, and one to the next alone. */
+static void print_previous(const struct manager_config *m,
+                           const struct manager_options *o)
+{
+    printf("  previous   ");
+    print_manager(m, o);
+    printf("             a rolling change: what both keep is merged, what "
+           "changes goes to both;\n"
+           "             remove this <Manager> when every instance says "
+           "margay_previous_complete 1\n");
+}
+
 /* A url, its password left out: whatever stands before the last @ may be a
  * part of it. */
 static void print_url(const char *url)
@@ -390,6 +405,9 @@ static void print_understood(const struct command *c, const struct loaded *l,
                x->path[0] ? x->path : "/", x->doc_base, x->servlet_count);
         printf("  sessions   ");
         print_manager(x->config->level.manager, &x->manager_options);
+        if (x->config->level.manager->previous)
+            print_previous(x->config->level.manager->previous,
+                           &x->manager_options);
     }
     if (config->cluster)
         print_cluster(config->cluster, cluster);

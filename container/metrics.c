@@ -280,6 +280,33 @@ static void write_sessions(struct page *p)
                  "Stored rows that could not be read.", SUM(p, unreadable));
 }
 
+/* A rolling change is under way; else none of these is there. */
+static void write_previous(struct page *p)
+{
+    static const char complete[] = "margay_previous_complete";
+    static const char open[] = "margay_previous_sessions_open";
+    static const char carried[] = "margay_sessions_carried_total";
+    uint64_t changing = SUM(p, has_previous);
+    if (!changing)
+        return;
+    head(p, complete, "gauge",
+         "1: all that the previous manager keeps is in the next one, too, as "
+         "far as this instance can see.");
+    for (size_t i = 0; i < p->in->context_count; i++)
+        if (p->stats[i].has_previous) {
+            buf_addf(p->out, "%s{context=\"", complete);
+            label_text(p->out, p->in->contexts[i]->path);
+            buf_addf(p->out, "\"} %d\n", p->stats[i].previous_complete);
+        }
+    write_number(p, open, "gauge",
+                 "Sessions of which the last look at all of them could not "
+                 "tell.",
+                 SUM(p, previous_open));
+    write_number(p, carried, "counter",
+                 "Sessions brought to the next manager by this instance.",
+                 SUM(p, carried));
+}
+
 static void write_replication(struct page *p)
 {
     uint64_t oldest = 0;
@@ -410,6 +437,7 @@ void metrics_write(struct metrics *m, struct instance *in, struct buf *out)
         if (has_manager(&p, i))
             manager_stats(in->contexts[i]->manager, &p.stats[i]);
     write_sessions(&p);
+    write_previous(&p);
     write_replication(&p);
     write_store(&p);
     write_http(&p, m);

@@ -252,6 +252,7 @@ enum rc server_config_read(const struct config_input *input,
     config->properties = input->properties;
     config->file = reader_strdup(&r, input->file);
     config->folder = folder_of(&r, input->file);
+    config->pair = input->kinds.pair;
     config->state_dir = reader_strdup(&r, input->state_dir);
     rc = xml_read_file(&doc, input->file, properties_lookup, input->properties,
                        err);

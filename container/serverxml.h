@@ -64,6 +64,7 @@ struct kinds {
     const struct store_kind *stores;
     size_t store_count;
     const struct cluster_ops *cluster; /* session/cluster.h; NULL: none */
+    const struct manager_ops *pair; /* of one with role="previous" beside it */
 };
 
 struct store_config {
@@ -72,12 +73,15 @@ struct store_config {
     const struct xml_element *at;
 };
 
+enum manager_role { ROLE_CURRENT, ROLE_PREVIOUS };
 struct manager_config {
     const struct manager_kind *kind;
     struct manager_options common;
     void *options;
     bool max_inactive_is_set;     /* else web.xml's session-timeout decides */
     struct store_config *store;   /* NULL without one */
+    int role;                     /* enum manager_role */
+    const struct manager_config *previous; /* from which there is a change */
     const struct xml_element *at; /* NULL: nobody asked, the default */
 };
 
@@ -158,6 +162,7 @@ struct server_config {
     struct notes notes;
     struct properties *properties; /* borrowed */
     char *state_dir;               /* for what is written */
+    const struct manager_ops *pair; /* kinds.pair */
 
     int64_t drain, stop_timeout; /* seconds */
     char *metrics_allow;         /* metrics.h; NULL: loopback */

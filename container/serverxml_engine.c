@@ -222,15 +222,21 @@ static enum rc default_levels(struct reader *r)
     return level->manager ? RC_OK : reader_default_manager(r, level);
 }
 
+static bool needs_cluster(const struct manager_config *m)
+{
+    return m->kind->needs_cluster ||
+           (m->previous && m->previous->kind->needs_cluster);
+}
+
 /* A <Manager> beside the <Cluster> may have taken all of them. */
 static void look_for_copies(struct reader *r)
 {
     const struct server_config *config = r->config;
 
-    if (!config->cluster || config->level.manager->kind->needs_cluster)
+    if (!config->cluster || needs_cluster(config->level.manager))
         return;
     for (size_t i = 0; i < config->context_count; i++)
-        if (config->contexts[i]->level.manager->kind->needs_cluster)
+        if (needs_cluster(config->contexts[i]->level.manager))
             return;
     notes_warn(&config->notes, config->cluster->at,
                "<Cluster> keeps no copies: every application has another "

@@ -263,20 +263,25 @@ static enum rc check_manager(struct reader *r, const struct manager_config *m)
     return check_name_filter(r, m);
 }
 
-enum rc reader_manager(struct reader *r, const struct xml_element *e,
-                       void *parent)
+const struct option manager_role_option_table[] = {
+    {.name = "role",
+     .kind = OPTION_CHOICE,
+     .offset = offsetof(struct manager_config, role),
+     .preset = "current",
+     .help = "previous: where the sessions come from, in a rolling change to "
+             "the <Manager> beside it",
+     .choices = "current|previous"},
+    {.name = NULL},
+};
+
+static enum rc read_one(struct reader *r, const struct xml_element *e,
+                        struct manager_config **out)
 {
-    struct config_level *level = parent;
     const char *name =
         reader_class(e, is_in_cluster(e) ? "DeltaManager" : "StandardManager");
-    struct manager_config *m;
+    struct manager_config *m = reader_alloc(r, sizeof *m);
     enum rc rc;
 
-    if (xml_child(e->parent, "Manager", NULL) != e)
-        return reader_error(r, e, RC_INVALID,
-                            "a second <Manager> in <%s>: keep one of them",
-                            e->parent->name);
-    m = reader_alloc(r, sizeof *m);
     m->at = e;
     m->kind = manager_kind_find(&r->input->kinds, name);
     if (!m->kind)
@@ -291,12 +296,129 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
         r, e,
         (const struct option_target[]){{manager_option_table, &m->common},
                                        {m->kind->options, m->options},
+                                       {manager_role_option_table, m},
                                        {manager_rest_option_table, NULL}},
-        3);
+        4);
     if (rc == RC_OK)
         rc = reader_children(r, e, manager_rules, m);
     if (rc == RC_OK)
         rc = check_manager(r, m);
+    *out = m;
+    return rc;
+}
+
+/* ---- a rolling change ---- */
+
+static bool is_previous(const struct xml_element *e)
+{
+    const char *role = reader_get(e, "role");
+
+    return role && strcmp(role, "previous") == 0;
+}
+
+/* The first one of that role in the same element. */
+static const struct xml_element *in_role(const struct xml_element *parent,
+                                         bool previous)
+{
+    const struct xml_element *e = NULL;
+
+    while ((e = xml_child(parent, "Manager", e)))
+        if (is_previous(e) == previous)
+            return e;
+    return NULL;
+}
+
+/* Rows of the two would meet. */
+static bool is_same_store(const struct store_config *a,
+                          const struct store_config *b)
+{
+    static const char *const where[] = {"path", "directory", "url"};
+
+    if (!a || !b || a->kind != b->kind)
+        return false;
+    for (size_t i = 0; i < sizeof where / sizeof where[0]; i++) {
+        const char *x = reader_get(a->at, where[i]);
+        const char *y = reader_get(b->at, where[i]);
+        if (strcmp(x ? x : "", y ? y : "") != 0)
+            return false;
+    }
+    return true;
+}
+
+static enum rc check_pair(struct reader *r, const struct manager_config *next,
+                          const struct manager_config *previous)
+{
+    bool same = next->kind == previous->kind;
+
+    if (is_same_store(next->store, previous->store))
+        return reader_error(r, previous->at, RC_INVALID,
+                            "role=\"previous\" with the same <Store> as the "
+                            "<Manager> beside it: name the one that was used "
+                            "until now");
+    if (same && !next->kind->needs_store)
+        return reader_error(r, previous->at, RC_INVALID,
+                            "two times %s: from one to the other there is "
+                            "nothing to change; remove the one with "
+                            "role=\"previous\"",
+                            next->kind->name);
+    if (strcmp(next->kind->name, "StandardManager") == 0)
+        return reader_error(r, next->at, RC_INVALID,
+                            "StandardManager beside role=\"previous\": no "
+                            "other instance would know what comes over to "
+                            "this one; it needs no such change");
+    return RC_OK;
+}
+
+static enum rc read_previous(struct reader *r, struct manager_config *next)
+{
+    const struct xml_element *e = in_role(next->at->parent, true);
+    struct manager_config *previous;
+    enum rc rc;
+
+    if (!e)
+        return RC_OK;
+    rc = read_one(r, e, &previous);
+    if (rc == RC_OK)
+        rc = check_pair(r, next, previous);
+    next->previous = previous;
+    return rc;
+}
+
+/* It is read with the one beside it. */
+static enum rc pass_previous(struct reader *r, const struct xml_element *e)
+{
+    if (is_in_cluster(e))
+        return reader_error(r, e, RC_INVALID,
+                            "<Manager role=\"previous\"> in a <Cluster>: put "
+                            "it beside the <Manager> to which you change");
+    if (in_role(e->parent, true) != e)
+        return reader_error(r, e, RC_INVALID,
+                            "a second <Manager role=\"previous\"> in <%s>: "
+                            "keep one of them",
+                            e->parent->name);
+    if (!in_role(e->parent, false))
+        return reader_error(r, e, RC_INVALID,
+                            "<Manager role=\"previous\"> alone: put the "
+                            "<Manager> to which you change beside it");
+    return RC_OK;
+}
+
+enum rc reader_manager(struct reader *r, const struct xml_element *e,
+                       void *parent)
+{
+    struct config_level *level = parent;
+    struct manager_config *m;
+    enum rc rc;
+
+    if (is_previous(e))
+        return pass_previous(r, e);
+    if (in_role(e->parent, false) != e)
+        return reader_error(r, e, RC_INVALID,
+                            "a second <Manager> in <%s>: keep one of them",
+                            e->parent->name);
+    rc = read_one(r, e, &m);
+    if (rc == RC_OK)
+        rc = read_previous(r, m);
     if (rc == RC_OK)
         level->manager = m;
     return rc;

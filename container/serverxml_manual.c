@@ -58,8 +58,11 @@ const struct manual_part server_manual[] = {
     {"Manager",
      APPLICATIONS ", Cluster",
      "How sessions are kept. One in Engine or Host is the default of all "
-     "applications below. These attributes are those of every className:",
-     {manager_option_table, manager_rest_option_table},
+     "applications below. A second one with role=\"previous\" beside it: where "
+     "the sessions come from, in a rolling change. These attributes are those "
+     "of every className:",
+     {manager_option_table, manager_role_option_table,
+      manager_rest_option_table},
      MANUAL_MANAGERS},
     {"SessionIdGenerator",
      "Manager",

@@ -27,7 +27,7 @@ struct manual_part {
     const char *element; /* "Connector"; NULL ends the list */
     const char *inside;  /* where it stands: "Service" */
     const char *text;
-    const struct option *tables[2]; /* either may be NULL */
+    const struct option *tables[3]; /* each may be NULL */
     enum manual_classes classes;
 };
 

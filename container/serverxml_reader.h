@@ -35,6 +35,7 @@ extern const struct option pool_option_table[], engine_option_table[];
 extern const struct option host_option_table[], context_option_table[];
 extern const struct option parameter_option_table[];
 extern const struct option cookie_processor_option_table[];
+extern const struct option manager_role_option_table[];
 extern const struct option manager_rest_option_table[];
 extern const struct option id_generator_option_table[];
 

@@ -363,6 +363,7 @@ static void put_elements(void)
         put_sentence(p->text);
         put_table(p->element, p->tables[0]);
         put_table(p->element, p->tables[1]);
+        put_table(p->element, p->tables[2]);
         put_classes(p);
     }
 }

@@ -478,6 +478,51 @@ static void everything_has_its_place(void)
     CHECK_BAD(all);
 }
 
+#define NEXT "<Manager className='PersistentManager'>"
+#define PREVIOUS "<Manager role='previous' className='PersistentManager'>"
+#define AT(path) "<Store className='SQLiteStore' path='" path "'/></Manager>"
+
+static const char *path_of(const struct manager_config *m)
+{
+    const struct option *o = option_find(m->store->kind->options, "path");
+    const char *path = *(char **)((char *)m->store->options + o->offset);
+    return strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+}
+
+static void a_manager_and_its_previous_one(void)
+{
+    static const struct bad all[] = {
+        {SERVER("", "", PREVIOUS AT("a")),
+         "server.xml:5: <Manager role=\"previous\"> alone: put the <Manager> "
+         "to which you change beside it"},
+        {SERVER("", "",
+                NEXT AT("a") "\n" PREVIOUS AT("b") "\n" PREVIOUS AT("c")),
+         "server.xml:7: a second <Manager role=\"previous\"> in <Host>: keep "
+         "one of them"},
+        {SERVER("", "", NEXT AT("a") "\n" PREVIOUS AT("a")),
+         "server.xml:6: role=\"previous\" with the same <Store> as the "
+         "<Manager> beside it: name the one that was used until now"},
+        {SERVER("", "", "<Manager/>\n" PREVIOUS AT("a")),
+         "server.xml:5: StandardManager beside role=\"previous\": no other "
+         "instance would know what comes over to this one; it needs no such "
+         "change"},
+        {SERVER("", "", "<Manager/>\n<Manager role='previous'/>"),
+         "server.xml:6: two times StandardManager: from one to the other there "
+         "is nothing to change; remove the one with role=\"previous\""},
+        {SERVER("", "", "<Manager role='former'/>"),
+         "server.xml:5: <Manager> role=\"former\" is not one of "
+         "current|previous"},
+    };
+    CHECK_BAD(all);
+    CHECK_INT_FATAL(
+        scratch_read_text(&site, SERVER("", "", PREVIOUS AT("b") NEXT AT("a"))),
+        RC_OK);
+    const struct manager_config *m = site.config->level.manager;
+    CHECK_STR(path_of(m), "a");
+    CU_ASSERT_FATAL(m->previous != NULL);
+    CHECK_STR(path_of(m->previous), "b");
+}
+
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
@@ -522,4 +567,5 @@ UNIT_MAIN_AROUND("config", before, after, CASE(the_least),
                  CASE(attributes_are_filtered_by_name), CASE(what_is_wrong),
                  CASE(everything_has_its_place),
                  CASE(what_comes_later_is_one_error),
+                 CASE(a_manager_and_its_previous_one),
                  CASE(properties_that_are_none), CASE(files_that_are_not_there))
