@@ -9,6 +9,7 @@
 #include "tests/ask.h"
 #include "tests/child.h"
 #include "tests/unit.h"
+#include "tests/world.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -632,6 +633,66 @@ static void eight_processes_never_see_busy(void)
     shop_close(&shop);
 }
 
+/* --- what a put writes ---------------------------------------------------- */
+
+static int64_t log_size(const char *path)
+{
+    struct stat st;
+
+    CHECK_INT_FATAL(stat(path, &st), 0);
+    return st.st_size;
+}
+
+/* The row's page alone: that of the expiries stays as it is. */
+static void the_same_expiry_is_written_once(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+    struct ask ask;
+    int64_t size[4];
+
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(ask_put_until(&shop, &ask, 1, 0, "row", 3, 5000), RC_OK);
+    for (int i = 0; i < 4; i++) {
+        size[i] = log_size(shelf_path("-wal"));
+        CHECK_INT(ask_put_until(&shop, &ask, 1, ask.call.new_version, "new", 3,
+                                i < 2 ? 5000 : 6000),
+                  RC_OK);
+    }
+    CHECK_INT(size[2] - size[1], size[1] - size[0]);
+    CU_ASSERT(size[3] - size[2] > size[1] - size[0]);
+    CHECK_INT(ask_put_until(&shop, &ask, 1, 77, "old", 3, 6000), RC_CONFLICT);
+    CHECK_INT(ask.call.found_len, 3);
+    CU_ASSERT(ask.call.found && memcmp(ask.call.found, "new", 3) == 0);
+    ask_clear(&ask);
+    CHECK_INT(ask_put_until(&shop, &ask, 2, 77, "none", 4, 6000), RC_ABSENT);
+    shop_close(&shop);
+}
+
+/* And so it is at the next request. */
+static void requests_agree_on_an_expiry(void)
+{
+    struct world *w = world_new(&fixture_sqlite);
+    uint8_t id[ID_SIZE];
+    char path[512];
+    int64_t size[3];
+
+    w->now.wall = w->now.wall / 60000 * 60000 + 1;
+    CHECK_INT_FATAL(world_open(w), RC_OK);
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_hit(w, 0, id, "n"), RC_OK);
+    snprintf(path, sizeof path, "%s/%s-wal", w->dir,
+             w->fixture->settings[0].value + 1);
+    for (int i = 0; i < 3; i++) {
+        world_pass(w, 1000);
+        size[i] = log_size(path);
+        CHECK_INT(world_hit(w, 0, id, "n"), RC_OK);
+    }
+    CHECK_INT(size[2] - size[1], 4096 + 24); /* one page */
+    CHECK_INT(world_count(w, 0, id, "n"), 4);
+    world_free(&w);
+}
+
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
@@ -654,6 +715,8 @@ int main(int argc, char **argv)
         CASE(a_stopped_neighbour_is_not_waited_for),
         CASE(what_was_acknowledged_survives_kill),
         CASE(eight_processes_never_see_busy),
+        CASE(the_same_expiry_is_written_once),
+        CASE(requests_agree_on_an_expiry),
     };
 
     if (argc == 4 && strcmp(argv[1], "--child") == 0)

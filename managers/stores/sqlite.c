@@ -39,6 +39,8 @@ struct reader {
               " VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")           \
     X(update, "UPDATE sessions SET version = ?3, expiry = ?4, bytes = ?5"      \
               " WHERE app = ?1 AND id = ?2 AND version = ?6")                  \
+    X(again, "UPDATE sessions SET version = ?3, bytes = ?5"                    \
+             " WHERE app = ?1 AND id = ?2 AND version = ?6 AND expiry = ?4")   \
     X(find, GET_SQL)                                                           \
     X(list, "SELECT id FROM sessions WHERE app = ?1 AND id > ?2"               \
             " ORDER BY id LIMIT ?3")                                           \
@@ -501,13 +503,9 @@ enum rc db_commit(struct db *s, struct err *err)
                                                                : RC_UNCERTAIN;
 }
 
-enum rc db_put(struct db *s, struct store_call *call, uint64_t version,
-               struct err *err)
+static int put_by(struct db *s, sqlite3_stmt *st, const struct store_call *call,
+                  uint64_t version)
 {
-    sqlite3_stmt *st = s->st[call->version ? ST_update : ST_insert];
-    enum rc rc = RC_OK;
-    int code;
-
     bind_key(s, st, call);
     sqlite3_bind_int64(st, 3, (int64_t)version);
     sqlite3_bind_int64(st, 4, call->expiry);
@@ -515,7 +513,20 @@ enum rc db_put(struct db *s, struct store_call *call, uint64_t version,
                         SQLITE_STATIC);
     if (call->version)
         sqlite3_bind_int64(st, 6, (int64_t)call->version);
-    code = st_run(st);
+    return st_run(st);
+}
+
+/* Most puts leave the expiry as it is, and so need not touch its index. */
+enum rc db_put(struct db *s, struct store_call *call, uint64_t version,
+               struct err *err)
+{
+    enum rc rc = RC_OK;
+    int code =
+        call->version ? put_by(s, s->st[ST_again], call, version) : SQLITE_OK;
+
+    if (code == SQLITE_OK && !(call->version && sqlite3_changes(s->db)))
+        code = put_by(s, s->st[call->version ? ST_update : ST_insert], call,
+                      version);
     if (code == SQLITE_OK && sqlite3_changes(s->db)) {
         call->new_version = version;
         return RC_OK;
