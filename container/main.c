@@ -168,10 +168,9 @@ static enum rc load(struct command *c, struct loaded *l, notes_fn *warn,
 
 /* What the managers say of their options, and of their stores: no line of
  * server.xml alone says whether those could ever work. */
-static enum rc examine_context(const struct context *x, notes_fn *warn,
-                               struct err *err)
+static enum rc examine_manager(const struct manager_config *m, const char *app,
+                               notes_fn *warn, struct err *err)
 {
-    const struct manager_config *m = x->config->level.manager;
     const struct notes notes = {.warn = warn};
     struct err why = {""};
     char text[256];
@@ -183,8 +182,19 @@ static enum rc examine_context(const struct context *x, notes_fn *warn,
     if (!m->store)
         return RC_OK;
     rc = managers_examine(m->kind->ops, m->options, m->store->kind->ops,
-                          m->store->options, x->path[0] ? x->path : "/", &why);
+                          m->store->options, app, &why);
     return rc == RC_OK ? rc : xml_error(m->store->at, rc, err, "%s", why.text);
+}
+
+static enum rc examine_context(const struct context *x, notes_fn *warn,
+                               struct err *err)
+{
+    const struct manager_config *m = x->config->level.manager;
+    enum rc rc = RC_OK;
+
+    for (; m && rc == RC_OK; m = m->previous)
+        rc = examine_manager(m, x->path[0] ? x->path : "/", warn, err);
+    return rc;
 }
 
 static enum rc examine(const struct loaded *l, notes_fn *warn, struct err *err)

@@ -108,18 +108,35 @@ static void a_check_reaches_nobody(void)
     CU_ASSERT(strstr(said, "SECRET") == NULL);
 }
 
-/* sqlite.xml with these attributes on its <Manager>. */
-static const char *with_attributes(const char *attributes)
+/* sqlite.xml, edited. */
+static const char *edited(const char *expression)
 {
     static char path[512];
     char command[2048];
-    snprintf(path, sizeof path, "%s/attributes.xml", unit_tmpdir());
+    snprintf(path, sizeof path, "%s/edited.xml", unit_tmpdir());
     snprintf(command, sizeof command,
-             "sed -e 's|users.xml|%s/etc/margay/users.xml|' -e "
-             "'s|\"PersistentManager\"|& %s|' %s >%s",
-             stage_dir(), attributes, shipped("sqlite.xml"), path);
+             "sed -e 's|users.xml|%s/etc/margay/users.xml|' -e '%s' %s >%s",
+             stage_dir(), expression, shipped("sqlite.xml"), path);
     CHECK_INT_FATAL(system(command), 0);
     return path;
+}
+
+static const char *with_attributes(const char *attributes)
+{
+    char expression[256];
+    snprintf(expression, sizeof expression, "s|\"PersistentManager\"|& %s|",
+             attributes);
+    return edited(expression);
+}
+
+static void that_of_the_previous_manager_as_well(void)
+{
+    static const char expression[] =
+        "s|</Manager>|&\\n<Manager className=\"PersistentManager\" "
+        "role=\"previous\"><Store className=\"RedisStore\" "
+        "url=\"redis://h:x\"/></Manager>|";
+    CHECK_INT(margay("check", edited(expression), ""), 1);
+    CU_ASSERT(strstr(said, "a host or its port is none") != NULL);
 }
 
 static void replicas_are_asked_of_who_has_some(void)
@@ -154,5 +171,6 @@ static void what_is_not_meant_is_told(void)
 
 UNIT_MAIN("check_store", CASE(an_address_that_is_none_is_refused),
           CASE(a_path_that_is_none_is_refused), CASE(a_check_reaches_nobody),
+          CASE(that_of_the_previous_manager_as_well),
           CASE(replicas_are_asked_of_who_has_some),
           CASE(what_is_not_meant_is_told))
