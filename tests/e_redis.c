@@ -26,7 +26,7 @@ struct load {
     pthread_t thread;
     char cookies[SESSIONS][128];
     unsigned sent[SESSIONS], acknowledged[SESSIONS];
-    unsigned number, refused, others;
+    atomic_uint number, refused, others;
     char strange[64]; /* an answer that should not have come */
     atomic_uint answered;
     atomic_llong last_refused; /* clock_ms */
