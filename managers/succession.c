@@ -15,6 +15,7 @@
 #include "managers/managers.h"
 #include "session/manager_counters.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,9 @@ static void succession_stop(struct manager *m, struct instant now,
     struct succession *s = succession_of(m);
 
     walk_stop(s);
+    atomic_store(&s->stopping, true);
+    while (atomic_load(&s->inside))
+        sched_yield(); /* nobody waits for an answer inside */
     for (int p = 0; p < PARTS; p++)
         manager_stop(s->part[p], now, within_ms / PARTS);
 }

@@ -21,7 +21,9 @@
  *         - A part never tells an end by itself (manager.face).
  *         - Nothing is answered FOUND that one of the parts is known to lack.
  * Threads Any; the walk is a thread of its own, which waits for nobody longer
- *         than the stop allows. */
+ *         than the stop allows. An answer of one part may come, and go on to
+ *         the other, while that is about to stop: so the stop waits for those
+ *         who are inside (part_find, part_write), and lets nobody in again. */
 #ifndef MARGAY_MANAGERS_SUCCESSION_H
 #define MARGAY_MANAGERS_SUCCESSION_H
 
@@ -47,6 +49,8 @@ struct succession {
     struct manager *part[PARTS];
     _Atomic int64_t era[PARTS]; /* 0: not known yet */
     atomic_bool complete;
+    atomic_bool stopping; /* then nothing is asked of the parts any more */
+    atomic_int inside;    /* threads that ask them something now */
     _Atomic uint64_t carried, open;
     _Atomic int64_t walked; /* mono ms: when the last walk that could tell of
                                every session began; 0: none did yet */
@@ -64,6 +68,14 @@ enum rc part_write(struct manager *part, struct manager_write *w);
 /* Is it over for good, whatever another copy says? Not by itself: IDLE, LOST,
  * EVICTED, and UNKNOWN in the answer of a find. */
 bool is_decided(enum reason reason);
+
+/* When an end is brought that one of them has seen. Of two ends the earlier one
+ * stays (record.h): that is to be the one that somebody made, and tells of. */
+static inline struct instant instant_of_repair(struct instant now)
+{
+    now.wall += 60000;
+    return now;
+}
 
 /* ---- succession_find.c ---- */
 

@@ -14,6 +14,9 @@
 
 /* The previous one leaves an end to the next one for so long. */
 #define OVERDUE_MS 30000
+/* Who ended it in the next one ends it in the previous one as well, unless it
+ * died in between. */
+#define ABANDONED_MS 300000
 
 enum due_step { DUE_LOOK, DUE_NEXT, DUE_PREVIOUS, DUE_DONE };
 
@@ -25,7 +28,8 @@ struct due {
     enum reason reason;
     uint8_t id[ID_SIZE];
     struct instant now;
-    bool quietly;          /* an end that was told before */
+    bool quietly;          /* an end that was told before, */
+    bool abandoned;        /* by somebody who did not come to its end */
     bool ended;            /* the next one ended it */
     struct record *before; /* what the ends replaced */
 };
@@ -78,7 +82,7 @@ static void took_next(struct due *d, enum rc rc)
         d->ended = d->before != NULL;
         if (d->ended)
             d->step = DUE_PREVIOUS;
-    } else if (rc == RC_ABSENT || (rc == RC_ENDED && d->quietly)) {
+    } else if (rc == RC_ABSENT || (rc == RC_ENDED && d->abandoned)) {
         d->step = DUE_PREVIOUS;
     }
 }
@@ -144,7 +148,7 @@ static void due_looked(struct find_op *op)
 /* Has the next one, whose part it is where it has the session, not seen to it?
  */
 static bool is_overdue(struct manager *part, const uint8_t id[ID_SIZE],
-                       struct instant now)
+                       struct instant now, int64_t by_ms)
 {
     struct table_stripe *stripe = table_lock(part->table, id);
     struct entry *e = table_find(stripe, id);
@@ -154,7 +158,7 @@ static bool is_overdue(struct manager *part, const uint8_t id[ID_SIZE],
 
     if (e) {
         record_life(e->record, &life);
-        overdue = now.mono - OVERDUE_MS >=
+        overdue = now.mono - by_ms >=
                   manager_due(part, &life, e->access, now, &reason);
     }
     table_unlock(stripe);
@@ -170,7 +174,8 @@ void succession_part_due(struct manager *m, struct manager *part,
     bool timed = reason == REASON_IDLE || reason == REASON_LIFETIME;
 
     /* else it is due again, soon */
-    if (!mark_of(s, id) || (previous && timed && !is_overdue(part, id, now)))
+    if (!mark_of(s, id) ||
+        (previous && timed && !is_overdue(part, id, now, OVERDUE_MS)))
         return;
     struct due *d = mem_zero(sizeof *d);
     d->s = s;
@@ -178,6 +183,7 @@ void succession_part_due(struct manager *m, struct manager *part,
     d->now = now;
     memcpy(d->id, id, ID_SIZE);
     d->quietly = previous;
+    d->abandoned = previous && is_overdue(part, id, now, ABANDONED_MS);
     d->step = timed ? DUE_LOOK : DUE_NEXT;
     due_turn(d);
 }

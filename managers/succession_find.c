@@ -34,22 +34,47 @@ bool is_decided(enum reason reason)
     }
 }
 
+/* false: the parts are being stopped, or are not ready yet. */
+static bool part_enter(struct manager *part)
+{
+    struct succession *s = succession_of(part->face);
+
+    atomic_fetch_add(&s->inside, 1);
+    if (!atomic_load(&s->stopping) && atomic_load(&part->ready))
+        return true;
+    atomic_fetch_sub(&s->inside, 1);
+    return false;
+}
+
+static void part_leave(struct succession *s)
+{
+    atomic_fetch_sub(&s->inside, 1);
+}
+
 enum rc part_find(struct manager *part, struct find_op *op)
 {
+    struct succession *s = succession_of(part->face);
+
     op->manager = part;
     op->record = NULL;
     op->reason = REASON_UNKNOWN;
     op->rc = RC_UNAVAILABLE;
-    if (!atomic_load(&part->ready))
-        return err_set(&op->err, RC_UNAVAILABLE, "not ready yet");
-    return part->ops->find(part, op);
+    if (!part_enter(part))
+        return err_set(&op->err, RC_UNAVAILABLE, "it is not ready");
+    enum rc rc = part->ops->find(part, op);
+    part_leave(s);
+    return rc;
 }
 
 enum rc part_write(struct manager *part, struct manager_write *w)
 {
-    if (!atomic_load(&part->ready))
-        return err_set(&w->err, RC_UNAVAILABLE, "not ready yet");
-    return part->ops->write(part, w);
+    struct succession *s = succession_of(part->face);
+
+    if (!part_enter(part))
+        return err_set(&w->err, RC_UNAVAILABLE, "it is not ready");
+    enum rc rc = part->ops->write(part, w);
+    part_leave(s);
+    return rc;
 }
 
 /* ---- marks ---- */
@@ -500,7 +525,7 @@ static enum rc submit_repair(struct look *l)
     manager_write_release(w);
     w->done = look_written;
     manager_write_init(w, r->kind, ends ? l->op->id : record_id(r->record),
-                       l->op->now);
+                       ends ? instant_of_repair(l->op->now) : l->op->now);
     w->reason = r->reason;
     memcpy(w->new_id, r->new_id, ID_SIZE);
     if (r->kind == WRITE_CREATE)

@@ -165,7 +165,7 @@ static enum rc relay_submit(struct relay *r)
     default:
         manager_write_release(&r->in);
         r->in.done = relay_done;
-        manager_write_init(&r->in, WRITE_END, w->id, w->now);
+        manager_write_init(&r->in, WRITE_END, w->id, instant_of_repair(w->now));
         r->in.reason = r->end.reason;
         memcpy(r->in.new_id, r->end.new_id, ID_SIZE);
         return part_write(r->s->part[r->settle], &r->in);

@@ -162,9 +162,9 @@ static enum rc world_manager(struct world *w, const struct manager_env *env,
     if (!w->previous)
         return manager_new(p.ops, p.common, p.options, p.store_ops,
                            p.store_options, env, out, err);
-    w->pair.next = p;
-    w->pair.by_use = true; /* a walk would end when it likes */
-    w->pair.previous = world_part(w->previous, &w->common);
+    if (!w->pair.next.ops) /* a walk would end when it likes */
+        w->pair = (struct manager_pair){p, world_part(w->previous, &w->common),
+                                        .by_use = true};
     return manager_new(&manager_succession, &w->common, &w->pair, NULL, NULL,
                        env, out, err);
 }
