@@ -488,6 +488,7 @@ bool instance_pause(void *instance, int ms)
     }
     uv_timer_start(&loop->drain, on_drained, (uint64_t)ms, 0);
     uv_run(&loop->uv, UV_RUN_ONCE);
+    uv_timer_stop(&loop->drain);
     return !loop->hurry;
 }
 
