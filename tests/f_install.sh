@@ -27,12 +27,17 @@ make -s install DESTDIR="$image" >"$TMPDIR/log" 2>&1 || {
 bin=$image$(variable bindir)
 conf=$image$(variable margayconfdir)
 data=$image$(variable margaydatadir)
+pages=
+grep -q '^RUNS_HERE_TRUE = #' Makefile ||
+    pages="$image$(variable man1dir)/margay.1
+        $image$(variable man5dir)/server.xml.5"
+# shellcheck disable=SC2086 # the pages are words
 for file in "$bin/margay" "$conf/server.xml" \
     "$data/webapps/login/WEB-INF/lib/login.so" \
     "$image$(variable libdir)/libmargay.so" \
     "$image$(variable libdir)/pkgconfig/margay.pc" \
     "$image$(variable includedir)/margay/servlet.h" \
-    "$image$(variable man3dir)/margay-webapp.3"; do
+    "$image$(variable man3dir)/margay-webapp.3" $pages; do
     [ -f "$file" ] || fail "not installed: ${file#"$image"}"
 done
 find "$image" -name '*.la' -path '*WEB-INF*' | grep . &&

@@ -14,7 +14,7 @@ fail() {
 }
 
 [ -z "${SANITIZE-}" ] || {
-    echo "skipped: a sanitizer is not in a library's pkg-config file"
+    echo "skipped all: a sanitizer is not in a library's pkg-config file"
     exit 77
 }
 lines=$(wc -l <"$top/docs/counter.c")

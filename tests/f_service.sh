@@ -22,7 +22,7 @@ def verify():
     global skipped
     if not shutil.which("systemd-analyze"):
         skipped += 1
-        print("skipped: no systemd-analyze (Debian package systemd)")
+        print("skipped systemd-analyze: not there (Debian package systemd)")
         return
     text = open(stage + "/lib/systemd/system/margay@.service").read()
     unit = work + "/margay@8081.service"
