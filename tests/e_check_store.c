@@ -16,13 +16,15 @@
 
 static char said[65536];
 
-/* What `margay VERB -c FILE MORE` says, with both outputs; its exit status. */
+/* What `margay VERB -c FILE MORE` says, with both outputs; its exit status.
+ * A store that MORE gives no path is in a folder of ours. */
 static int margay(const char *verb, const char *file, const char *more)
 {
     char command[2048];
     snprintf(command, sizeof command,
-             "timeout 20 %s/bin/margay %s -c %s -D port=0 %s 2>&1", stage_dir(),
-             verb, file, more);
+             "timeout 20 %s/bin/margay %s -c %s -D port=0 "
+             "-D store.path=%s/store %s 2>&1",
+             stage_dir(), verb, file, unit_tmpdir(), more);
     FILE *p = popen(command, "r");
     CU_ASSERT_FATAL(p != NULL);
     said[fread(said, 1, sizeof said - 1, p)] = '\0';

@@ -18,7 +18,9 @@ seconds=${seconds:-120}
 seconds=$((seconds * ${MARGAY_TEST_SLOWNESS:-1} + ${MARGAY_TEST_LONGER:-0}))
 
 TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/margay-test-XXXXXX") || exit 99
-export TMPDIR
+# What a server keeps where nothing says where: never among the user's own.
+XDG_STATE_HOME=$TMPDIR
+export TMPDIR XDG_STATE_HOME
 trap 'rm -rf "$TMPDIR"' EXIT
 # timeout leads a process group: its signals reach the test's children too.
 trap 'trap "" HUP INT TERM
