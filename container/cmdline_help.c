@@ -14,9 +14,8 @@ enum { WIDTH = 80 };
 const struct command_help command_helps[] = {
     {"run", CONFIGURED,
      "one instance in the foreground; SIGTERM ends it in order",
-     "It prints \"margay: NODE ready on URL in N ms\" on standard error once "
-     "it "
-     "serves and has its state."},
+     "It prints \"margay: NODE ready on URL in N ms\" on standard error "
+     "once it serves and has its state."},
     {"cluster",
      CONFIGURED " [-n N] [-p PORT] [--manager NAME] "
                 "[--balancer haproxy|nginx|httpd|none] " IN_FRONT,
@@ -24,7 +23,8 @@ const struct command_help command_helps[] = {
      "crashes starts anew; SIGHUP replaces one after another",
      "The output of each is prefixed by its name."},
     {"check", CONFIGURED, "reads the configuration and says what it understood",
-     "Nothing is opened; a mistake is told with file and line."},
+     "Nothing is made or changed, and nobody is reached; a mistake is told "
+     "with file and line."},
     {"balancer",
      "haproxy|nginx|httpd [-n N] [-p PORT] [-c FILE]... "
      "[-D NAME=VALUE]... " IN_FRONT,

@@ -187,7 +187,7 @@ static void a_file_that_fails_is_written_later(void)
     CHECK_INT(server_stop(&f->launcher), 0);
 }
 
-/* The process in `folder` that has `name` among its arguments. */
+/* The child of the launcher that is nginx; 0: none is. */
 static pid_t master_of(const struct fleet *f)
 {
     char path[64], text[256];
