@@ -31,8 +31,8 @@
 
 #define CONNECTOR_TICK_MS 50
 #define MANAGER_TICK_MS 1000
-#define REST_SHARE 20 /* of the time to save sessions, kept for each context   \
-                       */
+/* Of the time to save sessions, kept for each context. */
+#define REST_SHARE 20
 
 struct instance_loop {
     uv_loop_t uv;

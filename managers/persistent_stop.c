@@ -12,9 +12,8 @@
 #include <time.h>
 
 #define PAUSE_MS 50
-#define CLOSE_MS                                                               \
-    1000 /* what the last batch may take; of little time a tenth               \
-          */
+/* What the last batch may take; of little time a tenth. */
+#define CLOSE_MS 1000
 
 struct stop {
     struct persistent *p;

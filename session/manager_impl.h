@@ -177,10 +177,11 @@ struct manager_ops {
                                       for one of them */
     manager_forget_fn *forget;     /* a tombstone, an idle session or a user's
                                       record is about to be removed, its stripe
-                                      is locked. false: not yet, it is asked again
-                                      5 s later. NULL: it may go */
+                                      is locked. false: not yet, it is asked
+                                      again 5 s later. NULL: it may go */
     manager_ready_fn *ready;       /* may it answer at this moment? For /health;
-                                      find says so itself. NULL: m->ready alone */
+                                      find says so itself. NULL: m->ready
+                                      alone */
     manager_tick_fn *tick;         /* once a second */
     manager_stats_fn *stats;       /* adds what only the manager knows */
     manager_cost_fn *cost;         /* NULL: nothing to tell */

@@ -560,12 +560,12 @@ static void it_has_a_name(struct stall *s)
     X(what_queues_up_is_one_batch) X(a_conflict_is_retried_in_the_same_batch)
 
 #define ON_EACH(name)                                                          \
-    static void memory_##name(void) { stall_with(KIND_MEMORY, name); }               \
-    static void queued_##name(void) { stall_with(KIND_QUEUED, name); }               \
-    static void sqlite_##name(void) { stall_with(KIND_SQLITE, name); }               \
-    static void file_##name(void) { stall_with(KIND_FILE, name); }                   \
-    static void full_##name(void) { stall_with(KIND_FULL, name); }                   \
-    static void tracing_##name(void) { stall_with(KIND_TRACING, name); }             \
+    static void memory_##name(void) { stall_with(KIND_MEMORY, name); }         \
+    static void queued_##name(void) { stall_with(KIND_QUEUED, name); }         \
+    static void sqlite_##name(void) { stall_with(KIND_SQLITE, name); }         \
+    static void file_##name(void) { stall_with(KIND_FILE, name); }             \
+    static void full_##name(void) { stall_with(KIND_FULL, name); }             \
+    static void tracing_##name(void) { stall_with(KIND_TRACING, name); }       \
     static void failing_##name(void) { stall_with(KIND_FAILING, name); }
 #define ON_REDIS(name)                                                         \
     static void redis_##name(void) { stall_with(KIND_REDIS, name); }           \

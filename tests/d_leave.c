@@ -263,7 +263,8 @@ static void many_leave_through_a_small_log(void)
     for (int i = 0; i < n->count; i++)
         CHECK_INT(n->hosts[i].missed, 0);
     for (int k = 0; k < MANY; k++)
-        lost += !is_listed(n, 3, ids[k], 0x18) || !is_listed(n, 4, ids[k], 0x18);
+        lost += !is_listed(n, 3, ids[k], 0x18) ||
+                !is_listed(n, 4, ids[k], 0x18);
     CHECK_INT(lost, 0);
     CU_ASSERT(backup_at(n, 0)->leave.handed > 0);
     net_free(&n);
@@ -614,7 +615,8 @@ static void whom_nobody_remembers_is_in_no_list(void)
         place_change(backup_at(n, i), table_find(stripe, id), id, &p, n->now);
         table_unlock(stripe);
     }
-    CU_ASSERT(place_of(backup_at(n, 1), id, &p) && place_has(&p, before + 1000));
+    CU_ASSERT(place_of(backup_at(n, 1), id, &p) &&
+              place_has(&p, before + 1000));
     pass(n, 10 * DROP / 1000 + 25);
     CU_ASSERT(place_of(backup_at(n, 1), id, &p));
     CU_ASSERT(p.kind == PLACE_LIST && !place_has(&p, before + 1000));

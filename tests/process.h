@@ -90,9 +90,9 @@ void fleet_end(void);
         if (fleet)                                                             \
             name(fleet);                                                       \
     }
-/* On three instances over SQLite, Redis and Memcached, on three that replicate to
- * each other, on five where two of them hold a session, and on one that keeps
- * sessions itself. */
+/* On three instances over SQLite, Redis and Memcached, on three that replicate
+ * to each other, on five where two of them hold a session, and on one that
+ * keeps sessions itself. */
 #define FLEET_CASES(name)                                                      \
     FLEET_CASE(name, sqlite, "sqlite.xml", 3)                                  \
     FLEET_CASE(name, redis, "redis.xml", 3)                                    \

@@ -3,8 +3,8 @@
  * stall.h: a store of each kind, for what is asked of all of them.
  *
  * What    stall_with runs a statement over an open store, and leaves nothing
- *         of it behind. Where what it takes is not there (Redis, Memcached), the
- *         case is skipped.
+ *         of it behind. Where what it takes is not there (Redis, Memcached),
+ *         the case is skipped.
  * Owns    The stall; a statement may close and open its shop.
  * Threads The one that runs the case. */
 #ifndef MARGAY_TESTS_STALL_H

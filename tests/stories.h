@@ -24,8 +24,8 @@ void story_of_repeating(const char *kind);
 void story_of_the_client(const char *kind);
 /* The program itself finds nothing wrong in what is printed. */
 void story_of_the_syntax(const char *kind);
-/* Four instances behind nginx are stopped by SIGTERM and started again, one after
- * another: no request fails that is safe to repeat. */
+/* Four instances behind nginx are stopped by SIGTERM and started again, one
+ * after another: no request fails that is safe to repeat. */
 void story_of_bare_restarts(void);
 /* `down` in nginx's upstream of new users. */
 void story_of_a_drain_by_hand(void);

@@ -94,7 +94,7 @@ struct channel_call {
     enum call_kind kind;  /* frame.h */
     uint64_t have;        /* FIND: hash of the copy that is here; 0: none */
     struct record *delta; /* COMMIT: the caller's until done */
-    int64_t deadline;     /* mono; UNAVAILABLE when there is no answer by then */
+    int64_t deadline;     /* mono; UNAVAILABLE without an answer by then */
 
     enum call_answer answer;
     struct record *record; /* what came with it: a reference; or NULL */
