@@ -53,8 +53,9 @@ struct load {
     pthread_t thread;
     char cookies[SESSIONS][128];
     int holders[SESSIONS];
-    unsigned sent[SESSIONS], acknowledged[SESSIONS], refused[SESSIONS];
-    unsigned gone[SESSIONS]; /* 401 */
+    unsigned sent[SESSIONS], acknowledged[SESSIONS];
+    atomic_uint refused[SESSIONS];
+    atomic_uint gone[SESSIONS]; /* 401 */
     unsigned number, others;
     char strange[64]; /* an answer that should not have come */
     atomic_uint answered;
@@ -147,7 +148,7 @@ static unsigned session_at(const struct load *load, int at, bool has)
     return n;
 }
 
-static unsigned sum_at(const struct load *load, const unsigned *counts, int at,
+static unsigned sum_at(const struct load *load, atomic_uint *counts, int at,
                        bool has)
 {
     unsigned sum = 0;
