@@ -33,7 +33,7 @@ function bad(rule) {
     violations++
 }
 
-# Which rooms a room may include. main.c alone sees every room.
+# Which rooms a room may include. main.c sees every room, and so does man/.
 function may_include(header, to) {
     to = header
     sub(/\/.*/, "", to)
