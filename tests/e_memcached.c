@@ -6,16 +6,12 @@
  * Timeout: 240 s */
 #include "config.h"
 
-#include "tests/client.h"
+#include "tests/load.h"
 #include "tests/memcached_server.h"
 #include "tests/unit.h"
 
-#include "session/buf.h"
-
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,95 +44,14 @@ static int holder_of(struct memcached_group *g, const char *cookie)
 
 /* ---- load ---- */
 
-struct load {
-    struct fleet *fleet;
-    pthread_t thread;
-    char cookies[SESSIONS][128];
-    int holders[SESSIONS];
-    unsigned sent[SESSIONS], acknowledged[SESSIONS];
-    atomic_uint refused[SESSIONS];
-    atomic_uint gone[SESSIONS]; /* 401 */
-    unsigned number, others;
-    char strange[64]; /* an answer that should not have come */
-    atomic_uint answered;
-    atomic_llong last_refused; /* clock_ms */
-    atomic_bool stop;
-};
-
-static bool load_next(void *user, struct shot *shot)
+static struct load *load_on(struct fleet *f, struct memcached_group *g)
 {
-    struct load *load = user;
-    if (atomic_load(&load->stop))
-        return false;
-    unsigned n = load->number++;
-    shot->number = n % SESSIONS;
-    shot->server = fleet_server(load->fleet, n / SESSIONS);
-    shot->cookie = load->cookies[shot->number];
-    snprintf(shot->path, sizeof shot->path, "/login/hit");
-    shot->sends = &load->sent[shot->number];
-    return true;
-}
-
-static void load_hit(void *user, const struct shot *shot)
-{
-    struct load *load = user;
-    if (shot->status == 200) {
-        load->acknowledged[shot->number]++;
-        atomic_fetch_add(&load->answered, 1);
-    } else if (shot->status == 503) {
-        load->refused[shot->number]++;
-        atomic_store(&load->last_refused, clock_ms());
-    } else if (shot->status == 401 && (strstr(shot->body, ": lost") ||
-                                       strstr(shot->body, ": unknown"))) {
-        load->gone[shot->number]++;
-    } else {
-        load->others++;
-        snprintf(load->strange, sizeof load->strange, "%d %.40s", shot->status,
-                 shot->body);
-    }
-}
-
-static void *load_run(void *argument)
-{
-    struct load *load = argument;
-    struct battery *battery = battery_new(8);
-    volley_run(battery, load_next, load_hit, load);
-    battery_free(&battery);
-    return NULL;
-}
-
-static struct load *load_start(struct fleet *f, struct memcached_group *g)
-{
-    struct load *load = mem_zero(sizeof *load);
-    struct browser b;
-    load->fleet = f;
+    struct load *load = load_start(f, SESSIONS, 8);
     for (unsigned n = 0; n < SESSIONS; n++) {
-        browser_open(&b);
-        CHECK_INT(browser_login(&b, fleet_server(f, n), "kim"), 303);
-        CU_ASSERT(browser_cookie(&b, "/login", load->cookies[n]));
         load->holders[n] = holder_of(g, load->cookies[n]);
         CU_ASSERT(load->holders[n] >= 0);
-        browser_close(&b);
     }
-    CU_ASSERT_FATAL(pthread_create(&load->thread, NULL, load_run, load) == 0);
     return load;
-}
-
-struct until {
-    struct load *load;
-    unsigned answered;
-};
-
-static bool is_answered(void *user)
-{
-    struct until *until = user;
-    return atomic_load(&until->load->answered) >= until->answered;
-}
-
-static bool let_pass(struct load *load, unsigned more)
-{
-    struct until until = {load, atomic_load(&load->answered) + more};
-    return eventually(30000, is_answered, &until);
 }
 
 /* A session of which server `at` has (or, `has` false, has not) the row. */
@@ -155,31 +70,6 @@ static unsigned sum_at(const struct load *load, atomic_uint *counts, int at,
     for (unsigned n = 0; n < SESSIONS; n++)
         sum += (load->holders[n] == at) == has ? counts[n] : 0;
     return sum;
-}
-
-struct look {
-    struct fleet *fleet;
-    struct browser *browser;
-    const char *header;
-    int status;
-};
-
-static bool all_answer(void *user)
-{
-    struct look *look = user;
-    for (unsigned i = 0; i < look->fleet->count; i++)
-        if (browser_get_with(look->browser, fleet_server(look->fleet, i),
-                             "/login/me", look->header) != look->status)
-            return false;
-    return true;
-}
-
-static void load_stop(struct load *load)
-{
-    atomic_store(&load->stop, true);
-    pthread_join(load->thread, NULL);
-    CHECK_INT(load->others, 0);
-    CHECK_STR(load->strange, "");
 }
 
 /* Every session that is not in the share of server `but` has its hits. */
@@ -246,15 +136,15 @@ static void only_its_share_is_503_and_then_gone(void)
     struct fleet *f = fleet_on(g);
     if (!f)
         return;
-    struct load *load = load_start(f, g);
+    struct load *load = load_on(f, g);
     int dead = load->holders[0];
     unsigned away = session_at(load, dead, true);
     unsigned well = session_at(load, dead, false);
-    CU_ASSERT(let_pass(load, 1000));
+    CU_ASSERT(load_pass(load, 1000));
     CHECK_INT(sum_at(load, load->refused, dead, true), 0);
 
     memcached_kill(g->servers[dead]);
-    CU_ASSERT(let_pass(load, 500));
+    CU_ASSERT(load_pass(load, 500));
     long long worst_away = slowest(load, away, 503, 30);
     long long worst_well = slowest(load, well, 200, 30);
     for (unsigned i = 0; i < 3; i++) {
@@ -263,14 +153,15 @@ static void only_its_share_is_503_and_then_gone(void)
             server_said_times(fleet_server(f, i), "nobody answers there");
         CU_ASSERT(said > 0 && said <= 4); /* one an application */
     }
-    CU_ASSERT(let_pass(load, 500));
+    CU_ASSERT(load_pass(load, 500));
     CHECK_INT(sum_at(load, load->gone, dead, true), 0);
 
     memcached_restart(g->servers[dead]);
     long long begin = clock_ms();
     CU_ASSERT(session_answers(load, away, 401));
-    CU_ASSERT(let_pass(load, 1500));
-    load_stop(load);
+    CU_ASSERT(load_pass(load, 1500));
+    load_halt(load);
+    CHECK_INT(load->unanswered, 0);
     /* It came back empty: who was its is logged out, and stays so. */
     slowest(load, away, 401, 6);
     printf("share of the dead server: %u requests 503, then %u 401; its last "
@@ -288,7 +179,7 @@ static void only_its_share_is_503_and_then_gone(void)
     CU_ASSERT(worst_away < 1000 + 1000 * slowness());
     CU_ASSERT(worst_well < 1000 * slowness());
     hits_are_there(load, dead);
-    free(load);
+    load_free(&load);
 }
 
 static void nobody_is_logged_out_while_one_stands_still(void)
@@ -299,11 +190,11 @@ static void nobody_is_logged_out_while_one_stands_still(void)
     struct fleet *f = fleet_on(g);
     if (!f)
         return;
-    struct load *load = load_start(f, g);
+    struct load *load = load_on(f, g);
     int still = load->holders[0];
     unsigned away = session_at(load, still, true);
     unsigned well = session_at(load, still, false);
-    CU_ASSERT(let_pass(load, 1000));
+    CU_ASSERT(load_pass(load, 1000));
     long long before = slowest(load, well, 200, 100);
     memcached_signal(g->servers[still], SIGSTOP);
     long long begin = clock_ms(), worst_away = 0, worst_well = 0;
@@ -317,8 +208,9 @@ static void nobody_is_logged_out_while_one_stands_still(void)
     memcached_signal(g->servers[still], SIGCONT);
     begin = clock_ms();
     CU_ASSERT(session_answers(load, away, 200));
-    CU_ASSERT(let_pass(load, 2000));
-    load_stop(load);
+    CU_ASSERT(load_pass(load, 2000));
+    load_halt(load);
+    CHECK_INT(load->unanswered, 0);
     long long after = slowest(load, away, 200, 100);
     printf("share of the one that stood still: %u 503; its last 503 %lld ms "
            "after it went on; the others: %u 503; slowest 503 %lld ms, slowest "
@@ -333,7 +225,7 @@ static void nobody_is_logged_out_while_one_stands_still(void)
     CU_ASSERT(worst_away < 1000 + 1000 * slowness());
     CU_ASSERT(worst_well < 1000 * slowness());
     hits_are_there(load, -1);
-    free(load);
+    load_free(&load);
 }
 
 /* ---- what it forgets ---- */

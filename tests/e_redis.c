@@ -5,14 +5,10 @@
  * Timeout: 240 s */
 #include "config.h"
 
-#include "tests/client.h"
+#include "tests/load.h"
 #include "tests/redis_server.h"
 #include "tests/unit.h"
 
-#include "session/buf.h"
-
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,115 +17,14 @@
 
 /* ---- load ---- */
 
-struct load {
-    struct fleet *fleet;
-    pthread_t thread;
-    char cookies[SESSIONS][128];
-    unsigned sent[SESSIONS], acknowledged[SESSIONS];
-    atomic_uint number, refused, others;
-    char strange[64]; /* an answer that should not have come */
-    atomic_uint answered;
-    atomic_llong last_refused; /* clock_ms */
-    atomic_bool stop;
-};
-
-static bool load_next(void *user, struct shot *shot)
-{
-    struct load *load = user;
-    if (atomic_load(&load->stop))
-        return false;
-    unsigned n = load->number++;
-    shot->number = n % SESSIONS;
-    shot->server = fleet_server(load->fleet, n / SESSIONS);
-    shot->cookie = load->cookies[shot->number];
-    snprintf(shot->path, sizeof shot->path, "/login/hit");
-    shot->sends = &load->sent[shot->number];
-    return true;
-}
-
-static void load_hit(void *user, const struct shot *shot)
-{
-    struct load *load = user;
-    if (shot->status == 200) {
-        load->acknowledged[shot->number]++;
-        atomic_fetch_add(&load->answered, 1);
-    } else if (shot->status == 503) {
-        load->refused++;
-        atomic_store(&load->last_refused, clock_ms());
-    } else {
-        load->others++;
-        snprintf(load->strange, sizeof load->strange, "%d %.40s", shot->status,
-                 shot->body);
-    }
-}
-
-static void *load_run(void *argument)
-{
-    struct load *load = argument;
-    struct battery *battery = battery_new(8);
-    volley_run(battery, load_next, load_hit, load);
-    battery_free(&battery);
-    return NULL;
-}
-
-static struct load *load_start(struct fleet *f)
-{
-    struct load *load = mem_zero(sizeof *load);
-    struct browser b;
-    load->fleet = f;
-    for (unsigned n = 0; n < SESSIONS; n++) {
-        browser_open(&b);
-        CHECK_INT(browser_login(&b, fleet_server(f, n), "kim"), 303);
-        CU_ASSERT(browser_cookie(&b, "/login", load->cookies[n]));
-        browser_close(&b);
-    }
-    CU_ASSERT_FATAL(pthread_create(&load->thread, NULL, load_run, load) == 0);
-    return load;
-}
-
-struct until {
-    struct load *load;
-    unsigned answered;
-};
-
-static bool is_answered(void *user)
-{
-    struct until *until = user;
-    return atomic_load(&until->load->answered) >= until->answered;
-}
-
-static bool let_pass(struct load *load, unsigned more)
-{
-    struct until until = {load, atomic_load(&load->answered) + more};
-    return eventually(30000, is_answered, &until);
-}
-
-struct look {
-    struct fleet *fleet;
-    struct browser *browser;
-    const char *header;
-    int status;
-};
-
-static bool all_answer(void *user)
-{
-    struct look *look = user;
-    for (unsigned i = 0; i < look->fleet->count; i++)
-        if (browser_get_with(look->browser, fleet_server(look->fleet, i),
-                             "/login/me", look->header) != look->status)
-            return false;
-    return true;
-}
-
 /* Ends the load. How many acknowledged hits are not there. */
 static unsigned load_end(struct load *load)
 {
     struct browser b;
     unsigned lost = 0;
-    atomic_store(&load->stop, true);
-    pthread_join(load->thread, NULL);
-    CHECK_INT(load->others, 0);
-    CHECK_STR(load->strange, "");
+    load_halt(load);
+    CHECK_INT(load->unanswered, 0);
+    CHECK_INT(load_sum(load->gone), 0);
     browser_open(&b);
     for (unsigned n = 0; n < SESSIONS; n++) {
         char header[160], line[128];
@@ -142,7 +37,7 @@ static unsigned load_end(struct load *load)
             lost += load->acknowledged[n] - final;
     }
     browser_close(&b);
-    free(load);
+    load_free(&load);
     return lost;
 }
 
@@ -178,19 +73,19 @@ static unsigned a_master_dies(const char *min_replicas)
     struct change change = {g, g->servers[0]};
     if (!f)
         return 0;
-    struct load *load = load_start(f);
-    CU_ASSERT(let_pass(load, 2000));
+    struct load *load = load_start(f, SESSIONS, 8);
+    CU_ASSERT(load_pass(load, 2000));
     long long begin = clock_ms();
     redis_kill(change.old);
     CU_ASSERT(eventually(30000, is_replaced, &change));
     long long named = clock_ms() - begin;
     /* It comes back empty, and takes itself for the master at first. */
     redis_restart(change.old);
-    CU_ASSERT(let_pass(load, 2000));
+    CU_ASSERT(load_pass(load, 2000));
     long long over = atomic_load(&load->last_refused) - begin;
     printf("minReplicas=%s: another master after %lld ms, the last 503 after "
            "%lld ms; %u requests, %u of them 503\n",
-           min_replicas, named, over, load->number, load->refused);
+           min_replicas, named, over, load->number, load_sum(load->refused));
     unsigned lost = load_end(load);
     printf("%u acknowledged hits lost\n", lost);
     return lost;
@@ -222,18 +117,19 @@ static void it_forgets_its_script_and_is_restarted_under_load(void)
     struct fleet *f = fleet_on(redis_address(redis, url), "0");
     if (!f)
         return;
-    struct load *load = load_start(f);
+    struct load *load = load_start(f, SESSIONS, 8);
     for (int i = 0; i < 100; i++) {
         CHECK_STR(redis_do(redis, said, sizeof said, "SCRIPT FLUSH"), "OK");
-        CU_ASSERT(let_pass(load, 20));
+        CU_ASSERT(load_pass(load, 20));
     }
-    CHECK_INT(load->refused, 0);
+    CHECK_INT(load_sum(load->refused), 0);
     for (int i = 0; i < 3; i++) {
         redis_kill(redis);
         redis_restart(redis);
-        CU_ASSERT(let_pass(load, 500));
+        CU_ASSERT(load_pass(load, 500));
     }
-    printf("%u requests, %u of them 503\n", load->number, load->refused);
+    printf("%u requests, %u of them 503\n", load->number,
+           load_sum(load->refused));
     CHECK_INT(load_end(load), 0);
 }
 
