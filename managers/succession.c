@@ -128,15 +128,20 @@ static bool succession_ready(const struct manager *m, struct instant now)
            manager_ready(s->part[PREVIOUS], now);
 }
 
+/* One that shares its secret with nobody has it from the start. */
+static bool knows_secret(const struct manager *part)
+{
+    return !part->secret_shared || atomic_load(&part->secret_known);
+}
+
 static void succession_tick(struct manager *m, struct instant now)
 {
     struct succession *s = succession_of(m);
-    const uint8_t *next = atomic_load(&s->part[NEXT]->secret_known);
 
     for (int p = 0; p < PARTS; p++)
         manager_tick(s->part[p], now);
-    if (next && atomic_load(&s->part[PREVIOUS]->secret_known))
-        atomic_store(&m->secret_known, next);
+    if (knows_secret(s->part[NEXT]) && knows_secret(s->part[PREVIOUS]))
+        atomic_store(&m->secret_known, manager_secret(s->part[NEXT]));
     walk_tick(s, now);
 }
 

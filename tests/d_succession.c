@@ -2,7 +2,8 @@
  *
  * d_succession.c: instances of a rolling change side by side: some know the old
  * manager only, some both, some the new one only (docs/rolling-change.md). The
- * two managers are PersistentManagers over two memories. */
+ * two managers are PersistentManagers over two memories, but where a test says
+ * otherwise. */
 #include "config.h"
 
 #include "managers/managers.h"
@@ -25,7 +26,8 @@ enum kind { OLD, BOTH, NEW, KINDS };
 struct town {
     struct memory_rows *rows[2];
     struct memory_options options[2];
-    struct manager_options common;
+    struct manager_options common, of[2]; /* of the face, and the parts */
+    bool standard[2];                     /* that part is a StandardManager */
     struct manager_pair pair;
     struct manager *m[4]; /* OLD, BOTH, NEW, and one more of BOTH */
     struct log log;
@@ -58,8 +60,11 @@ static void line(void *user, enum log_level level, const char *text)
 
 static struct manager_part part(struct town *t, int which)
 {
+    if (t->standard[which])
+        return (struct manager_part){.ops = managers_find("StandardManager"),
+                                     .common = &t->of[which]};
     return (struct manager_part){.ops = managers_find("PersistentManager"),
-                                 .common = &t->common,
+                                 .common = &t->of[which],
                                  .store_ops = &store_memory,
                                  .store_options = &t->options[which]};
 }
@@ -69,6 +74,12 @@ static void tick_all(struct town *t)
     for (int i = 0; i < 4; i++)
         if (t->m[i])
             manager_tick(t->m[i], t->now);
+}
+
+static bool is_up(struct manager *m, struct instant now)
+{
+    return manager_ready(m, now) &&
+           (!m->secret_shared || atomic_load(&m->secret_known));
 }
 
 static void start(struct town *t, int i)
@@ -92,11 +103,12 @@ static void start(struct town *t, int i)
     if (rc != RC_OK)
         printf("%s\n", err.text);
     CHECK_INT_FATAL(rc, RC_OK);
-    while (!manager_ready(t->m[i], t->now) ||
-           !atomic_load(&t->m[i]->secret_known)) {
+    int64_t until = instant_read().mono + 20000;
+    while (!is_up(t->m[i], t->now) && instant_read().mono < until) {
         manager_tick(t->m[i], t->now);
         sched_yield();
     }
+    CU_ASSERT(is_up(t->m[i], t->now));
 }
 
 static void stop(struct town *t, int i)
@@ -122,8 +134,16 @@ static struct town *town_new(bool by_use)
         t->options[p].rows = t->rows[p] = memory_rows_new();
         t->options[p].is_inline = p == NEXT;
     }
+    t->of[NEXT] = t->of[PREVIOUS] = t->common;
     t->pair = (struct manager_pair){part(t, NEXT), part(t, PREVIOUS), by_use};
     return t;
+}
+
+static void make_standard(struct town *t, int which)
+{
+    t->standard[which] = true;
+    t->pair = (struct manager_pair){part(t, NEXT), part(t, PREVIOUS),
+                                    t->pair.by_use};
 }
 
 static void town_free(struct town *t)
@@ -501,6 +521,34 @@ static void logins_anywhere_are_counted(void)
     town_free(t);
 }
 
+/* A manager that shares its secret with nobody does not hold logins up. */
+static void a_login_waits_for_no_secret_of_one(int standard)
+{
+    struct town *t = town_new(true);
+    uint8_t ids[3][ID_SIZE];
+    make_standard(t, standard);
+    start(t, BOTH);
+    for (int n = 0; n < 3; n++) {
+        CHECK_INT(make(t, BOTH, ids[n]), RC_OK);
+        pass(t, 2000);
+        CHECK_INT(login(t, BOTH, ids[n]), RC_OK);
+    }
+    CHECK_INT(told(t, BOTH, ids[0]), REASON_REPLACED);
+    CHECK_INT(told(t, BOTH, ids[1]), REASON_NONE);
+    CHECK_INT(told(t, BOTH, ids[2]), REASON_NONE);
+    town_free(t);
+}
+
+static void logins_from_a_standard_one_are_counted(void)
+{
+    a_login_waits_for_no_secret_of_one(PREVIOUS);
+}
+
+static void logins_to_a_standard_one_are_counted(void)
+{
+    a_login_waits_for_no_secret_of_one(NEXT);
+}
+
 /* ---- idle ---- */
 
 /* Somebody hears of an end. */
@@ -668,6 +716,8 @@ UNIT_MAIN("succession", CASE(what_the_old_ones_change_is_seen),
           CASE(a_logout_at_a_new_one_is_final),
           CASE(what_one_has_lost_lives_on), CASE(a_login_anywhere_goes_on),
           CASE(logins_anywhere_are_counted),
+          CASE(logins_from_a_standard_one_are_counted),
+          CASE(logins_to_a_standard_one_are_counted),
           CASE(what_an_old_one_uses_does_not_idle_out),
           CASE(what_a_new_one_uses_does_not_idle_out),
           CASE(what_nobody_uses_ends_once), CASE(it_says_when_all_came_over),
