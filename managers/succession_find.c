@@ -401,15 +401,24 @@ static void one_lost_it(struct look *l, int part)
     look_end(l, RC_OK);
 }
 
-/* Idle by what that part knows; the other one knows a later access. */
+/* Idle by what the other part knows; this one knows a later access, or is more
+ * patient: then what a look alone brings there would be no news, and both are
+ * right until this one is of the same mind. */
 static void one_is_idle(struct look *l, int part)
 {
-    struct find_op *has = &l->ask[part];
+    struct record *has = l->ask[part].record;
+    struct instant now = l->op->now;
+    int64_t at = l->op->peek ? instant_mono_of(now, l->access) : now.mono;
+    struct record_life life;
+    enum reason reason;
 
-    l->record = record_ref(has->record);
-    repair_add(l, !part, WRITE_CHANGE, record_difference(NULL, has->record),
-               l->access);
-    l->anew = true;
+    record_life(has, &life);
+    l->record = record_ref(has);
+    if (manager_due(l->s->part[!part], &life, at, now, &reason) > now.mono) {
+        repair_add(l, !part, WRITE_CHANGE, record_difference(NULL, has),
+                   instant_wall_of(now, at));
+        l->anew = true;
+    }
     look_end(l, RC_OK);
 }
 

@@ -620,6 +620,55 @@ static void what_nobody_uses_ends_once(void)
     town_free(t);
 }
 
+/* What a look says that is no use. */
+static enum rc peek(struct town *t, int i, const uint8_t id[ID_SIZE])
+{
+    struct request r = {.find = {.done = found, .now = t->now, .peek = true}};
+    sem_init(&r.gate, 0, 0);
+    memcpy(r.find.id, id, ID_SIZE);
+    r.rc = manager_find(t->m[i], &r.find);
+    if (r.rc == RC_PENDING) {
+        sem_wait(&r.gate);
+        r.rc = r.find.rc;
+    }
+    if (r.rc == RC_OK)
+        record_unref(&r.find.record);
+    sem_destroy(&r.gate);
+    return r.rc;
+}
+
+/* While one has it for idle, and the other not yet, by the same access. */
+static void the_patient_one_decides(int patient)
+{
+    struct town *t = town_new(true);
+    uint8_t used[ID_SIZE], unused[ID_SIZE];
+    t->of[patient].access_interval = 60;
+    t->of[!patient].access_interval = 1;
+    start(t, BOTH);
+    CHECK_INT(make(t, BOTH, used), RC_OK);
+    CHECK_INT(make(t, BOTH, unused), RC_OK);
+    pass(t, 30 * MINUTE + 10000);
+    tick_all(t);
+    CHECK_INT(peek(t, BOTH, unused), RC_OK);
+    CHECK_INT(told(t, BOTH, used), REASON_NONE);
+    pass(t, 5 * MINUTE);
+    CHECK_INT(peek(t, BOTH, unused), RC_ABSENT);
+    CHECK_INT(told(t, BOTH, used), REASON_NONE);
+    CU_ASSERT(is_told(t));
+    CHECK_STR(t->events, "idle ");
+    town_free(t);
+}
+
+static void the_new_one_may_be_more_patient(void)
+{
+    the_patient_one_decides(NEXT);
+}
+
+static void the_old_one_may_be_more_patient(void)
+{
+    the_patient_one_decides(PREVIOUS);
+}
+
 /* ---- what nobody uses comes over ---- */
 
 static bool is_complete(struct town *t, int i)
@@ -720,6 +769,8 @@ UNIT_MAIN("succession", CASE(what_the_old_ones_change_is_seen),
           CASE(logins_to_a_standard_one_are_counted),
           CASE(what_an_old_one_uses_does_not_idle_out),
           CASE(what_a_new_one_uses_does_not_idle_out),
+          CASE(the_new_one_may_be_more_patient),
+          CASE(the_old_one_may_be_more_patient),
           CASE(what_nobody_uses_ends_once), CASE(it_says_when_all_came_over),
           CASE(to_come_over_is_no_use),
           CASE(an_end_that_nobody_asks_for_comes_over))
