@@ -382,7 +382,9 @@ static void print_previous(const struct manager_config *m,
     printf("             a rolling change: what both keep is merged, what "
            "changes goes to both;\n"
            "             remove this <Manager> when every instance says "
-           "margay_previous_complete 1\n");
+           "margay_previous_complete 1;\n"
+           "             until then a stop ends no sessions, as some options "
+           "would have it\n");
 }
 
 /* A url, its password left out: whatever stands before the last @ may be a

@@ -479,7 +479,7 @@ static void backup_leave(struct manager *m, struct instant now)
 
     if (!b->replica || b->leave.begun)
         return;
-    if (o && o->expire_on_shutdown)
+    if (o && o->expire_on_shutdown && !m->face)
         sweep_end_all(b, now);
     leave_begin(b, now);
 }

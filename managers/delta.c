@@ -425,7 +425,7 @@ static void delta_stop(struct manager *m, struct instant now, int within_ms)
     (void)within_ms; /* the cluster's stop waits for what was sent */
     if (!d->replica)
         return;
-    if (o && o->expire_on_shutdown)
+    if (o && o->expire_on_shutdown && !m->face)
         end_all(m, now);
     channel_leave(d->channel, d->replica);
 }

@@ -148,6 +148,14 @@ void persistent_secret_ask(struct persistent *p);
 bool persistent_is_lazy(const struct persistent_options *o);
 /* RC_PENDING: there is no copy here; ask the store. */
 enum rc persistent_find_lazy(struct persistent *p, struct find_op *op);
+/* Does a stop store what is in memory, rather than end it? (saveOnRestart) A
+ * part of a pair ends nothing: it goes on in the other one. */
+static inline bool persistent_saves(const struct persistent *p)
+{
+    const struct persistent_options *o = p->base.options;
+
+    return p->base.face || !o || o->save_on_restart;
+}
 /* Once a second: backs up and swaps out what has been idle for long enough. */
 void persistent_idle_tick(struct persistent *p, struct instant now);
 /* A row was removed as lapsed. true: the session lives here, and is stored anew

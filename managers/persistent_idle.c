@@ -94,7 +94,7 @@ static bool wants_backup(const struct search *s, const struct entry *e,
 {
     int64_t after = s->o->max_idle_backup;
 
-    if (s->look == LOOK_STOP && s->o->save_on_restart)
+    if (s->look == LOOK_STOP && persistent_saves(s->p))
         return true;
     if (s->look == LOOK_STOP)
         return record_kind(e->record) == RECORD_SESSION || is_behind(e);
@@ -304,7 +304,7 @@ void persistent_idle_stop(struct persistent *p, struct instant now)
 {
     struct search s = {.p = p, .o = p->base.options, .now = now};
 
-    if (!s.o->save_on_restart) {
+    if (!persistent_saves(p)) {
         atomic_store(&p->tells_ends, true);
         end_all(&s);
         return;
@@ -318,8 +318,8 @@ size_t persistent_idle_stop_again(struct persistent *p, struct instant now)
 {
     struct search s = {.p = p, .o = p->base.options, .now = now};
 
-    return s.o->save_on_restart ? persistent_flush_unsaved(p, now)
-                                : end_all(&s);
+    return persistent_saves(p) ? persistent_flush_unsaved(p, now)
+                               : end_all(&s);
 }
 
 /* What was never stored ends all the same. */
@@ -328,7 +328,7 @@ size_t persistent_idle_stop_over(struct persistent *p, struct instant now)
     struct search s = {.p = p, .o = p->base.options, .now = now};
     size_t left = 0;
 
-    if (s.o->save_on_restart)
+    if (persistent_saves(p))
         return atomic_load(&p->unsaved);
     atomic_store(&p->tells_ends, false);
     search_stop(&s);

@@ -87,9 +87,7 @@ static void stop_wait(struct stop *s)
 
 static void stop_tell_lost(struct persistent *p, size_t left)
 {
-    const struct persistent_options *o = p->base.options;
-
-    if (p->lazy && !o->save_on_restart)
+    if (p->lazy && !persistent_saves(p))
         log_line(p->base.env.log, LOG_ERROR, "manager",
                  "%zu sessions of %s were not ended in the store, which did "
                  "not come back: they go on as they are stored",
@@ -124,8 +122,7 @@ void persistent_stop(struct manager *m, struct instant now, int within_ms)
     int64_t left_ms = began.mono + within_ms - instant_read().mono;
     store_close(&store, left_ms > 0 ? (int)left_ms : 0);
     m->store = NULL;
-    if (!p->lazy ||
-        ((const struct persistent_options *)m->options)->save_on_restart)
+    if (!p->lazy || persistent_saves(p))
         left = atomic_load(&p->unsaved);
     if (left)
         stop_tell_lost(p, left);

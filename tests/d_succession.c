@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "managers/managers.h"
+#include "managers/persistent.h"
 #include "managers/stores/stores.h"
 #include "managers/succession.h"
 #include "session/buf.h"
@@ -28,6 +29,8 @@ struct town {
     struct memory_options options[2];
     struct manager_options common, of[2]; /* of the face, and the parts */
     bool standard[2];                     /* that part is a StandardManager */
+    struct persistent_options idle[2];    /* of one in an idle mode */
+    bool in_idle_mode[2];
     struct manager_pair pair;
     struct manager *m[4]; /* OLD, BOTH, NEW, and one more of BOTH */
     struct log log;
@@ -65,6 +68,9 @@ static struct manager_part part(struct town *t, int which)
                                      .common = &t->of[which]};
     return (struct manager_part){.ops = managers_find("PersistentManager"),
                                  .common = &t->of[which],
+                                 .options = t->in_idle_mode[which]
+                                                ? &t->idle[which]
+                                                : NULL,
                                  .store_ops = &store_memory,
                                  .store_options = &t->options[which]};
 }
@@ -549,6 +555,41 @@ static void logins_to_a_standard_one_are_counted(void)
     a_login_waits_for_no_secret_of_one(NEXT);
 }
 
+/* ---- a stop ---- */
+
+/* A part of a pair ends nothing at a stop. */
+static void a_stop_saves_in(int which)
+{
+    struct town *t = town_new(true);
+    uint8_t id[ID_SIZE];
+    t->idle[which] = (struct persistent_options){.write_through = WRITE_FALSE,
+                                                 .max_idle_backup = -1,
+                                                 .max_idle_swap = -1,
+                                                 .min_idle_swap = -1};
+    t->in_idle_mode[which] = true;
+    t->pair = (struct manager_pair){part(t, NEXT), part(t, PREVIOUS), true};
+    start(t, BOTH);
+    CHECK_INT(make(t, BOTH, id), RC_OK);
+    CHECK_INT(put(t, BOTH, id, "a", "kept"), RC_OK);
+    stop(t, BOTH);
+    CU_ASSERT(strstr(t->lines, "not ended") == NULL);
+    CHECK_STR(t->events, "");
+    start(t, which == NEXT ? NEW : OLD);
+    CU_ASSERT(says(t, which == NEXT ? NEW : OLD, id, "a", "kept"));
+    t->idle[which].save_on_restart = true; /* this one is alone */
+    town_free(t);
+}
+
+static void a_stop_saves_what_the_new_one_has(void)
+{
+    a_stop_saves_in(NEXT);
+}
+
+static void a_stop_saves_what_the_old_one_has(void)
+{
+    a_stop_saves_in(PREVIOUS);
+}
+
 /* ---- idle ---- */
 
 /* Somebody hears of an end. */
@@ -767,6 +808,8 @@ UNIT_MAIN("succession", CASE(what_the_old_ones_change_is_seen),
           CASE(logins_anywhere_are_counted),
           CASE(logins_from_a_standard_one_are_counted),
           CASE(logins_to_a_standard_one_are_counted),
+          CASE(a_stop_saves_what_the_new_one_has),
+          CASE(a_stop_saves_what_the_old_one_has),
           CASE(what_an_old_one_uses_does_not_idle_out),
           CASE(what_a_new_one_uses_does_not_idle_out),
           CASE(the_new_one_may_be_more_patient),
