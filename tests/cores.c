@@ -252,6 +252,7 @@ void net_free(struct net **n)
     for (int i = 0; i < (*n)->count; i++) {
         core_free(&(*n)->hosts[i].core);
         replica_free(&(*n)->hosts[i].partial);
+        manager_free(&(*n)->hosts[i].other);
         manager_free(&(*n)->hosts[i].manager);
     }
     for (size_t i = 0; i < (*n)->event_count; i++)
@@ -368,12 +369,8 @@ static const struct channel_ops to_core = {.send = channel_to_core,
                                            .join = channel_to_join,
                                            .leave = channel_to_leave};
 
-void net_manage(struct net *n, int i)
-{
-    net_manage_as(n, i, "DeltaManager");
-}
-
-void net_manage_as(struct net *n, int i, const char *class_name)
+static struct manager *manage(struct net *n, int i, const char *class_name,
+                              struct manager *face)
 {
     static const uint8_t secret[ID_SIZE] = "the same for all";
     struct host *h = &n->hosts[i];
@@ -384,14 +381,35 @@ void net_manage_as(struct net *n, int i, const char *class_name)
                               .node = "h",
                               .node_number = h->channel.node,
                               .channel = &h->channel};
+    struct manager *m = NULL;
 
     option_defaults(manager_option_table, &common);
     h->channel.ops = &to_core;
     h->channel.secret = secret;
     CHECK_INT_FATAL(manager_new(managers_find(class_name), &common, NULL, NULL,
-                                NULL, &env, &h->manager, &err),
+                                NULL, &env, &m, &err),
                     RC_OK);
-    CHECK_INT(manager_start(h->manager, n->now, &err), RC_OK);
+    m->face = face;
+    CHECK_INT(manager_start(m, n->now, &err), RC_OK);
+    return m;
+}
+
+void net_manage_as(struct net *n, int i, const char *class_name)
+{
+    n->hosts[i].manager = manage(n, i, class_name, NULL);
+}
+
+void net_manage(struct net *n, int i)
+{
+    net_manage_as(n, i, "DeltaManager");
+}
+
+void net_manage_pair(struct net *n, int i)
+{
+    struct host *h = &n->hosts[i];
+
+    h->manager = manage(n, i, "DeltaManager", &h->face);
+    h->other = manage(n, i, "BackupManager", &h->face);
 }
 
 void net_manage_partial(struct net *n, int i, replica_called_fn *called,

@@ -33,6 +33,8 @@ struct host {
     unsigned frames, heard;  /* UPDATES with something in it, and what is in
                                 them, that came */
     struct manager *manager; /* NULL: none */
+    struct manager *other;   /* NULL; of a pair, */
+    struct manager face;     /* which is nothing else */
     struct replica *partial; /* NULL: none */
 };
 
@@ -65,6 +67,8 @@ void net_start(struct net *n, int i, uint64_t node);
 void net_manage(struct net *n, int i);
 /* Any; without a tick, which is the test's. */
 void net_manage_as(struct net *n, int i, const char *class_name);
+/* A DeltaManager and a BackupManager, the parts of one. */
+void net_manage_pair(struct net *n, int i);
 /* Its table, and a partial replica. */
 void net_manage_partial(struct net *n, int i, replica_called_fn *called,
                         void *user);

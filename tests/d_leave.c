@@ -239,6 +239,27 @@ static void both_say_that_they_are_of_other_kinds(void)
     net_free(&n);
 }
 
+/* In a rolling change there are those with one of the two, and with both. */
+static void who_has_both_is_of_the_same_kind(void)
+{
+    struct net *n = net_of("d---");
+
+    net_manage_pair(n, 1);
+    net_manage_pair(n, 2);
+    pass(n, 2);
+    net_manage_pair(n, 3);
+    pass(n, 2);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(n->hosts[i].warned, 0);
+    manager_stop(n->hosts[0].manager, n->now, 0);
+    manager_free(&n->hosts[0].manager);
+    net_manage_as(n, 0, "BackupManager");
+    pass(n, 2);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(n->hosts[i].warned, 0);
+    net_free(&n);
+}
+
 /* ---- leaving ---- */
 
 enum { MANY = 9000 };
@@ -627,6 +648,7 @@ static void whom_nobody_remembers_is_in_no_list(void)
 UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
           CASE(both_say_that_they_are_of_other_kinds),
+          CASE(who_has_both_is_of_the_same_kind),
           CASE(many_leave_through_a_small_log),
           CASE(who_leaves_is_no_copy_of_what_is_new),
           CASE(what_is_never_sent_is_not_acknowledged),

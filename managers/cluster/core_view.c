@@ -99,6 +99,8 @@ static void warn_other_kind(struct core *core, const struct peer *p,
 {
     const struct manager *m = replica_manager(r);
 
+    if (m->face || app_of(p, replica_app(r)) >= APP_LEAVES)
+        return; /* a rolling change: here, or there, are both */
     core_say(core, LOG_WARN,
              "%s has another manager for %s than this member, whose is %s: "
              "neither knows the sessions of the other; configure the same at "
