@@ -318,8 +318,7 @@ size_t persistent_idle_stop_again(struct persistent *p, struct instant now)
 {
     struct search s = {.p = p, .o = p->base.options, .now = now};
 
-    return persistent_saves(p) ? persistent_flush_unsaved(p, now)
-                               : end_all(&s);
+    return persistent_saves(p) ? persistent_flush_unsaved(p, now) : end_all(&s);
 }
 
 /* What was never stored ends all the same. */

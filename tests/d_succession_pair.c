@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * d_succession_pair.c: two managers that are of different minds
+ * (docs/rolling-change.md): in what they take, how long they wait, and what a
+ * stop is to them. */
+#include "config.h"
+
+#include "session/buf.h"
+#include "tests/town.h"
+#include "tests/unit.h"
+
+#include <sched.h>
+#include <string.h>
+
+/* ---- logins ---- */
+
+/* A manager that shares its secret with nobody does not hold logins up. */
+static void a_login_waits_for_no_secret_of_one(int standard)
+{
+    struct town *t = town_new(true);
+    uint8_t ids[3][ID_SIZE];
+    town_make_standard(t, standard);
+    town_start(t, BOTH);
+    for (int n = 0; n < 3; n++) {
+        CHECK_INT(town_make(t, BOTH, ids[n]), RC_OK);
+        town_pass(t, 2000);
+        CHECK_INT(town_login(t, BOTH, ids[n]), RC_OK);
+    }
+    CHECK_INT(town_told(t, BOTH, ids[0]), REASON_REPLACED);
+    CHECK_INT(town_told(t, BOTH, ids[1]), REASON_NONE);
+    CHECK_INT(town_told(t, BOTH, ids[2]), REASON_NONE);
+    town_free(t);
+}
+
+static void logins_from_a_standard_one_are_counted(void)
+{
+    a_login_waits_for_no_secret_of_one(PREVIOUS);
+}
+
+static void logins_to_a_standard_one_are_counted(void)
+{
+    a_login_waits_for_no_secret_of_one(NEXT);
+}
+
+/* ---- a stop ---- */
+
+/* A part of a pair ends nothing at a stop. */
+static void a_stop_saves_in(int which)
+{
+    struct town *t = town_new(true);
+    uint8_t id[ID_SIZE];
+    t->idle[which] = (struct persistent_options){.write_through = WRITE_FALSE,
+                                                 .max_idle_backup = -1,
+                                                 .max_idle_swap = -1,
+                                                 .min_idle_swap = -1};
+    t->in_idle_mode[which] = true;
+    t->pair =
+        (struct manager_pair){town_part(t, NEXT), town_part(t, PREVIOUS), true};
+    town_start(t, BOTH);
+    CHECK_INT(town_make(t, BOTH, id), RC_OK);
+    CHECK_INT(town_put(t, BOTH, id, "a", "kept"), RC_OK);
+    town_stop(t, BOTH);
+    CU_ASSERT(strstr(t->lines, "not ended") == NULL);
+    CHECK_STR(t->events, "");
+    town_start(t, which == NEXT ? NEW : OLD);
+    CU_ASSERT(town_says(t, which == NEXT ? NEW : OLD, id, "a", "kept"));
+    t->idle[which].save_on_restart = true; /* this one is alone */
+    town_free(t);
+}
+
+static void a_stop_saves_what_the_new_one_has(void)
+{
+    a_stop_saves_in(NEXT);
+}
+
+static void a_stop_saves_what_the_old_one_has(void)
+{
+    a_stop_saves_in(PREVIOUS);
+}
+
+/* ---- idle ---- */
+
+/* While one has it for idle, and the other not yet, by the same access. */
+static void the_patient_one_decides(int patient)
+{
+    struct town *t = town_new(true);
+    uint8_t used[ID_SIZE], unused[ID_SIZE];
+    t->of[patient].access_interval = 60;
+    t->of[!patient].access_interval = 1;
+    town_start(t, BOTH);
+    CHECK_INT(town_make(t, BOTH, used), RC_OK);
+    CHECK_INT(town_make(t, BOTH, unused), RC_OK);
+    town_pass(t, 30 * MINUTE + 10000);
+    town_tick_all(t);
+    CHECK_INT(town_peek(t, BOTH, unused), RC_OK);
+    CHECK_INT(town_told(t, BOTH, used), REASON_NONE);
+    town_pass(t, 5 * MINUTE);
+    CHECK_INT(town_peek(t, BOTH, unused), RC_ABSENT);
+    CHECK_INT(town_told(t, BOTH, used), REASON_NONE);
+    CU_ASSERT(town_is_told(t));
+    CHECK_STR(t->events, "idle ");
+    town_free(t);
+}
+
+static void the_new_one_may_be_more_patient(void)
+{
+    the_patient_one_decides(NEXT);
+}
+
+static void the_old_one_may_be_more_patient(void)
+{
+    the_patient_one_decides(PREVIOUS);
+}
+
+UNIT_MAIN("succession_pair", CASE(logins_from_a_standard_one_are_counted),
+          CASE(logins_to_a_standard_one_are_counted),
+          CASE(a_stop_saves_what_the_new_one_has),
+          CASE(a_stop_saves_what_the_old_one_has),
+          CASE(the_new_one_may_be_more_patient),
+          CASE(the_old_one_may_be_more_patient))
