@@ -379,9 +379,10 @@ void context_rest(struct context *c, struct instant now, int within_ms)
 {
     atomic_store(&c->running, false);
     stop_servlets(c);
-    if (c->manager && !c->rests)
+    bool rested = c->rests;
+    c->rests = true; /* the loop may turn meanwhile */
+    if (c->manager && !rested)
         manager_stop(c->manager, now, within_ms);
-    c->rests = true;
 }
 
 void context_stop(struct context *context, struct instant now, int within_ms)

@@ -502,12 +502,14 @@ static void rest_contexts(struct instance *in, int64_t deadline)
         struct context *c = in->contexts[i];
         int64_t others = (int64_t)i < REST_SHARE / 2 ? (int64_t)i * share
                                                      : REST_SHARE / 2 * share;
-        if (!in->stuck)
+        if (!in->stuck) {
             context_rest(c, instant_read(), left_ms(deadline - others));
-        else if (c->manager)
+            continue;
+        }
+        c->rests = true; /* before the loop turns: see instance_pause */
+        if (c->manager)
             manager_stop(c->manager, instant_read(),
                          left_ms(deadline - others));
-        c->rests = true;
     }
 }
 

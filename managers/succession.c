@@ -138,6 +138,8 @@ static void succession_tick(struct manager *m, struct instant now)
 {
     struct succession *s = succession_of(m);
 
+    if (atomic_load(&s->stopping))
+        return; /* one of the parts may have no store any more */
     for (int p = 0; p < PARTS; p++)
         manager_tick(s->part[p], now);
     if (knows_secret(s->part[NEXT]) && knows_secret(s->part[PREVIOUS]))

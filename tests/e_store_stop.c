@@ -23,15 +23,18 @@ struct scene {
     struct browser kim, lee;
 };
 
+static bool scene_new(struct scene *s)
+{
+    return redis_is_there() && (s->fleet = fleet_new("redis.xml"));
+}
+
 /* Two who are logged in, one of them stored for certain, in an instance with
  * these attributes on its <Manager>. */
-static bool scene_begin(struct scene *s, const char *attributes,
-                        const char *stop_timeout)
+static void scene_go(struct scene *s, const char *attributes,
+                     const char *stop_timeout)
 {
     static const char at[] = "maxLifetime=\"${maxLifetime:-0}\"";
     char text[320];
-    if (!redis_is_there() || !(s->fleet = fleet_new("redis.xml")))
-        return false;
     s->redis = redis_start("appendonly yes\nappendfsync always");
     fleet_define(s->fleet, "store.url", redis_address(s->redis, text));
     fleet_define(s->fleet, "stopTimeout", stop_timeout);
@@ -42,6 +45,14 @@ static bool scene_begin(struct scene *s, const char *attributes,
     browser_open(&s->lee);
     CHECK_INT(browser_login(&s->kim, fleet_server(s->fleet, 0), "kim"), 303);
     CHECK_INT(browser_login(&s->lee, fleet_server(s->fleet, 0), "lee"), 303);
+}
+
+static bool scene_begin(struct scene *s, const char *attributes,
+                        const char *stop_timeout)
+{
+    if (!scene_new(s))
+        return false;
+    scene_go(s, attributes, stop_timeout);
     return true;
 }
 
@@ -145,6 +156,49 @@ static void it_is_waited_for_no_longer_than_stop_timeout(void)
     scene_end(&s);
 }
 
+#define ONE "<Manager className=\"PersistentManager\""
+#define NEXT_LATER                                                             \
+    ONE " writeThrough=\"false\"><Store className=\"SQLiteStore\" "            \
+        "path=\"next.db\"/></Manager>"
+
+static void scene_of_two(struct scene *s, const char *stop_timeout)
+{
+    if (!scene_new(s))
+        return;
+    CU_ASSERT_FATAL(
+        fleet_edit(s->fleet, ONE, NEXT_LATER ONE " role=\"previous\""));
+    scene_go(s, "writeThrough=\"false\"", stop_timeout);
+}
+
+static void the_store_of_the_previous_one_is_waited_for(void)
+{
+    struct scene s = {0};
+    scene_of_two(&s, "10");
+    if (!s.redis)
+        return;
+    redis_goes(&s);
+    hits(&s, 3);
+    stop_and_return(&s);
+    kim_has(&s, "3");
+    scene_end(&s);
+}
+
+/* The next manager has stopped long before the previous one gives up. */
+static void the_previous_one_is_stopped_alone(void)
+{
+    struct scene s = {0};
+    scene_of_two(&s, "3");
+    if (!s.redis)
+        return;
+    struct server *server = fleet_server(s.fleet, 0);
+    redis_goes(&s);
+    server_signal(server, SIGTERM);
+    CHECK_INT(server_wait(server, 20000), 0);
+    CU_ASSERT(server_said(server, WAITS, 1000));
+    CU_ASSERT(server_said(server, LOST, 1000));
+    scene_end(&s);
+}
+
 static void a_second_signal_skips_the_wait(void)
 {
     struct scene s = {0};
@@ -163,5 +217,7 @@ static void a_second_signal_skips_the_wait(void)
 UNIT_MAIN_AROUND("store_stop", NULL, fleet_end,
                  CASE(what_was_to_be_stored_later_is_kept),
                  CASE(what_was_acknowledged_without_it_is_kept),
+                 CASE(the_store_of_the_previous_one_is_waited_for),
+                 CASE(the_previous_one_is_stopped_alone),
                  CASE(it_is_waited_for_no_longer_than_stop_timeout),
                  CASE(a_second_signal_skips_the_wait))
