@@ -7,7 +7,12 @@
 #include "session/cluster.h"
 #include "session/expression.h"
 
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#define URL_MAX 4096 /* as much as a store reads of its urlFile */
 
 #define IGNORED(attribute, why)                                                \
     {                                                                          \
@@ -328,21 +333,99 @@ static const struct xml_element *in_role(const struct xml_element *parent,
     return NULL;
 }
 
+/* The value that holds; NULL: it has none. */
+static const char *store_text(const struct store_config *s, const char *name)
+{
+    const struct option *o = option_find(s->kind->options, name);
+    const char *text;
+
+    if (!o || o->kind != OPTION_STRING)
+        return NULL;
+    text = *(char *const *)((const char *)s->options + o->offset);
+    return text && *text ? text : NULL;
+}
+
+/* Past slashes, and "." between them. */
+static const char *step_over(const char *path)
+{
+    for (;;) {
+        path += strspn(path, "/");
+        if (path[0] != '.' || (path[1] != '/' && path[1] != '\0'))
+            return path;
+        path++;
+    }
+}
+
+static bool is_border(char c)
+{
+    return c == '/' || c == '\0';
+}
+
+/* Those that are not there yet are compared as they are written. */
+static bool is_same_path(const char *a, const char *b)
+{
+    char real_a[PATH_MAX], real_b[PATH_MAX];
+
+    if (!a || !b)
+        return a == b;
+    if (realpath(a, real_a) && realpath(b, real_b))
+        return strcmp(real_a, real_b) == 0;
+    for (;; a++, b++) {
+        if (is_border(*a) && is_border(*b)) {
+            a = step_over(a);
+            b = step_over(b);
+        }
+        if (*a != *b || *a == '\0')
+            return *a == *b;
+    }
+}
+
+/* The url that holds: the first line of a file goes before what is written.
+ * false: it cannot be told. */
+static bool url_of(const struct store_config *s, char out[URL_MAX])
+{
+    const char *file = store_text(s, "urlFile");
+    const char *url = store_text(s, "url");
+    bool known = true;
+
+    out[0] = '\0';
+    if (file) {
+        FILE *f = fopen(file, "re");
+        known = f && fgets(out, URL_MAX, f);
+        if (f)
+            fclose(f);
+        out[strcspn(out, "\r\n")] = '\0';
+    } else if (url) {
+        snprintf(out, URL_MAX, "%s", url);
+    }
+    return known;
+}
+
+static bool is_same_url(const struct store_config *a,
+                        const struct store_config *b)
+{
+    const char *file = store_text(a, "urlFile");
+    char x[URL_MAX], y[URL_MAX];
+
+    if (file && is_same_path(file, store_text(b, "urlFile")))
+        return true;
+    bool same = url_of(a, x);
+    same &= url_of(b, y);
+    same = same && strcmp(x, y) == 0;
+    explicit_bzero(x, sizeof x);
+    explicit_bzero(y, sizeof y);
+    return same;
+}
+
 /* Rows of the two would meet. */
 static bool is_same_store(const struct store_config *a,
                           const struct store_config *b)
 {
-    static const char *const where[] = {"path", "directory", "url"};
-
-    if (!a || !b || a->kind != b->kind)
-        return false;
-    for (size_t i = 0; i < sizeof where / sizeof where[0]; i++) {
-        const char *x = reader_get(a->at, where[i]);
-        const char *y = reader_get(b->at, where[i]);
-        if (strcmp(x ? x : "", y ? y : "") != 0)
-            return false;
-    }
-    return true;
+    return a && b && a->kind == b->kind &&
+           is_same_path(store_text(a, "path"), store_text(b, "path")) &&
+           is_same_path(store_text(a, "directory"),
+                        store_text(b, "directory")) &&
+           is_same_url(a, b);
 }
 
 static enum rc check_pair(struct reader *r, const struct manager_config *next,

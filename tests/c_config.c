@@ -523,6 +523,73 @@ static void a_manager_and_its_previous_one(void)
     CHECK_STR(path_of(m->previous), "b");
 }
 
+#define SAME                                                                   \
+    "server.xml:6: role=\"previous\" with the same <Store> as the <Manager> "  \
+    "beside it: name the one that was used until now"
+#define OF(store, where) "<Store className='" store "' " where "/></Manager>"
+#define TWO(store, one, other)                                                 \
+    SERVER("", "", NEXT OF(store, one) "\n" PREVIOUS OF(store, other))
+
+static bool has_store(const char *name)
+{
+    for (size_t i = 0; i < site.kinds.store_count; i++)
+        if (strcmp(site.kinds.stores[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void check_other(const char *text)
+{
+    CHECK_INT(scratch_read_text(&site, text), RC_OK);
+    CHECK_STR(scratch_error(&site), "");
+}
+
+static void a_place_is_the_same_however_it_is_written(void)
+{
+    static const struct bad all[] = {
+        {TWO("SQLiteStore", "path='/x/one.db'", "path='/x/./one.db'"), SAME},
+        {TWO("SQLiteStore", "path='/x/one.db'", "path='/x//one.db'"), SAME},
+        {TWO("FileStore", "directory='/x/a'", "directory='/x/a/'"), SAME},
+    };
+    CHECK_BAD(all);
+    check_other(TWO("SQLiteStore", "path='/x/one.db'", "path='/x/one'"));
+    check_other(TWO("SQLiteStore", "path='/x/one.db'", "path='/x/.one.db'"));
+    check_other(TWO("SQLiteStore", "path='/x/a'", "path='/x/a/b'"));
+}
+
+#define URL "redis://10.0.0.9:6379/0"
+#define FROM(name) "urlFile='${dir}/" name "'"
+
+static void two_servers_are_told_apart_by_their_urls(void)
+{
+    static const struct bad all[] = {
+        {TWO("RedisStore", "url='" URL "'", "url='" URL "'"), SAME},
+        {TWO("RedisStore", FROM("a"), FROM("a")), SAME},
+        {TWO("RedisStore", FROM("none"), FROM("none")), SAME},
+        {TWO("RedisStore", FROM("a"), FROM("./a")), SAME},
+        {TWO("RedisStore", FROM("a"), FROM("like-a")), SAME},
+        {TWO("RedisStore", FROM("a"), "url='" URL "'"), SAME},
+        /* a file goes before a url */
+        {TWO("RedisStore", FROM("a") " url='redis://h'",
+             FROM("a") " url='redis://i'"),
+         SAME},
+    };
+    if (!has_store("RedisStore")) {
+        unit_skip("built without RedisStore");
+        return;
+    }
+    properties_set(site.properties, "dir", site.folder);
+    scratch_write(&site, "a", URL "\n");
+    scratch_write(&site, "like-a", URL "\nwhat follows is not read\n");
+    scratch_write(&site, "b", "redis://10.0.0.9:6379/1\n");
+    CHECK_BAD(all);
+    check_other(TWO("RedisStore", FROM("a"), FROM("b")));
+    check_other(TWO("RedisStore", FROM("b"), "url='" URL "'"));
+    check_other(TWO("RedisStore", FROM("b") " url='" URL "'", "url='" URL "'"));
+    check_other(TWO("RedisStore", FROM("none"), FROM("a")));
+    check_other(TWO("RedisStore", "url='redis://h'", "url='redis://i'"));
+}
+
 static void what_comes_later_is_one_error(void)
 {
     static const struct bad all[] = {
@@ -568,4 +635,6 @@ UNIT_MAIN_AROUND("config", before, after, CASE(the_least),
                  CASE(everything_has_its_place),
                  CASE(what_comes_later_is_one_error),
                  CASE(a_manager_and_its_previous_one),
+                 CASE(a_place_is_the_same_however_it_is_written),
+                 CASE(two_servers_are_told_apart_by_their_urls),
                  CASE(properties_that_are_none), CASE(files_that_are_not_there))
