@@ -106,17 +106,26 @@ static bool succession_left(struct manager *m)
     return manager_left(s->part[NEXT]) && manager_left(s->part[PREVIOUS]);
 }
 
+static int left_ms(int64_t until)
+{
+    int64_t left = until - instant_read().mono;
+
+    return left > 0 ? (int)left : 0;
+}
+
+/* Half of the time is the next one's; the previous one has what is left. */
 static void succession_stop(struct manager *m, struct instant now,
                             int within_ms)
 {
     struct succession *s = succession_of(m);
+    int64_t until = instant_read().mono + within_ms;
 
     walk_stop(s);
     atomic_store(&s->stopping, true);
     while (atomic_load(&s->inside))
         sched_yield(); /* nobody waits for an answer inside */
-    for (int p = 0; p < PARTS; p++)
-        manager_stop(s->part[p], now, within_ms / PARTS);
+    manager_stop(s->part[NEXT], now, within_ms / PARTS);
+    manager_stop(s->part[PREVIOUS], now, left_ms(until));
 }
 
 static bool succession_ready(const struct manager *m, struct instant now)
