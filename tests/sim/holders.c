@@ -114,6 +114,8 @@ static bool is_there(const struct sim *sim, const struct story *s, int without)
         return there;
     }
     for (unsigned i = s->id_count; i-- > 0 && !there;) {
+        if (s->ids[i].orphan) /* it goes on under the one before */
+            continue;
         struct record *all = merged(sim, s->ids[i].id, without);
         there = all && !record_ended(all, NULL) && counts_all(s, all);
         record_unref(&all);
@@ -126,7 +128,8 @@ static bool any_copy(const struct sim *sim, const struct story *s, int without)
     bool any = false;
 
     for (unsigned i = s->id_count; i-- > 0 && !any;) {
-        if (s->ids[i].over == OUT_DONE) /* who was away may not know that */
+        /* who was away may not know that it is over */
+        if (s->ids[i].over == OUT_DONE || s->ids[i].orphan)
             continue;
         struct record *all = merged(sim, s->ids[i].id, without);
         any = all && !record_ended(all, NULL);
@@ -395,6 +398,22 @@ void holders_end(struct sim *sim, int slot)
         else if (!s->bereft)
             s->bereft = takes_along(sim, s, slot);
     }
+}
+
+void holders_undone(struct sim *sim, struct story *s, uint64_t down)
+{
+    if (!sim->plan.backup || sim->plan.weather == WEATHER_FORGET ||
+        down <= sim->plan.backups)
+        return;
+    if (!s->orphaned)
+        s->orphaned = !any_copy(sim, s, -1);
+    if (is_vague(s) || is_there(sim, s, -1))
+        return;
+    s->bereft = true;
+    sim->bereft++;
+    holders_say(sim, s);
+    SAY(sim, -1, "session %u is bereft of something, its new id is undone",
+        s->number);
 }
 
 void holders_look(struct sim *sim)

@@ -21,6 +21,10 @@
 void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends);
 /* Its memory is about to go: a crash, or an orderly stop. */
 void holders_end(struct sim *sim, int slot);
+/* It was to get a new id, and that came to nothing; when its request came some
+ * of its copies were missing, and with those that went down since it is `down`:
+ * all that had it under the old id may be among these. */
+void holders_undone(struct sim *sim, struct story *s, uint64_t down);
 /* Which of them have all their copies again? */
 void holders_look(struct sim *sim);
 

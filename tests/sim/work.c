@@ -51,7 +51,8 @@ struct client {
     struct commit_op commit;
     struct session session;
     bool attached;
-    uint64_t ends; /* sim->ends, when it came to its member */
+    /* sim->ends and its session's `missing`, when it came to its member */
+    uint64_t ends, missing;
 };
 
 struct work *work_new(struct sim *sim)
@@ -156,6 +157,8 @@ static void settle(struct client *c, enum outcome out)
         c->new_id->born = out;
         c->new_id->born_at = sim->now;
         c->new_id->orphan = out == OUT_NOT;
+        if (out == OUT_NOT)
+            holders_undone(sim, s, sim->ends - c->ends + c->missing);
         if (id->over != OUT_DONE) {
             id->over = out;
             id->over_at = sim->now;
@@ -488,6 +491,7 @@ static void visit(struct client *c)
 {
     c->sim->requests++;
     c->ends = c->sim->ends;
+    c->missing = c->story ? c->story->missing : 0;
     if (c->wish == WISH_CREATE)
         create(c);
     else
