@@ -332,6 +332,17 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     }
 }
 
+/* The last one stops in order, and has said that there is nobody to take it. */
+static bool is_last(const struct sim *sim, const struct member *m)
+{
+    const struct backup *b = backup_of(m->manager);
+    bool any = false;
+
+    for (unsigned i = 0; i < sim->count; i++)
+        any |= sim->members[i].up && !sim->members[i].leaving;
+    return !any && atomic_load(&b->left) && b->leave.alone > 0;
+}
+
 static void lost_one(struct sim *sim, struct story *s, int slot)
 {
     const struct member *m = &sim->members[slot];
@@ -359,6 +370,8 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
                  "session %u: what was acknowledged goes with %s, which stops "
                  "in order",
                  s->number, m->name);
+    if (is_last(sim, m))
+        return;
     /* an end may have been forgotten by all the others */
     if (s->missing <= sim->plan.backups && sim->plan.weather <= WEATHER_HOSTS &&
         !s->renaming && !is_over(s) && !story_may_idle(s, s->used, sim->now))
