@@ -119,9 +119,11 @@ static bool may_read(const struct backup *b, const struct entry *e,
     return b->copies == COPIES_ALL || acting_primary(b, p) == self(b);
 }
 
-static enum rc find_ended(struct find_op *op, const struct place *p)
+static enum rc find_ended(const struct backup *b, struct find_op *op,
+                          const struct entry *e, const struct place *p)
 {
-    op->reason = p->reason;
+    op->reason =
+        p->reason == REASON_LOST ? lost_reason(b, e, op->now) : p->reason;
     return RC_ABSENT;
 }
 
@@ -139,8 +141,9 @@ static enum rc find_copy(struct backup *b, struct find_op *op, bool *elsewhere)
     *elsewhere = false;
     if (e && e->flags & ENTRY_DROPPED) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
-    } else if (placed && p.kind != PLACE_LIST) {
-        rc = find_ended(op, &p);
+    } else if (placed && p.kind != PLACE_LIST &&
+               !knows_better(b, e, &p, op->now)) {
+        rc = find_ended(b, op, e, &p);
     } else if (placed && may_read(b, e, &p)) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
         backup_entry(e)->streak = 0;
@@ -255,7 +258,8 @@ static enum rc write_gate(const struct backup *b, const struct manager_write *w,
     /* a copy that does not know of its end yet is nobody's to write to */
     *elsewhere = !is_copy(e) || !placed ||
                  (p->kind == PLACE_FINAL && !record_ended(e->record, NULL)) ||
-                 (p->kind == PLACE_LIST && acting_primary(b, p) != self(b));
+                 (p->kind == PLACE_LIST && acting_primary(b, p) != self(b)) ||
+                 knows_better(b, e, p, w->now);
     return *elsewhere ? RC_UNAVAILABLE : RC_OK;
 }
 

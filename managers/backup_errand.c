@@ -95,8 +95,11 @@ static void errand_fail(struct errand *r)
                        why));
 }
 
-static void errand_absent(struct errand *r, enum reason reason)
+static void errand_absent(struct errand *r, enum reason reason,
+                          struct instant now)
 {
+    if (reason == REASON_LOST)
+        reason = reason_here(r->b, errand_id(r), now);
     if (r->op) {
         r->op->reason = reason;
         errand_end(r, RC_ABSENT);
@@ -246,7 +249,7 @@ static void ended_came(struct errand *r, struct instant now)
     r->call.record = NULL;
     if (!record || !record_ended(record, &w->ended)) {
         record_unref(&record);
-        errand_absent(r, REASON_UNKNOWN);
+        errand_absent(r, REASON_UNKNOWN, now);
         return;
     }
     record_unref(&w->before);
@@ -279,8 +282,13 @@ static void absent_came(struct errand *r, bool placed, struct instant now)
     if (r->call.placed && r->call.place.kind != PLACE_LIST)
         end.reason = r->call.place.reason;
     record_unref(&r->call.record);
+    if (end.reason == REASON_LOST &&
+        is_found(r->b, errand_id(r), &r->call.place, now)) {
+        errand_pause(r, now);
+        return;
+    }
     if (placed || end.reason != REASON_UNKNOWN) {
-        errand_absent(r, end.reason);
+        errand_absent(r, end.reason, now);
         return;
     }
     errand_go_on(r, now); /* perhaps another one knows it */
@@ -397,7 +405,7 @@ static void ask_around(struct errand *r, struct instant now)
         r->asked_count = 0;
         errand_pause(r, now);
     } else {
-        errand_absent(r, REASON_UNKNOWN);
+        errand_absent(r, REASON_UNKNOWN, now);
     }
 }
 
@@ -554,7 +562,7 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
 
     if (p->kind != PLACE_LIST &&
         (!primary || (primary == self(b) && !can_say(b, r->w->id, p)))) {
-        errand_absent(r, p->reason); /* forgotten where it was known */
+        errand_absent(r, p->reason, now); /* forgotten where it was known */
         return;
     }
     if (!r->applied && primary == self(b)) {
@@ -618,8 +626,10 @@ static void errand_go_on(struct errand *r, struct instant now)
         ask_around(r, now);
         return;
     }
-    if (r->op && p.kind != PLACE_LIST)
-        errand_absent(r, p.reason);
+    if (p.kind != PLACE_LIST && is_found(r->b, errand_id(r), &p, now))
+        errand_pause(r, now);
+    else if (r->op && p.kind != PLACE_LIST)
+        errand_absent(r, p.reason, now);
     else if (r->op)
         find_go_on(r, &p, now);
     else

@@ -282,6 +282,19 @@ void sweep_tick(struct backup *b, struct instant now);
 uint64_t exposed_count(const struct backup *b);
 /* expireSessionsOnShutdown */
 void sweep_end_all(struct backup *b, struct instant now);
+/* Others say that it is lost, but a copy that lives is here: a list is made of
+ * it soon. Stripe locked. */
+bool knows_better(const struct backup *b, const struct entry *e,
+                  const struct place *p, struct instant now);
+/* Why it is over where the place says `lost`: what is here may have idled out.
+ * e may be NULL. Stripe locked. */
+enum reason lost_reason(const struct backup *b, const struct entry *e,
+                        struct instant now);
+/* The same two where the stripe is not locked. */
+bool is_found(const struct backup *b, const uint8_t id[ID_SIZE],
+              const struct place *p, struct instant now);
+enum reason reason_here(const struct backup *b, const uint8_t id[ID_SIZE],
+                        struct instant now);
 /* The hook of replica_serve. */
 void placed_here(void *user, const uint8_t id[ID_SIZE],
                  const struct place *place, struct instant now);

@@ -122,6 +122,44 @@ static bool adopt(struct backup *b, struct entry *e, const uint8_t id[ID_SIZE],
     return place_change(b, e, id, p, now);
 }
 
+bool knows_better(const struct backup *b, const struct entry *e,
+                  const struct place *p, struct instant now)
+{
+    return p->kind == PLACE_OVER && p->reason == REASON_LOST && is_copy(e) &&
+           lives(b, e, now);
+}
+
+enum reason lost_reason(const struct backup *b, const struct entry *e,
+                        struct instant now)
+{
+    struct record_end end;
+
+    if (!is_copy(e) || record_ended(e->record, NULL) ||
+        manager_entry_liveness(&b->base, e, e->record, now, &end) == RC_OK)
+        return REASON_LOST;
+    return end.reason;
+}
+
+bool is_found(const struct backup *b, const uint8_t id[ID_SIZE],
+              const struct place *p, struct instant now)
+{
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    bool found = knows_better(b, table_find(stripe, id), p, now);
+
+    table_unlock(stripe);
+    return found;
+}
+
+enum reason reason_here(const struct backup *b, const uint8_t id[ID_SIZE],
+                        struct instant now)
+{
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    enum reason reason = lost_reason(b, table_find(stripe, id), now);
+
+    table_unlock(stripe);
+    return reason;
+}
+
 /* What is to be done about it, the stripe locked. */
 enum remedy { NOTHING, TELL, PROTECT, LET_GO, LATER };
 
@@ -251,7 +289,9 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
         at_once = place->kind == PLACE_LIST && e->flags & ENTRY_LISTED;
         e->flags &= ~(uint32_t)ENTRY_LISTED;
         if (place->kind == PLACE_OVER)
-            at_once = lives(b, e, now) && acting_primary(b, place) == self(b);
+            at_once = lives(b, e, now) &&
+                      (acting_primary(b, place) == self(b) ||
+                       (place->reason == REASON_LOST && all_gone(b, place)));
     }
     table_unlock(stripe);
     if (odd && at_once)

@@ -645,6 +645,124 @@ static void whom_nobody_remembers_is_in_no_list(void)
     net_free(&n);
 }
 
+/* ---- a copy that no list names ---- */
+
+struct search {
+    struct find_op op; /* first */
+    int done;
+};
+
+static void search_done(struct find_op *op)
+{
+    ((struct search *)op)->done++;
+}
+
+/* `holder` stood still while another one took its place in the list, then those
+ * of the list died: nobody else has it, and `other` knows the list. */
+static struct net *orphan_net(uint8_t id[ID_SIZE], int *holder, int *other)
+{
+    struct net *n = net_of("bbbb");
+    struct place p;
+    unsigned taken = 1;
+
+    for (int i = 0; i < 4; i++)
+        n->hosts[i].core->options.forget_ms = INT64_C(3600000);
+    CHECK_INT_FATAL(create_at(n, 0, id), RC_OK);
+    for (*holder = 1; !has_copy(n, *holder, id); ++*holder)
+        ;
+    n->hosts[*holder].paused = true;
+    pass(n, DROP / 1000 + 3);
+    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
+    for (int i = 1; i < 4; i++)
+        if (n->hosts[i].channel.node == p.holders[1])
+            taken |= 1u << i;
+        else if (i != *holder)
+            *other = i;
+    CU_ASSERT_FATAL(taken != 1 && !has_copy(n, *other, id));
+    for (int i = 0; i < 4; i++)
+        n->hosts[i].paused = taken & 1u << i;
+    pass(n, 2 * DROP / 1000 + 2);
+    for (int i = 0; i < 4; i++)
+        if (taken & 1u << i) {
+            n->hosts[i].paused = false;
+            restart(n, i, 80 + (unsigned)i);
+        }
+    net_pass(n, DROP);
+    for (unsigned i = 0; i < p.count; i++)
+        CHECK_INT(holder_state(backup_at(n, *holder), p.holders[i]),
+                  MEMBER_GONE);
+    CU_ASSERT(net_answers(n, *holder) && has_copy(n, *holder, id));
+    /* it has looked at it just now */
+    backup_at(n, *holder)->odd.first = backup_at(n, *holder)->odd.count = 0;
+    return n;
+}
+
+/* The others have found out before it has that all in the list are gone. */
+static void say_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct backup *b = backup_at(n, i);
+    struct place p, over;
+
+    CU_ASSERT_FATAL(place_of(b, id, &p) && p.kind == PLACE_LIST);
+    over = p;
+    over.kind = PLACE_OVER;
+    over.reason = REASON_LOST;
+    over.stamp = place_stamp(&p, 0);
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    CU_ASSERT(place_change(b, NULL, id, &over, n->now));
+    table_unlock(stripe);
+    tell_place(b, id, &over);
+    net_pass(n, 2 * STEP);
+}
+
+static void who_has_a_copy_does_not_say_lost(void)
+{
+    uint8_t id[ID_SIZE];
+    int holder = 0, other = 0;
+    struct net *n = orphan_net(id, &holder, &other);
+    struct search search = {.op = {.done = search_done, .now = n->now}};
+    struct manager *m = n->hosts[holder].manager;
+    struct request q;
+
+    say_lost(n, other, id);
+    CHECK_INT_FATAL(kind_at(n, holder, id), PLACE_OVER);
+    memcpy(search.op.id, id, ID_SIZE);
+    CHECK_INT(m->ops->find(m, &search.op), RC_PENDING);
+    CHECK_INT(begin(n, holder, &q, WRITE_CHANGE, id), RC_PENDING);
+    net_pass(n, 500);
+    CHECK_INT(search.done + q.done, 0);
+    pass(n, 2); /* a list is made of it */
+    CHECK_INT(search.done, 1);
+    CHECK_INT(search.op.rc, RC_OK);
+    CHECK_INT(q.done, 1);
+    CHECK_INT(end(&q, RC_PENDING), RC_OK);
+    record_unref(&search.op.record);
+    CHECK_INT(kind_at(n, other, id), PLACE_LIST);
+    CU_ASSERT(is_listed(n, other, id, 15));
+    net_free(&n);
+}
+
+/* What nobody used is not made anew, and was not lost. */
+static void who_has_an_idle_copy_says_so(void)
+{
+    uint8_t id[ID_SIZE];
+    int holder = 0, other = 0;
+    struct net *n = orphan_net(id, &holder, &other);
+    struct search search = {.op = {.done = search_done, .now = n->now}};
+    struct manager *m = n->hosts[holder].manager;
+
+    struct table_stripe *stripe = table_lock(m->table, id);
+    table_find(stripe, id)->idle = true;
+    table_unlock(stripe);
+    say_lost(n, other, id);
+    memcpy(search.op.id, id, ID_SIZE);
+    CHECK_INT(m->ops->find(m, &search.op), RC_ABSENT);
+    CHECK_INT(search.op.reason, REASON_IDLE);
+    pass(n, 2);
+    CHECK_INT(kind_at(n, other, id), PLACE_OVER);
+    net_free(&n);
+}
+
 UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_lacks_it_does_not_count), CASE(other_kinds_do_not_mix),
           CASE(both_say_that_they_are_of_other_kinds),
@@ -659,4 +777,6 @@ UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_is_alone_leaves_at_once),
           CASE(who_joins_takes_the_others_word),
           CASE(whom_nobody_remembers_is_gone),
-          CASE(whom_nobody_remembers_is_in_no_list))
+          CASE(whom_nobody_remembers_is_in_no_list),
+          CASE(who_has_a_copy_does_not_say_lost),
+          CASE(who_has_an_idle_copy_says_so))
