@@ -31,6 +31,9 @@
 
 #define CONNECTOR_TICK_MS 50
 #define MANAGER_TICK_MS 1000
+/* So long who joins keeps its ports shut. */
+#define COPIES_MS 1000
+#define COPIES_LOOK_MS 5
 /* Of the time to save sessions, kept for each context. */
 #define REST_SHARE 20
 
@@ -38,7 +41,7 @@ struct instance_loop {
     uv_loop_t uv;
     uv_async_t wake; /* instance_request_stop */
     uv_timer_t fast, slow, drain;
-    uv_signal_t term, interrupt;
+    uv_signal_t term, interrupt, hang_up;
     bool own_process, stopping;
     bool hurry;       /* told to stop once more, while sessions are saved */
     pthread_t thread; /* of the stop */
@@ -96,6 +99,7 @@ static void build_loop(struct instance *in)
     failed |= uv_timer_init(&loop->uv, &loop->drain);
     failed |= uv_signal_init(&loop->uv, &loop->term);
     failed |= uv_signal_init(&loop->uv, &loop->interrupt);
+    failed |= uv_signal_init(&loop->uv, &loop->hang_up);
     if (failed) /* no descriptor is left: nothing else would work either */
         abort();
     loop->uv.data = in;
@@ -236,6 +240,7 @@ static enum rc start_connectors(struct instance *in, struct err *err)
 }
 
 static void on_signal(uv_signal_t *handle, int number);
+static void on_drained(uv_timer_t *timer);
 
 /* Before the first request can be answered: from then on an end is in order. */
 static void catch_signals(struct instance_loop *loop)
@@ -243,6 +248,26 @@ static void catch_signals(struct instance_loop *loop)
     loop->own_process = true;
     uv_signal_start(&loop->term, on_signal, SIGTERM);
     uv_signal_start(&loop->interrupt, on_signal, SIGINT);
+    uv_signal_start(&loop->hang_up, on_signal, SIGHUP);
+}
+
+/* Who joins a cluster opens its ports when it has the sessions, or after a
+ * while, to say that it is starting: a port that refuses sends a balancer that
+ * asks nobody for /health to another member, an answer 503 does not. */
+static void await_copies(struct instance *in)
+{
+    struct instance_loop *loop = in->loop;
+    int64_t until = instant_read().mono + COPIES_MS;
+
+    if (!in->cluster)
+        return;
+    uv_timer_start(&loop->drain, on_drained, COPIES_LOOK_MS,
+                   COPIES_LOOK_MS);
+    while (instance_health(in) == INSTANCE_STARTING && !loop->stopping &&
+           instant_read().mono < until)
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    if (!loop->stopping)
+        uv_timer_stop(&loop->drain);
 }
 
 enum rc instance_start(struct instance *in, bool own_process, struct err *err)
@@ -262,6 +287,7 @@ enum rc instance_start(struct instance *in, bool own_process, struct err *err)
         atomic_store(&in->state, INSTANCE_READY);
         if (own_process)
             catch_signals(in->loop);
+        await_copies(in);
         rc = start_connectors(in, err);
     }
     if (rc != RC_OK)
@@ -569,7 +595,8 @@ int instance_run(struct instance *in)
 
     uv_timer_start(&loop->fast, on_fast, 0, CONNECTOR_TICK_MS);
     uv_timer_start(&loop->slow, on_slow, MANAGER_TICK_MS, MANAGER_TICK_MS);
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    if (!loop->stopping || in->config->drain > 0) /* told while it began */
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
     stop(in);
     return 0;
 }

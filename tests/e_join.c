@@ -103,7 +103,7 @@ struct join {
     unsigned before[MEMBERS]; /* donor lines in its log, of earlier starts */
     int donor;                /* which was killed; -1: none yet */
     unsigned donors;          /* that it had */
-    unsigned starting;        /* so often it said so */
+    unsigned starting;        /* so often it said so, or had no port yet */
     unsigned early;           /* answers for a session before it was ready */
     int health;               /* what it said last */
 };
@@ -142,7 +142,7 @@ static void *watch(void *user)
         kill_donor(j);
         int seen = browser_get_with(&b, s, "/login/me", header);
         j->health = server_health(s);
-        j->starting += j->health == 503;
+        j->starting += j->health == 503 || j->health == 0;
         j->early +=
             seen != 0 && seen != 503 && (seen != 200 || j->health != 200);
     }

@@ -192,6 +192,15 @@ static void a_second_signal_skips_the_wait(void)
     CHECK_INT(server_wait(s, 5000), 0);
 }
 
+static void a_hang_up_is_an_orderly_stop(void)
+{
+    struct fleet *f = fleet_run("sqlite.xml", 1);
+    if (!f)
+        return;
+    server_signal(fleet_server(f, 0), SIGHUP);
+    CHECK_INT(server_wait(fleet_server(f, 0), 5000), 0);
+}
+
 static void loses_nothing(struct fleet *f)
 {
     struct browser b;
@@ -276,6 +285,7 @@ UNIT_MAIN_AROUND("stop", NULL, fleet_end,
                  CASE(what_computes_is_answered),
                  FLEET_ENTRIES(what_still_runs_is_answered),
                  CASE(draining_serves_on), CASE(a_second_signal_skips_the_wait),
+                 CASE(a_hang_up_is_an_orderly_stop),
                  CASE(an_orderly_restart_with_a_store_loses_nothing),
                  CASE(an_orderly_restart_with_a_file_loses_nothing),
                  FLEET_ENTRIES(it_is_ready_soon),
