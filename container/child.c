@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 
 /* Of 4 KiB each, as many as a full pipe takes (64 KiB), and one. */
 #define READS 17
+/* So long an output may stand still before lines are left out. */
+#define READER_MS 500
 
 /* ---- output ---- */
 
@@ -24,10 +27,29 @@ static bool is_coloured(int fd)
     return isatty(fd) && !getenv("NO_COLOR");
 }
 
-static void write_all(int fd, const char *bytes, size_t len)
+/* Does somebody take a piece now? */
+static bool is_taken(int fd, bool *stuck)
+{
+    struct pollfd on = {.fd = fd, .events = POLLOUT};
+    int n;
+
+    do
+        n = poll(&on, 1, *stuck ? 0 : READER_MS);
+    while (n < 0 && errno == EINTR);
+    *stuck = n == 0;
+    return n > 0;
+}
+
+/* A terminal that is halted, or a pager that stands still, must not halt the
+ * instances: lines that nobody takes within READER_MS are left out. */
+static void write_all(int fd, const char *bytes, size_t len, bool *stuck)
 {
     while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
+        /* what poll calls writable takes so much without waiting (pipe(7)) */
+        size_t piece = len < PIPE_BUF ? len : PIPE_BUF;
+        if (!is_taken(fd, stuck))
+            return;
+        ssize_t n = write(fd, bytes, piece);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -37,23 +59,24 @@ static void write_all(int fd, const char *bytes, size_t len)
     }
 }
 
-static void print_line(const struct child *c, int fd, const char *line)
+static void print_line(const struct child *c, struct child_stream *s)
 {
     struct buf text;
 
     buf_init(&text, CHILD_LINE_SIZE + 64);
-    if (is_coloured(fd))
+    if (is_coloured(s->to))
         buf_addf(&text, "\033[%um%s |\033[0m %s\n", 31 + c->colour % 6, c->name,
-                 line);
+                 s->line);
     else
-        buf_addf(&text, "%s | %s\n", c->name, line);
-    write_all(fd, buf_str(&text), text.len);
+        buf_addf(&text, "%s | %s\n", c->name, s->line);
+    write_all(s->to, buf_str(&text), text.len, &s->stuck);
     buf_release(&text);
 }
 
 void child_say(const char *format, ...)
 {
     struct buf text;
+    bool stuck = false;
     va_list ap;
 
     buf_init(&text, CHILD_LINE_SIZE);
@@ -62,7 +85,7 @@ void child_say(const char *format, ...)
     buf_vaddf(&text, format, ap);
     va_end(ap);
     buf_add_char(&text, '\n');
-    write_all(STDERR_FILENO, buf_str(&text), text.len);
+    write_all(STDERR_FILENO, buf_str(&text), text.len, &stuck);
     buf_release(&text);
 }
 
@@ -71,7 +94,7 @@ static void end_line(struct child *c, struct child_stream *s,
 {
     s->line[s->len] = '\0';
     s->len = 0;
-    print_line(c, s->to, s->line);
+    print_line(c, s);
     if (s == &c->err)
         line(user, c, s->line);
 }

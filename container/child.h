@@ -4,7 +4,8 @@
  *
  * What    Starts a program with /dev/null as its input, and passes both its
  *         outputs on to ours, each line behind the child's name (coloured on a
- *         terminal, unless NO_COLOR is set). It is in a process group of its
+ *         terminal, unless NO_COLOR is set); what nobody takes within half a
+ *         second is left out. It is in a process group of its
  *         own, so that Ctrl-C does not reach it, and gets SIGTERM when this
  *         process dies.
  * Owns    Its pipes; the process is waited for by the caller, who says so with
@@ -24,6 +25,7 @@
 /* One output. */
 struct child_stream {
     int from, to; /* from: -1 once it has ended */
+    bool stuck;   /* nobody took the last line */
     size_t len;
     char line[CHILD_LINE_SIZE];
 };

@@ -253,11 +253,16 @@ static int read_options(struct command *c, int argc, char **argv)
 
 static int choose_balancer(struct command *c)
 {
+    bool placed = c->balance.listen || c->balance.sticky != STICKY_ROUTE;
+
     c->balance.runs = c->balancer && strcmp(c->balancer, "none") != 0;
     if (c->balance.runs && !c->balance.listen)
         c->balance.listen = "127.0.0.1:8080"; /* as the instances */
     if (!c->balance.listen)
         c->balance.listen = "8080";
+    if (c->verb == COMMAND_CLUSTER && placed && !c->balance.runs)
+        return wrong("--listen and --sticky are for a balancer: add "
+                     "--balancer haproxy, nginx or httpd");
     if (c->balance.runs && !balancer_find(c->balancer, &c->balance.kind))
         return wrong("--balancer %s: there are haproxy, nginx, httpd and none",
                      c->balancer);

@@ -71,7 +71,6 @@ static void write_arguments(struct front *f)
     f->arguments[n++] = f->program;
     switch (f->plan.kind) {
     case BALANCER_HAPROXY:
-        f->arguments[n++] = (char *)"-q"; /* its log says the same */
         f->arguments[n++] = (char *)"-db";
         f->arguments[n++] = (char *)"-f";
         break;

@@ -26,7 +26,8 @@ enum {
     STABLE_MS = 30000,   /* ready so long: its ends are counted from 0 again */
     LAST_WORDS_MS = 200, /* until its pipes are given up */
     REWRITE_MS = 1000,   /* between two attempts at the balancer's file */
-    LOOK_MS = 20         /* between two looks whether the balancer is there */
+    LOOK_MS = 20,        /* between two looks whether the balancer is there */
+    UNTOLD_MS = 500      /* so long it lives where looking is not possible */
 };
 
 int64_t launcher_clock(void)
@@ -212,6 +213,56 @@ const char *launcher_end_of(int status, char out[64])
 
 /* ---- ready ---- */
 
+enum door { DOOR_SHUT, DOOR_LISTENS, DOOR_UNKNOWN };
+
+/* No balancer says when it serves. An address of this machine answers at once;
+ * for any other nothing else may wait. */
+static enum door door_look(const struct launcher *l)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    const struct timeval limit = {.tv_usec = LOOK_MS * 1000};
+    struct addrinfo *at = NULL;
+    bool there = false;
+    char port[16];
+    int fd;
+
+    snprintf(port, sizeof port, "%u", front_port(front_of(l)));
+    if (getaddrinfo(front_host(front_of(l)), port, &hints, &at) != 0)
+        return DOOR_UNKNOWN; /* a name */
+    fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+        there = connect(fd, at->ai_addr, at->ai_addrlen) == 0;
+        close(fd);
+    }
+    freeaddrinfo(at);
+    return there ? DOOR_LISTENS : DOOR_SHUT;
+}
+
+/* Its own port, that is: a program that could not take it has ended. */
+static bool door_is_ready(const struct launcher *l, int64_t now)
+{
+    enum door door = door_look(l);
+
+    if (l->door.child.pid == 0)
+        return false;
+    return door == DOOR_LISTENS ||
+           (door == DOOR_UNKNOWN && now - l->door.due >= UNTOLD_MS);
+}
+
+static void door_start(struct launcher *l)
+{
+    if (door_look(l) != DOOR_LISTENS) {
+        node_start(l, &l->door);
+        return;
+    }
+    child_say("%s cannot listen at %s: another program does: stop it, or "
+              "choose another port (--listen)",
+              l->door.child.name, l->door.url);
+    l->failed = true;
+}
+
 static void announce(struct launcher *l)
 {
     l->announced = true;
@@ -240,7 +291,7 @@ static void node_ready(struct launcher *l, struct node *n)
     if (!front_of(l) || l->door.state == NODE_READY)
         announce(l);
     else if (l->door.state == NODE_DOWN && l->stops == 0)
-        node_start(l, &l->door);
+        door_start(l);
 }
 
 /* "margay: NODE ready on URL in N ms" */
@@ -258,31 +309,6 @@ static void look_for_ready(void *user, struct child *c, const char *line)
     line += strlen(mark);
     snprintf(n->url, sizeof n->url, "%.*s", (int)strcspn(line, " "), line);
     node_ready(l, n);
-}
-
-/* No balancer says when it serves. An address of this machine answers at once;
- * for any other nothing else may wait. */
-static bool door_listens(const struct launcher *l)
-{
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM};
-    const struct timeval limit = {.tv_usec = LOOK_MS * 1000};
-    struct addrinfo *at = NULL;
-    bool there = false;
-    char port[16];
-    int fd;
-
-    snprintf(port, sizeof port, "%u", front_port(front_of(l)));
-    if (getaddrinfo(front_host(front_of(l)), port, &hints, &at) != 0)
-        return true; /* a name: there is no telling */
-    fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-        there = connect(fd, at->ai_addr, at->ai_addrlen) == 0;
-        close(fd);
-    }
-    freeaddrinfo(at);
-    return there;
 }
 
 /* ---- their ends ---- */
@@ -444,7 +470,7 @@ static int64_t node_tend(struct launcher *l, struct node *n, int64_t now)
     case NODE_STARTING:
         if (n != &l->door)
             return INT64_MAX;
-        if (!door_listens(l))
+        if (!door_is_ready(l, now))
             return now + LOOK_MS;
         node_ready(l, n);
         return now;

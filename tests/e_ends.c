@@ -8,15 +8,20 @@
 #include "config.h"
 
 #include "tests/client.h"
+#include "tests/front.h"
 #include "tests/unit.h"
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define NGINX "/usr/sbin/nginx"
@@ -231,9 +236,114 @@ static void a_killed_master_takes_its_workers_along(void)
     CHECK_INT(server_health(&door), 0);
 }
 
+/* ---- what is told, and what is not waited for ---- */
+
+static int listener_at(int *port)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&a, len) == 0 &&
+                    listen(fd, 5) == 0 &&
+                    getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
+static bool file_says(const char *path, const char *words)
+{
+    char text[16384];
+    FILE *file = fopen(path, "r");
+    size_t n = file ? fread(text, 1, sizeof text - 1, file) : 0;
+
+    if (file)
+        fclose(file);
+    text[n] = 0;
+    return strstr(text, words) != NULL;
+}
+
+static void a_door_that_is_taken_is_told(void)
+{
+    char binary[320], conf[352], log[320], listen[32], port[16];
+    int taken, fd;
+    char *argv[] = {binary,
+                    (char *)"cluster",
+                    (char *)"-c",
+                    conf,
+                    (char *)"-n",
+                    (char *)"1",
+                    (char *)"-p",
+                    port,
+                    (char *)"-D",
+                    (char *)"drain=0",
+                    (char *)"--balancer",
+                    (char *)"haproxy",
+                    (char *)"--listen",
+                    listen,
+                    NULL};
+
+    if (!front_program("haproxy"))
+        return;
+    fd = listener_at(&taken);
+    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    snprintf(conf, sizeof conf, "%s/etc/margay/standard.xml", stage_dir());
+    snprintf(log, sizeof log, "%s/door.log", unit_tmpdir());
+    snprintf(port, sizeof port, "%d", fleet_free_port());
+    snprintf(listen, sizeof listen, "127.0.0.1:%d", taken);
+    CHECK_INT(front_run(argv, log, 20000), 1);
+    CU_ASSERT(file_says(log, "haproxy cannot listen at"));
+    close(fd);
+}
+
+/* Nobody reads what it says: a pager that stands still. */
+static void who_does_not_read_halts_nobody(void)
+{
+    char binary[320], port[16], rest[4096];
+    int ends[2], status = -1;
+    pid_t pid;
+
+    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    snprintf(port, sizeof port, "%d", fleet_free_port());
+    if (access(binary, X_OK) != 0) {
+        unit_skip("no %s", binary);
+        return;
+    }
+    memset(rest, 'x', sizeof rest);
+    CU_ASSERT_FATAL(pipe2(ends, O_CLOEXEC) == 0);
+    fcntl(ends[1], F_SETPIPE_SZ, 4096);
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    while (write(ends[1], rest, sizeof rest) > 0)
+        continue;
+    fcntl(ends[1], F_SETFL, 0); /* it waits who writes */
+    pid = fork();
+    if (pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(ends[1], STDERR_FILENO);
+        execl(binary, binary, "cluster", "--manager", "standard", "-n", "1",
+              "-p", port, "-D", "drain=0", (char *)NULL);
+        _exit(127);
+    }
+    CU_ASSERT_FATAL(pid > 0);
+    struct server s = {.port = atoi(port)};
+    snprintf(s.url, sizeof s.url, "http://127.0.0.1:%s", port);
+    CU_ASSERT(eventually(10000, serves, &s));
+    kill(pid, SIGTERM);
+    for (int i = 0; i < 1000 && waitpid(pid, &status, WNOHANG) == 0; i++)
+        poll(NULL, 0, 10);
+    CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    if (!WIFEXITED(status))
+        kill(pid, SIGKILL);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 UNIT_MAIN_AROUND("ends", NULL, fleet_end,
                  CASE(a_check_that_hangs_touches_nothing),
                  CASE(who_holds_an_output_delays_no_stop),
                  CASE(what_a_balancer_says_last_is_passed_on),
                  CASE(a_file_that_fails_is_written_later),
-                 CASE(a_killed_master_takes_its_workers_along))
+                 CASE(a_killed_master_takes_its_workers_along),
+                 CASE(a_door_that_is_taken_is_told),
+                 CASE(who_does_not_read_halts_nobody))
