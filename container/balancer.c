@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -81,4 +82,12 @@ void balancer_write(struct buf *out, const struct balancer_plan *plan)
     assert(plan->count > 0);
     write_head(out, plan);
     kinds[plan->kind].write(out, plan);
+}
+
+void balancer_warn(const char *path, const char *name, const char *other)
+{
+    fprintf(stderr,
+            "margay: warning: %s names its session cookie %s, the balancer "
+            "looks at %s: its users do not stick\n",
+            path[0] ? path : "/", name, other);
 }

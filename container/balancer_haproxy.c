@@ -76,10 +76,14 @@ static void by_route(struct buf *out, const struct balancer_plan *plan)
         "    balance hash req.cook(%s)\n"
         "    hash-type consistent\n",
         plan->cookie);
+    /* The first cookie of that name, as the instance reads it: others are of
+     * applications with other paths. Possessive, so that it takes no time. */
     for (size_t i = 0; i < plan->count; i++) {
         const char *name = plan->members[i].name;
-        buf_addf(out, "    use-server %s if { req.cook(%s) -m end .%s }\n",
-                 name, plan->cookie, name);
+        buf_addf(out,
+                 "    use-server %s if { req.hdr(cookie) -m reg "
+                 "'^((?!%s=)[^;]*+;[[:space:]]*+)*+%s=[^;]*[.]%s(;|$)' }\n",
+                 name, plan->cookie, plan->cookie, name);
         buf_addf(out,
                  "    use-server %s if { path_sub ;%s= } { path_end .%s }\n",
                  name, plan->parameter, name);

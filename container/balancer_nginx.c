@@ -20,24 +20,32 @@ static const char front[] =
     "}\n"
     "http {\n"
     "    access_log off; # the instances write one, with RemoteIpValve\n"
+    "    map_hash_bucket_size 128; # for long names\n"
+    "    # HTTP/1.0 needs no Host.\n"
+    "    map $http_host $margay_host {\n"
+    "        default $http_host;\n"
+    "        \"\" $host;\n"
+    "    }\n"
     "\n";
 
 static const char back[] =
     "            proxy_http_version 1.1;\n"
     "            proxy_set_header Connection \"\";\n"
     "            # Who asks, and how: for RemoteIpValve.\n"
-    "            proxy_set_header Host $http_host;\n"
+    "            proxy_set_header Host $margay_host;\n"
     "            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
     "            proxy_set_header X-Forwarded-Proto $scheme;\n"
     "            proxy_set_header X-Forwarded-Host $http_host;\n"
     "            proxy_set_header X-Forwarded-Port $server_port;\n"
     "            # What never reached an instance goes to another one; so "
     "does\n"
-    "            # what one did not answer, if its method is safe to repeat:\n"
-    "            # never add non_idempotent here. 503 is said by an instance "
-    "that has\n"
-    "            # not got its sessions yet: another one knows.\n"
-    "            proxy_next_upstream error timeout http_503;\n"
+    "            # what one did not answer, if its method is not POST, PATCH "
+    "or "
+    "LOCK:\n"
+    "            # never add non_idempotent here, nor http_503: what an "
+    "instance says\n"
+    "            # of its sessions, another one may not know.\n"
+    "            proxy_next_upstream error timeout;\n"
     "            proxy_next_upstream_tries 3;\n"
     "            proxy_connect_timeout 2s;\n"
     "            proxy_read_timeout 60s;\n"
@@ -190,7 +198,8 @@ static void write_sticky(struct buf *out, const struct balancer_plan *plan)
     buf_addf(out, "%s\n",
              plan->sticky == STICKY_ROUTE
                  ? " The maps of\n    # the route stay."
-                 : " The maps go.");
+                 : " The maps go,\n    # and `add_header Set-Cookie` with "
+                   "them.");
     buf_add_str(out, "    # upstream margay {\n"
                      "    #     zone margay 256k;\n");
     for (size_t i = 0; i < plan->count; i++)

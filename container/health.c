@@ -26,10 +26,20 @@ static void serve_health(struct http_request *r)
     buf_add_str(&w->body, text);
 }
 
+/* Not for a proxy that speaks for somebody: its address is not who asks, and
+ * RemoteIpValve takes the header away where it is there. */
+static bool may_see_metrics(const struct http_request *r)
+{
+    struct metrics *m = r->instance->metrics;
+
+    return m && metrics_allowed(m, http_request_remote_addr(r)) &&
+           !http_request_header(r, "X-Forwarded-For");
+}
+
 static void serve_metrics(struct http_request *r)
 {
     struct metrics *m = r->instance->metrics;
-    if (!m || !metrics_allowed(m, http_request_remote_addr(r))) {
+    if (!may_see_metrics(r)) {
         response_page(&r->response, 404, NULL);
         return;
     }

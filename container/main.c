@@ -491,13 +491,16 @@ static const char *reached_at(const struct connector_options *o, char out[128])
 /* What sessions are called there. */
 static void learn_names(struct balanced *b, const struct loaded *l)
 {
-    const struct context *x;
+    struct context *const *x = l->instance->contexts;
 
     if (l->instance->context_count == 0)
         return;
-    x = l->instance->contexts[0];
-    b->plan.cookie = keep_text(b, x->session_cookie_name);
-    b->plan.parameter = keep_text(b, x->session_parameter_name);
+    for (size_t i = 1; i < l->instance->context_count; i++)
+        if (strcmp(x[i]->session_cookie_name, x[0]->session_cookie_name) != 0)
+            balancer_warn(x[i]->path, x[i]->session_cookie_name,
+                          x[0]->session_cookie_name);
+    b->plan.cookie = keep_text(b, x[0]->session_cookie_name);
+    b->plan.parameter = keep_text(b, x[0]->session_parameter_name);
 }
 
 static enum rc check_names(const struct balanced *b, struct err *err)
@@ -529,7 +532,7 @@ static enum rc check_instance(const struct balanced *b, const struct loaded *l,
                          "<Engine> without a jvmRoute: give each instance one "
                          "that no other has");
     for (size_t i = 0; i < b->plan.count; i++)
-        if (strcmp(b->members[i].name, name) == 0)
+        if (strcasecmp(b->members[i].name, name) == 0) /* as nginx does */
             return xml_error(l->config->at, RC_INVALID, err,
                              "<Engine jvmRoute=\"%s\"> again: give each "
                              "instance one that no other has",

@@ -704,6 +704,8 @@ static void metrics_count_by_status(void)
     CU_ASSERT_PTR_NOT_NULL(
         strstr(c->body, "\nmargay_sessions_unreadable_total 3\n"));
     call_free(&c);
+    /* A proxy that no RemoteIpValve knows asks for somebody else. */
+    CHECK_INT(status_of("/metrics", "X-Forwarded-For: 203.0.113.7"), 404);
 }
 
 UNIT_MAIN_AROUND(

@@ -431,6 +431,31 @@ void story_of_bare_restarts(void)
     }
 }
 
+/* The first of two cookies of that name counts, as for the instance. */
+void story_of_two_cookies(const char *kind)
+{
+    struct fleet *f = run(kind, "route", "standard.xml");
+    struct browser *b = &site.jars[0], *other = &site.jars[1];
+    char mine[128], header[256];
+    int at;
+
+    if (!f)
+        return;
+    browser_renew(other);
+    at = log_in(b, "kim");
+    CU_ASSERT_FATAL(at >= 0 && browser_cookie(b, "/login", mine));
+    for (int i = 0; i < 3; i++) {
+        snprintf(header, sizeof header, "Cookie: %s; JSESSIONID=%032d.node%d",
+                 mine, 0, i + 1);
+        CHECK_INT(
+            browser_get_with(other, &site.front.server, "/login/me", header),
+            200);
+        CHECK_INT(node_of(other), at);
+        browser_forget(other);
+    }
+    skip_drains(f);
+}
+
 static bool was_logged(struct fleet *f, const char *line)
 {
     char path[320], text[65536];

@@ -20,6 +20,8 @@ void story_of_a_hundred(const char *kind, const char *sticky, const char *conf);
 /* An instance dies with a request: a POST is 502 and not done elsewhere, a GET
  * is answered by another one (httpd: 502). */
 void story_of_repeating(const char *kind);
+/* Of two cookies of one name the first one says where. */
+void story_of_two_cookies(const char *kind);
 /* Instances learn who asks, and not what he says of himself. */
 void story_of_the_client(const char *kind);
 /* The program itself finds nothing wrong in what is printed. */
@@ -47,6 +49,10 @@ void story_of_a_drain_by_hand(void);
     {                                                                          \
         story_of_repeating(BALANCER);                                          \
     }                                                                          \
+    static void the_first_cookie_counts(void)                                  \
+    {                                                                          \
+        story_of_two_cookies(BALANCER);                                        \
+    }                                                                          \
     static void who_asks_is_told(void)                                         \
     {                                                                          \
         story_of_the_client(BALANCER);                                         \
@@ -62,6 +68,7 @@ void story_of_a_drain_by_hand(void);
         CASE(a_hundred_by_route_with_standard),                                \
         CASE(a_hundred_by_cookie_with_delta),                                  \
         CASE(a_hundred_by_cookie_with_standard),                               \
-        CASE(what_is_not_safe_is_not_repeated), CASE(who_asks_is_told)
+        CASE(what_is_not_safe_is_not_repeated), CASE(the_first_cookie_counts), \
+        CASE(who_asks_is_told)
 
 #endif
