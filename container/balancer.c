@@ -86,6 +86,8 @@ void balancer_write(struct buf *out, const struct balancer_plan *plan)
 
 void balancer_warn(const char *path, const char *name, const char *other)
 {
+    if (strcmp(name, other) == 0)
+        return;
     fprintf(stderr,
             "margay: warning: %s names its session cookie %s, the balancer "
             "looks at %s: its users do not stick\n",

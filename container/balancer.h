@@ -61,7 +61,7 @@ static inline const struct balancer_member *balancer_after(
     return &plan->members[(i + by) % plan->count];
 }
 
-/* On standard error: an application's cookie has another name. */
+/* On standard error, when an application's cookie has another name. */
 void balancer_warn(const char *path, const char *name, const char *other);
 
 #endif

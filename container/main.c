@@ -493,12 +493,11 @@ static void learn_names(struct balanced *b, const struct loaded *l)
 {
     struct context *const *x = l->instance->contexts;
 
+    for (size_t i = 0; i < l->instance->context_count; i++)
+        balancer_warn(x[i]->path, x[i]->session_cookie_name,
+                      x[0]->session_cookie_name);
     if (l->instance->context_count == 0)
         return;
-    for (size_t i = 1; i < l->instance->context_count; i++)
-        if (strcmp(x[i]->session_cookie_name, x[0]->session_cookie_name) != 0)
-            balancer_warn(x[i]->path, x[i]->session_cookie_name,
-                          x[0]->session_cookie_name);
     b->plan.cookie = keep_text(b, x[0]->session_cookie_name);
     b->plan.parameter = keep_text(b, x[0]->session_parameter_name);
 }
@@ -532,11 +531,10 @@ static enum rc check_instance(const struct balanced *b, const struct loaded *l,
                          "<Engine> without a jvmRoute: give each instance one "
                          "that no other has");
     for (size_t i = 0; i < b->plan.count; i++)
-        if (strcasecmp(b->members[i].name, name) == 0) /* as nginx does */
+        if (strcasecmp(b->members[i].name, name) == 0) /* as nginx */
             return xml_error(l->config->at, RC_INVALID, err,
-                             "<Engine jvmRoute=\"%s\"> again: give each "
-                             "instance one that no other has",
-                             name);
+                             "<Engine jvmRoute=\"%s\"> again: give each one "
+                             "that no other has", name);
     return RC_OK;
 }
 
