@@ -166,9 +166,11 @@ bool persistent_row_lapsed(struct persistent *p, const uint8_t id[ID_SIZE],
 void persistent_idle_stop(struct persistent *p, struct instant now);
 /* Once more, what the store did not take. Returns how many that are. */
 size_t persistent_idle_stop_again(struct persistent *p, struct instant now);
-/* Nobody waits for the store any longer. Returns how many sessions it is behind
- * with. */
-size_t persistent_idle_stop_over(struct persistent *p, struct instant now);
+/* Nobody waits for the store any longer. */
+void persistent_idle_stop_over(struct persistent *p, struct instant now);
+/* Nothing is on its way any more: how many sessions is the store behind with?
+ */
+size_t persistent_idle_left(struct persistent *p, struct instant now);
 void persistent_idle_stats(struct persistent *p, struct manager_stats *out);
 /* What is wrong with them, the n-th; "": nothing more. */
 void persistent_advise(const void *options, unsigned n, char *out, size_t size);

@@ -322,22 +322,34 @@ size_t persistent_idle_stop_again(struct persistent *p, struct instant now)
 }
 
 /* What was never stored ends all the same. */
-size_t persistent_idle_stop_over(struct persistent *p, struct instant now)
+void persistent_idle_stop_over(struct persistent *p, struct instant now)
+{
+    struct search s = {.p = p, .o = p->base.options, .now = now};
+
+    if (persistent_saves(p))
+        return;
+    atomic_store(&p->tells_ends, false);
+    search_stop(&s);
+    for (size_t i = 0; i < s.count; i++) {
+        struct candidate *c = &s.found[i];
+        if (!is_stored(p, c->id))
+            end_one(&s, c);
+        record_unref(&c->record);
+    }
+    free(s.found);
+}
+
+size_t persistent_idle_left(struct persistent *p, struct instant now)
 {
     struct search s = {.p = p, .o = p->base.options, .now = now};
     size_t left = 0;
 
     if (persistent_saves(p))
         return atomic_load(&p->unsaved);
-    atomic_store(&p->tells_ends, false);
     search_stop(&s);
     for (size_t i = 0; i < s.count; i++) {
-        struct candidate *c = &s.found[i];
-        if (is_stored(p, c->id))
-            left++;
-        else
-            end_one(&s, c);
-        record_unref(&c->record);
+        left += is_stored(p, s.found[i].id);
+        record_unref(&s.found[i].record);
     }
     free(s.found);
     return left;

@@ -116,14 +116,15 @@ void persistent_stop(struct manager *m, struct instant now, int within_ms)
     atomic_store(&p->stopping, true);
     if (p->lazy || p->local)
         stop_wait(&s);
-    size_t left = p->lazy ? persistent_idle_stop_over(p, stop_now(&s)) : 0;
+    if (p->lazy)
+        persistent_idle_stop_over(p, stop_now(&s));
     /* What completes meanwhile may submit once more, and is then refused. */
     struct store *store = m->store;
     int64_t left_ms = began.mono + within_ms - instant_read().mono;
     store_close(&store, left_ms > 0 ? (int)left_ms : 0);
     m->store = NULL;
-    if (!p->lazy || persistent_saves(p))
-        left = atomic_load(&p->unsaved);
+    size_t left = p->lazy ? persistent_idle_left(p, stop_now(&s))
+                          : atomic_load(&p->unsaved);
     if (left)
         stop_tell_lost(p, left);
 }

@@ -232,6 +232,26 @@ static void a_stop_that_cannot_end_what_is_stored_says_so(struct world *w)
     CHECK_INT(world_look(w, 0, here, NULL), RC_ABSENT);
 }
 
+/* It stands still, and then fails: what was under way counts, too. */
+static void a_stop_whose_store_hangs_says_so(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    pass(w, 11);
+    CU_ASSERT(comes_to(w, 0, 0));
+    CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
+    atomic_store(&w->faults.delay_ms, 500);
+    atomic_store(&w->faults.fail_puts, UINT32_MAX);
+    manager_stop(w->m[0], w->now, 100);
+    manager_free(&w->m[0]);
+    atomic_store(&w->faults.delay_ms, 0);
+    atomic_store(&w->faults.fail_puts, 0);
+    CU_ASSERT(world_logged(w, "1 sessions of /test were not ended"));
+    CHECK_INT_FATAL(world_start(w, 0), RC_OK);
+    CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
+}
+
 /* In use for longer than its row is kept. */
 static void a_row_that_lapsed_is_made_anew(struct world *w)
 {
@@ -390,7 +410,9 @@ STATEMENTS(ON_EACH)
 STATEMENT_ON(an_outage_is_not_noticed_in_memory, backup, failing)
 STATEMENT_ON(what_may_be_stored_stays_out_as_well, backup, failing)
 STATEMENT_ON(a_stop_that_cannot_end_what_is_stored_says_so, none_kept, failing)
+STATEMENT_ON(a_stop_whose_store_hangs_says_so, none_kept, failing)
 UNIT_MAIN("idle", CASE(check_says_what_it_costs),
           STATEMENTS(CASES) CASE(an_outage_is_not_noticed_in_memory_on_failing),
           CASE(what_may_be_stored_stays_out_as_well_on_failing),
-          CASE(a_stop_that_cannot_end_what_is_stored_says_so_on_failing))
+          CASE(a_stop_that_cannot_end_what_is_stored_says_so_on_failing),
+          CASE(a_stop_whose_store_hangs_says_so_on_failing))
