@@ -15,10 +15,10 @@
 #include "managers/managers.h"
 #include "session/manager_counters.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- life ---- */
 
@@ -113,6 +113,15 @@ static int left_ms(int64_t until)
     return left > 0 ? (int)left : 0;
 }
 
+/* Nobody waits for an answer inside; a file system may let them wait. */
+static void wait_inside(struct succession *s, int64_t until)
+{
+    const struct timespec ms = {.tv_nsec = 1000000};
+
+    while (atomic_load(&s->inside) && instant_read().mono < until)
+        nanosleep(&ms, NULL);
+}
+
 /* Half of the time is the next one's; the previous one has what is left. */
 static void succession_stop(struct manager *m, struct instant now,
                             int within_ms)
@@ -122,9 +131,8 @@ static void succession_stop(struct manager *m, struct instant now,
 
     walk_stop(s);
     atomic_store(&s->stopping, true);
-    while (atomic_load(&s->inside))
-        sched_yield(); /* nobody waits for an answer inside */
-    manager_stop(s->part[NEXT], now, within_ms / PARTS);
+    wait_inside(s, until);
+    manager_stop(s->part[NEXT], now, left_ms(until) / PARTS);
     manager_stop(s->part[PREVIOUS], now, left_ms(until));
 }
 

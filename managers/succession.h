@@ -19,7 +19,8 @@
  * Laws    - The next one is the arbiter: of two requests that end a session,
  *           the one that ended it there tells its listeners.
  *         - A part never tells an end by itself (manager.face).
- *         - Nothing is answered FOUND that one of the parts is known to lack.
+ *         - Nothing is answered FOUND that one of the parts is known to lack,
+ *           but for what is too big for the previous one.
  * Threads Any; the walk is a thread of its own, which waits for nobody longer
  *         than the stop allows. An answer of one part may come, and go on to
  *         the other, while that is about to stop: so the stop waits for those

@@ -299,9 +299,10 @@ static void bring(struct look *l, int part, struct record *full)
                                ? NULL
                                : record_difference(own->record, full);
 
-    if (lacks || late)
-        repair_add(l, part, WRITE_CHANGE, lacks ? lacks : record_ref(full),
-                   l->access);
+    if (!lacks && late) /* of the access alone; a CHANGE is a delta */
+        lacks = record_difference(NULL, full);
+    if (lacks)
+        repair_add(l, part, WRITE_CHANGE, lacks, l->access);
 }
 
 static void both_live(struct look *l)
@@ -601,10 +602,15 @@ static void next_repair(struct look *l, enum rc rc)
 
 static void take_repair(struct look *l, enum rc rc)
 {
-    bool lenient = l->repairs[l->at].lenient;
+    const struct repair *r = &l->repairs[l->at];
+    bool lenient = r->lenient;
 
-    if ((rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN) &&
-        (l->op->peek || !lenient))
+    if (rc == RC_TOOBIG && r->part == PREVIOUS)
+        next_repair(l, rc); /* what stays has it */
+    else if (rc == RC_TOOBIG && !lenient)
+        look_unavailable(l, &l->w.err);
+    else if ((rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN) &&
+             (l->op->peek || !lenient))
         look_unavailable(l, &l->w.err);
     else if (rc != RC_OK && !lenient)
         repair_refused(l, rc);

@@ -11,6 +11,7 @@
 #include "session/buf.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,9 +236,10 @@ static bool collect(void *user, struct entry *e)
     return true;
 }
 
-/* The look does what there is to be done. false: it cannot be told. */
+/* The look does what there is to be done. false: it cannot be told; err: why,
+ * where that is known. */
 static bool look_at(struct succession *s, const uint8_t id[ID_SIZE],
-                    struct instant now)
+                    struct instant now, struct err *err)
 {
     struct asked *a = asked_new(ASK_FIND);
     struct find_op *op = &a->of.find;
@@ -253,6 +255,7 @@ static bool look_at(struct succession *s, const uint8_t id[ID_SIZE],
             return false;
         rc = op->rc;
     }
+    *err = op->err;
     asked_free(a);
     return rc == RC_OK || rc == RC_ABSENT;
 }
@@ -260,21 +263,24 @@ static bool look_at(struct succession *s, const uint8_t id[ID_SIZE],
 struct round {
     struct succession *s;
     uint64_t open;
-    bool unlisted; /* one of the two cannot list */
+    struct err why; /* of the first of them */
+    bool unlisted;  /* one of the two cannot list */
     bool stopped;
 };
 
 static void look_at_all(struct round *r, const struct ids *ids)
 {
+    struct err err = {""};
     struct instant now;
 
     for (size_t i = 0; i < ids->count; i++) {
         r->stopped = is_stopped(r->s, &now);
         if (r->stopped)
             return;
-        if (look_at(r->s, ids->items[i], now))
+        if (look_at(r->s, ids->items[i], now, &err))
             continue;
-        r->open++;
+        if (r->open++ == 0)
+            r->why = err;
         walk_rest(r->s);
     }
 }
@@ -361,6 +367,11 @@ static void walk_part(struct round *r, struct manager *part)
 
 /* ---- what it says ---- */
 
+struct told {
+    bool unlisted;
+    struct err why;
+};
+
 /* Where no list is to be had, everything has been used, or is over, by then. */
 static int64_t unlisted_seconds(const struct succession *s)
 {
@@ -396,8 +407,21 @@ static void tell_complete(struct succession *s)
              atomic_load(&s->carried));
 }
 
+/* The same is told once. */
+static void tell_open(const struct round *r, struct told *told)
+{
+    if (!r->open || r->stopped || !r->why.text[0] ||
+        strcmp(r->why.text, told->why.text) == 0)
+        return;
+    told->why = r->why;
+    log_line(r->s->base.env.log, LOG_WARN, "manager",
+             "%" PRIu64 " sessions of %s could not be brought over, one of "
+             "them: %s",
+             r->open, r->s->base.env.app, r->why.text);
+}
+
 /* Returns when the next one begins (mono ms). */
-static int64_t walk_all(struct succession *s, bool *told)
+static int64_t walk_all(struct succession *s, struct told *told)
 {
     struct round r = {.s = s};
     struct instant begun, now;
@@ -407,10 +431,11 @@ static int64_t walk_all(struct succession *s, bool *told)
     walk_part(&r, s->part[PREVIOUS]);
     walk_part(&r, s->part[NEXT]);
     is_stopped(s, &now);
-    if (r.unlisted && !*told) {
+    if (r.unlisted && !told->unlisted) {
         tell_unlisted(s);
-        *told = true;
+        told->unlisted = true;
     }
+    tell_open(&r, told);
     atomic_store(&s->open, r.open);
     bool whole = known && !r.stopped && r.open == 0;
     if (whole && !r.unlisted)
@@ -445,7 +470,7 @@ static void *walk_run(void *argument)
     struct succession *s = argument;
     const struct manager_pair *pair = s->base.options;
     struct instant now;
-    bool told = false;
+    struct told told = {0};
 
     while (!is_stopped(s, &now) && !learn_eras(s))
         walk_rest(s);
@@ -460,10 +485,17 @@ static void *walk_run(void *argument)
 
 void walk_start(struct succession *s, struct instant now)
 {
+    sigset_t all, old;
+
     s->walk.now = now;
     s->walk.began = s->walk.next = now.mono;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
     s->walk.started = pthread_create(&s->walk.thread, NULL, walk_run, s) == 0;
-    if (!s->walk.started)
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (s->walk.started)
+        pthread_setname_np(s->walk.thread, "walk");
+    else
         log_line(s->base.env.log, LOG_ERROR, "manager",
                  "no thread for what is to be brought over for %s: it does not "
                  "serve; look at the limits of this process",

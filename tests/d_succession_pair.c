@@ -78,6 +78,19 @@ static void a_stop_saves_what_the_old_one_has(void)
     a_stop_saves_in(PREVIOUS);
 }
 
+/* Who is inside of a store, and does not come back, does not hold it up. */
+static void a_stop_has_an_end(void)
+{
+    struct town *t = town_new(true);
+    town_start(t, BOTH);
+    struct succession *s = succession_of(t->m[BOTH]);
+    atomic_fetch_add(&s->inside, 1);
+    manager_stop(t->m[BOTH], t->now, 100);
+    CHECK_INT(atomic_fetch_sub(&s->inside, 1), 1);
+    manager_free(&t->m[BOTH]);
+    town_free(t);
+}
+
 /* ---- idle ---- */
 
 /* While one has it for idle, and the other not yet, by the same access. */
@@ -112,9 +125,50 @@ static void the_old_one_may_be_more_patient(void)
     the_patient_one_decides(PREVIOUS);
 }
 
-UNIT_MAIN("succession_pair", CASE(logins_from_a_standard_one_are_counted),
+/* ---- what one of them has no room for ---- */
+
+/* What stays has it. */
+static void what_the_old_one_has_no_room_for_is_served(void)
+{
+    struct town *t = town_new(true);
+    struct failing_faults faults = {0};
+    uint8_t id[ID_SIZE];
+    town_make_fail(t, PREVIOUS, &faults);
+    town_start(t, BOTH);
+    CHECK_INT(town_make(t, BOTH, id), RC_OK);
+    atomic_store(&faults.how, FAILING_TOO_BIG);
+    atomic_store(&faults.fail_puts, UINT32_MAX);
+    CHECK_INT(town_put(t, BOTH, id, "a", "big"), RC_TOOBIG);
+    CU_ASSERT(town_says(t, BOTH, id, "a", "big"));
+    CHECK_INT(town_peek(t, BOTH, id), RC_OK);
+    town_free(t);
+}
+
+static void what_the_new_one_has_no_room_for_is_told(void)
+{
+    struct town *t = town_new(false);
+    struct failing_faults faults = {0};
+    struct town_request r;
+    uint8_t id[ID_SIZE];
+    town_make_fail(t, NEXT, &faults);
+    town_start(t, OLD);
+    CHECK_INT(town_make(t, OLD, id), RC_OK);
+    town_start(t, BOTH);
+    atomic_store(&faults.how, FAILING_TOO_BIG);
+    atomic_store(&faults.fail_puts, UINT32_MAX);
+    CHECK_INT(town_put(t, OLD, id, "a", "big"), RC_OK);
+    CHECK_INT(town_look(&r, t, BOTH, id), RC_UNAVAILABLE);
+    CU_ASSERT(strstr(r.find.err.text, "over a limit") != NULL);
+    town_done(&r);
+    CU_ASSERT(town_logs(t, "could not be brought over, one of them: made to"));
+    town_free(t);
+}
+
+UNIT_MAIN("succession_pair", CASE(what_the_old_one_has_no_room_for_is_served),
+          CASE(what_the_new_one_has_no_room_for_is_told),
+          CASE(logins_from_a_standard_one_are_counted),
           CASE(logins_to_a_standard_one_are_counted),
           CASE(a_stop_saves_what_the_new_one_has),
-          CASE(a_stop_saves_what_the_old_one_has),
+          CASE(a_stop_saves_what_the_old_one_has), CASE(a_stop_has_an_end),
           CASE(the_new_one_may_be_more_patient),
           CASE(the_old_one_may_be_more_patient))

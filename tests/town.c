@@ -44,8 +44,9 @@ struct manager_part town_part(struct town *t, int which)
         .ops = managers_find("PersistentManager"),
         .common = &t->of[which],
         .options = t->in_idle_mode[which] ? &t->idle[which] : NULL,
-        .store_ops = &store_memory,
-        .store_options = &t->options[which]};
+        .store_ops = t->faults[which] ? &store_failing : &store_memory,
+        .store_options = t->faults[which] ? (const void *)&t->failing[which]
+                                          : &t->options[which]};
 }
 
 void town_tick_all(struct town *t)
@@ -122,6 +123,17 @@ struct town *town_new(bool by_use)
 void town_make_standard(struct town *t, int which)
 {
     t->standard[which] = true;
+    t->pair = (struct manager_pair){town_part(t, NEXT), town_part(t, PREVIOUS),
+                                    t->pair.by_use};
+}
+
+void town_make_fail(struct town *t, int which, struct failing_faults *faults)
+{
+    t->failing[which] = (struct failing_options){
+        .wrapper = {.inner = &store_memory,
+                    .inner_options = &t->options[which]},
+        .faults = faults};
+    t->faults[which] = faults;
     t->pair = (struct manager_pair){town_part(t, NEXT), town_part(t, PREVIOUS),
                                     t->pair.by_use};
 }
@@ -325,6 +337,21 @@ bool town_is_told(struct town *t)
         pthread_mutex_unlock(&t->lock);
     }
     return is;
+}
+
+bool town_logs(struct town *t, const char *text)
+{
+    int64_t until = instant_read().mono + 20000;
+    bool does = false;
+    while (!does && instant_read().mono < until) {
+        town_pass(t, 10);
+        town_tick_all(t);
+        sched_yield();
+        pthread_mutex_lock(&t->lock);
+        does = strstr(t->lines, text) != NULL;
+        pthread_mutex_unlock(&t->lock);
+    }
+    return does;
 }
 
 bool town_is_complete(struct town *t, int i)

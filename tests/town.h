@@ -28,6 +28,8 @@ struct town {
     bool standard[2];                     /* that part is a StandardManager */
     struct persistent_options idle[2];    /* of one in an idle mode */
     bool in_idle_mode[2];
+    struct failing_options failing[2]; /* of a part with faults */
+    struct failing_faults *faults[2];  /* NULL: none */
     struct manager_pair pair;
     struct manager *m[4]; /* OLD, BOTH, NEW, and one more of BOTH */
     struct log log;
@@ -43,6 +45,8 @@ void town_free(struct town *t);
 /* Before the first start: */
 struct manager_part town_part(struct town *t, int which);
 void town_make_standard(struct town *t, int which);
+/* Its store fails as the faults say. */
+void town_make_fail(struct town *t, int which, struct failing_faults *faults);
 void town_start(struct town *t, int i);
 void town_stop(struct town *t, int i);
 void town_tick_all(struct town *t);
@@ -86,6 +90,8 @@ enum rc town_peek(struct town *t, int i, const uint8_t id[ID_SIZE]);
 
 /* Somebody hears of an end. */
 bool town_is_told(struct town *t);
+/* Somebody writes that into the log. */
+bool town_logs(struct town *t, const char *text);
 /* That one says that all came over. */
 bool town_is_complete(struct town *t, int i);
 

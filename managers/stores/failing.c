@@ -114,6 +114,8 @@ static bool failing_passes_put(struct failing_batch *b, struct store_call *call)
     }
     if (how == FAILING_LOST)
         rc = RC_UNCERTAIN;
+    if (how == FAILING_TOO_BIG)
+        rc = RC_TOOBIG;
     store_batch_answer(b->outer, call, failing_say(b->store, rc, &call->err));
     return false;
 }

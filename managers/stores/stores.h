@@ -71,7 +71,8 @@ struct tracing_options {
 enum failing_how {
     FAILING_UNAVAILABLE, /* not done, and says so */
     FAILING_APPLIED,     /* a put is done, the answer is UNCERTAIN */
-    FAILING_LOST         /* a put is not done, the answer is UNCERTAIN */
+    FAILING_LOST,        /* a put is not done, the answer is UNCERTAIN */
+    FAILING_TOO_BIG      /* not done: it is over a limit; never drawn */
 };
 
 /* The bad weather, changed from any thread while the store runs. */
