@@ -309,9 +309,9 @@ int frame_split(const uint8_t *bytes, size_t len, const uint8_t **body,
 /* All of the body is checked, also what the iterators below walk. */
 enum rc frame_decode(const uint8_t *body, size_t len, struct frame *out,
                      struct err *err);
-/* Each returns false when there is no more. */
 /* The first version that has it. */
 unsigned frame_since(enum frame_type type);
+/* Each returns false when there is no more. */
 bool frame_next_root(struct frame_pulse *f, struct frame_root *out);
 /* mono: of the frame, so that the access can be said in the sender's time. */
 bool frame_next_update(struct pack_reader *rest, uint32_t *count, int64_t mono,
