@@ -76,6 +76,16 @@ bool world_logged(struct world *w, const char *text)
     return found;
 }
 
+bool world_told_once(struct world *w, const char *reason)
+{
+    pthread_mutex_lock(&w->lock);
+    const char *told = strstr(w->events, "destroyed");
+    bool once =
+        (!told || !strstr(told + 1, "destroyed")) && !strstr(w->events, reason);
+    pthread_mutex_unlock(&w->lock);
+    return once;
+}
+
 void world_events_clear(struct world *w)
 {
     pthread_mutex_lock(&w->lock);

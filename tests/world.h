@@ -115,6 +115,8 @@ struct store *world_store(struct world *w);
 uint64_t world_puts(struct world *w, unsigned i);
 bool world_logged(struct world *w, const char *text);
 void world_events_clear(struct world *w);
+/* At most one `destroyed` was told, and none for that reason. */
+bool world_told_once(struct world *w, const char *reason);
 
 struct visit {
     struct manager *manager;
