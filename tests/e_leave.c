@@ -178,7 +178,7 @@ static void when_all_stop_the_last_say_what_is_lost(struct fleet *f)
     struct guests g = {.count = 0};
     guests_make(&g, f, GUESTS);
     stop_at_once(&g, 7);
-    /* Who had just handed it to another that stops says so, too. */
+    /* Some may say it of one session (docs/open.md), none is left out. */
     CU_ASSERT(said_alone(f) >= GUESTS);
 }
 
