@@ -279,6 +279,14 @@ static void hear_here(struct world *w)
         sched_yield();
 }
 
+static bool has_told(struct world *w, const char *what)
+{
+    pthread_mutex_lock(&w->lock);
+    bool told = strstr(w->events, what) != NULL;
+    pthread_mutex_unlock(&w->lock);
+    return told;
+}
+
 /* Ends that no request makes are heard with it as well; then it goes. */
 static void p26_it_goes_with_the_session(struct world *w)
 {
@@ -298,6 +306,8 @@ static void p26_it_goes_with_the_session(struct world *w)
         sched_yield();
     } while (world_stats(w, 0).asides && instant_read().mono < end);
     CHECK_INT(world_stats(w, 0).asides, 0);
+    while (!has_told(w, "removed:shared.a") && instant_read().mono < end)
+        sched_yield(); /* it is gone before the last of it is told */
     CHECK_STR(w->events, "destroyed:idle removed:own.b removed:own.hits "
                          "removed:shared.a");
     CHECK_INT(world_look(w, 0, id, NULL), RC_ABSENT);
