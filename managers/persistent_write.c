@@ -326,26 +326,30 @@ static void raise_access(struct entry *e, int64_t access_wall,
 }
 
 /* Somebody else used the session, or ended it for the same reason: either way
- * our idle end is not needed. false: it is, and is tried again. */
+ * our idle end is not needed. Where that use is long ago, too, our end is of an
+ * access that was not the last: it would hold nowhere, and the timer makes
+ * another. false: it is needed, and is tried again. */
 static bool idle_end_decided(struct flight *f, struct table_stripe *stripe,
                              struct entry *e, struct record *other,
                              struct outcome *o)
 {
     struct manager *m = &f->p->base;
-    struct record_life life;
+    struct record_life ours, theirs;
     bool live = manager_liveness(m, other, e->access, f->now, &o->end) == RC_OK;
 
-    record_life(other, &life);
-    if ((e->flags & ENTRY_UNSAVED) ||
-        (!live && !manager_idle_end_holds(&life, e->access, f->now)))
+    record_life(e->record, &ours);
+    record_life(other, &theirs);
+    bool over = !live && manager_idle_end_holds(&theirs, e->access, f->now);
+    bool beaten = live || !manager_idle_end_holds(&ours, e->access, f->now);
+    if ((e->flags & ENTRY_UNSAVED) || (!over && !beaten))
         return false;
     table_replace(stripe, e, other);
-    table_set_idle(stripe, e, !live);
-    if (live)
-        manager_arm(m, stripe, e, f->now);
-    else
+    table_set_idle(stripe, e, over);
+    if (over)
         table_arm(stripe, e, f->now.mono + m->keep_ended_ms);
-    take_all(f, o, live ? RC_CONFLICT : RC_ENDED);
+    else
+        manager_arm(m, stripe, e, f->now);
+    take_all(f, o, over ? RC_ENDED : RC_CONFLICT);
     flight_land(f, e);
     return true;
 }

@@ -347,6 +347,39 @@ static void p12_one_after_the_other_counts_an_idle_end_once(struct world *w)
     CHECK_INT(ended, 1);
 }
 
+static bool nothing_is_left(struct world *w)
+{
+    int64_t end = instant_read().mono + 20000;
+    uint64_t active;
+    do {
+        world_tick(w);
+        active = 0;
+        for (unsigned i = 0; i < w->count; i++)
+            active += world_stats(w, i).active;
+    } while (active && instant_read().mono < end);
+    return !active && world_settle(w);
+}
+
+/* Server 0 ends it without having looked whether it knows the last use. */
+static void p12_an_end_of_an_old_access_counts_once(struct world *w)
+{
+    uint8_t id[ID_SIZE];
+    uint64_t ended = 0;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    world_pass(w, 50000);
+    CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
+    world_pass(w, 107000);
+    manager_end_due(w->m[0], id, REASON_IDLE, w->now);
+    CU_ASSERT(world_settle(w));
+    CU_ASSERT_FATAL(nothing_is_left(w));
+    for (unsigned i = 0; i < w->count; i++) {
+        /* Answered after all that its store was asked before. */
+        CHECK_INT(world_create(w, i, id), RC_OK);
+        ended += world_stats(w, i).ended[REASON_IDLE];
+    }
+    CHECK_INT(ended, 1);
+}
+
 /* Server 0 ends it without knowing of the use at server 1. */
 static void p12_a_later_use_brings_it_back(struct world *w)
 {
@@ -407,6 +440,7 @@ static void p12_a_long_request_anywhere_brings_it_back(struct world *w)
     S(p12_a_long_request_anywhere_brings_it_back, idle)                        \
     S(p12_a_use_before_the_end_is_written_counts, idle)                        \
     S(p12_one_after_the_other_counts_an_idle_end_once, idle)                   \
+    S(p12_an_end_of_an_old_access_counts_once, idle)                           \
     S(p22_a_logout_after_a_new_id_counts_once, NULL)
 
 /* Where several servers may each know something else. */
