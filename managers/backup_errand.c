@@ -28,6 +28,7 @@ struct errand {
     unsigned asked_count;
     bool unsure;  /* one of them could not say */
     bool applied; /* WRITE: to the copy here, which must stay */
+    bool made;    /* END: but for that: the copy here gets it with the answer */
     bool sent;    /* WRITE: it may have arrived */
     bool maybe;   /* and one to whom it was sent did not say what came of it */
 };
@@ -89,10 +90,11 @@ static void errand_fail(struct errand *r)
     if (r->op)
         errand_end(r, err_set(&r->op->err, RC_UNAVAILABLE, why));
     else
-        errand_end(
-            r, err_set(&r->w->err,
-                       r->sent || r->applied ? RC_UNCERTAIN : RC_UNAVAILABLE,
-                       why));
+        errand_end(r,
+                   err_set(&r->w->err,
+                           r->sent || (r->applied && !r->made) ? RC_UNCERTAIN
+                                                               : RC_UNAVAILABLE,
+                           why));
 }
 
 static void errand_absent(struct errand *r, enum reason reason,
@@ -224,12 +226,43 @@ static void write_came(struct errand *r, struct instant now)
     errand_go_on(r, now);
 }
 
+/* The end that was made of the copy here stands in it from now on. RC_ENDED:
+ * another one does. Stripe locked. */
+static enum rc stand(struct errand *r, struct table_stripe *stripe,
+                     struct entry *e)
+{
+    struct backup *b = r->b;
+    struct manager_write *w = r->w;
+
+    if (!r->made)
+        return RC_OK;
+    r->made = false;
+    if (record_ended(e->record, &w->ended))
+        return record_equal(e->record, w->delta) ? RC_OK : RC_ENDED;
+    manager_apply(&b->base, stripe, e, w, NULL);
+    if (is_copy(e))
+        replica_recount(b->replica, e, w->now);
+    return RC_OK;
+}
+
+static void stand_here(struct errand *r)
+{
+    struct table_stripe *stripe = table_lock(r->b->base.table, r->w->id);
+    struct entry *e = table_find(stripe, r->w->id);
+
+    if (e && !(e->flags & ENTRY_DROPPED))
+        stand(r, stripe, e);
+    table_unlock(stripe);
+}
+
 static void commit_came(struct errand *r)
 {
     struct manager_write *w = r->w;
     struct record *record = r->call.record;
 
     r->call.record = NULL;
+    if (r->made)
+        stand_here(r);
     if (record && w->kind == WRITE_END) {
         record_unref(&w->before); /* what stood at the primary */
         w->before = record;
@@ -257,7 +290,7 @@ static void ended_came(struct errand *r, struct instant now)
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
     /* it goes on under the new id */
-    w->maybe = r->maybe || (r->applied && is_copy(e));
+    w->maybe = r->maybe || (r->applied && !r->made && is_copy(e));
     if (e && e->flags & ENTRY_CACHED) {
         table_replace(stripe, e, record_merge(e->record, record));
         replica_recount(b->replica, e, now);
@@ -448,6 +481,28 @@ static void find_go_on(struct errand *r, const struct place *p,
 
 /* ---- write ---- */
 
+/* Of two ends only one is the one that ended it, and the acting primary says
+ * which: so no other copy has an end before that one has it. Two that are made
+ * here in the same millisecond are not to be taken for one: each has a writer
+ * of its own. */
+static enum rc end_make(struct errand *r, struct entry *e)
+{
+    struct manager_write *w = r->w;
+    struct backup *b = r->b;
+    bool renamed = w->reason == REASON_RENAMED;
+
+    if (record_ended(e->record, &w->ended))
+        return RC_ENDED;
+    w->before = record_ref(e->record);
+    w->delta = record_end_delta(e->record, w->reason,
+                                renamed ? w->new_id : NULL, w->now.wall,
+                                manager_writer(&b->base, w->id) ^
+                                    (atomic_fetch_add(&b->ends_made, 1) + 1) *
+                                        UINT64_C(0x9e3779b97f4a7c15));
+    r->made = true;
+    return RC_OK;
+}
+
 /* Applies it to the copy here, once; the delta is what travels. RC_PENDING: it
  * has to travel. */
 static enum rc write_apply(struct errand *r, bool *copy)
@@ -460,7 +515,8 @@ static enum rc write_apply(struct errand *r, bool *copy)
     struct entry *e = table_find(stripe, w->id);
     *copy = e && !(e->flags & ENTRY_DROPPED);
     if (*copy) {
-        rc = manager_apply(&b->base, stripe, e, w, NULL);
+        rc = w->kind == WRITE_END ? end_make(r, e)
+                                  : manager_apply(&b->base, stripe, e, w, NULL);
         if (is_copy(e))
             replica_recount(b->replica, e, w->now);
         if (rc == RC_OK && w->delta) {
@@ -485,7 +541,7 @@ static void became_primary(struct flight *f, enum rc rc)
     errand_end(r, settle(r->b, r->w, f->wait.now));
 }
 
-/* The change stands in the copy here, and this member is the primary now, or
+/* The change is in the copy here, and this member is the primary now, or
  * was a moment ago: whom it is sent to is what the place says under the lock.
  */
 static void write_as_primary(struct errand *r, struct instant now)
@@ -496,12 +552,15 @@ static void write_as_primary(struct errand *r, struct instant now)
     struct outgoing out;
     struct record_end end;
     bool tell = false, sends = false;
+    enum rc rc = RC_OK;
 
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
     bool mine = is_copy(e) && place_of(b, w->id, &p) &&
                 acting_primary(b, &p) == self(b);
-    if (mine) {
+    if (mine)
+        rc = stand(r, stripe, e);
+    if (mine && rc == RC_OK) {
         before = p;
         if (record_ended(e->record, &end)) {
             place_end(&p, &before, PLACE_FINAL, end.reason, now);
@@ -514,6 +573,10 @@ static void write_as_primary(struct errand *r, struct instant now)
     table_unlock(stripe);
     if (!mine) {
         errand_pause(r, now);
+        return;
+    }
+    if (rc != RC_OK) {
+        errand_end(r, rc);
         return;
     }
     if (tell)
@@ -560,8 +623,8 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
     enum rc rc;
     bool copy;
 
-    if (p->kind != PLACE_LIST &&
-        (!primary || (primary == self(b) && !can_say(b, r->w->id, p)))) {
+    if (p->kind != PLACE_LIST && (!primary || (primary == self(b) && !r->made &&
+                                               !can_say(b, r->w->id, p)))) {
         errand_absent(r, p->reason, now); /* forgotten where it was known */
         return;
     }
@@ -675,122 +738,4 @@ enum rc errand_write(struct backup *b, struct manager_write *w)
     r->w = w;
     errand_go_on(r, w->now);
     return RC_PENDING;
-}
-
-/* ---- what was said under an old id ---- */
-
-#define LEFT_HOPS 8
-#define LEFT_MS 60000 /* its holders may be away for so long */
-#define LEFT_MAX 10000
-
-struct left {
-    struct manager_write w; /* first */
-    struct channel_pause pause;
-    struct backup *b;
-    struct record *record; /* as it is to be written; a reference */
-    unsigned hops;
-    int64_t until;
-};
-
-static void left_done(struct manager_write *w);
-
-static void left_free(struct left *left)
-{
-    atomic_fetch_sub(&left->b->lefts, 1);
-    record_unref(&left->record);
-    free(left);
-}
-
-/* Changes as what they are: stamped long ago, so they count once. */
-static void left_write(struct left *left, struct instant now)
-{
-    struct manager_write *w = &left->w;
-    struct record_end end;
-    bool ended = record_ended(left->record, &end);
-    enum rc rc;
-
-    memset(w, 0, sizeof *w);
-    w->done = left_done;
-    manager_write_init(w, ended ? WRITE_END : WRITE_CHANGE,
-                       record_id(left->record), now);
-    if (ended)
-        w->reason = end.reason;
-    else
-        w->delta = record_ref(left->record);
-    rc = left->b->base.ops->write(&left->b->base, w);
-    if (rc == RC_PENDING)
-        return;
-    w->rc = rc;
-    left_done(w);
-}
-
-static void left_paused(struct channel_pause *pause)
-{
-    struct left *left =
-        (struct left *)((char *)pause - offsetof(struct left, pause));
-
-    if (!pause->stopped && pause->now.mono < left->until) {
-        left_write(left, pause->now);
-        return;
-    }
-    atomic_fetch_add(&left->b->left_out, 1);
-    left_free(left);
-}
-
-/* It has one more id, and who knows which one is away. */
-static bool knower_is_away(const struct backup *b, const uint8_t id[ID_SIZE])
-{
-    struct place p;
-    bool away = false;
-
-    if (!place_of(b, id, &p) || p.reason != REASON_RENAMED ||
-        acting_primary(b, &p))
-        return false;
-    for (unsigned i = 0; i < p.count; i++)
-        away |= holder_state(b, p.holders[i]) == MEMBER_AWAY;
-    return away;
-}
-
-/* The session may have got one more id since. Where it is over, or nobody knows
- * it any more, there is nothing to be written to. */
-static void left_done(struct manager_write *w)
-{
-    struct left *left = (struct left *)w;
-    struct instant now = w->now;
-    bool follow = w->rc == RC_ENDED && w->ended.reason == REASON_RENAMED &&
-                  ++left->hops < LEFT_HOPS;
-    bool over = w->rc == RC_OK || w->rc == RC_ENDED ||
-                (w->rc == RC_ABSENT && !knower_is_away(left->b, w->id));
-
-    if (follow) {
-        struct record *moved = record_rekey(left->record, w->ended.new_id);
-        record_unref(&left->record);
-        left->record = moved;
-    }
-    manager_write_release(w);
-    if (follow) {
-        left_write(left, now);
-    } else if (over) {
-        left_free(left);
-    } else {
-        left->pause.done = left_paused;
-        channel_pause(left->b->channel, &left->pause);
-    }
-}
-
-void errand_left(void *user, struct record *record, struct instant now)
-{
-    struct backup *b = user;
-    struct left *left;
-
-    if (atomic_fetch_add(&b->lefts, 1) >= LEFT_MAX) {
-        atomic_fetch_sub(&b->lefts, 1);
-        atomic_fetch_add(&b->left_out, 1);
-        return;
-    }
-    left = mem_zero(sizeof *left);
-    left->b = b;
-    left->record = record_ref(record);
-    left->until = now.mono + LEFT_MS;
-    left_write(left, now);
 }

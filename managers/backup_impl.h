@@ -11,6 +11,7 @@
  *                          over, repairing, letting go, moving
  *         backup_sweep.c   the same for what nobody uses, once a second
  *         backup_leave.c   an orderly leave
+ *         backup_left.c    what was said under an id that was replaced
  * Laws    - Everything that happens to a session goes through its acting
  *           primary: the first of its holders that this member has not given
  *           up, and that stays. What others decide under way (a place, an end)
@@ -129,7 +130,8 @@ struct backup {
 
     _Atomic size_t protecting; /* bytes on their way to new holders */
     _Atomic uint64_t moved, handed_over, let_go;
-    _Atomic unsigned errands, lefts; /* under way (backup_errand.c) */
+    _Atomic uint64_t ends_made;      /* by errands */
+    _Atomic unsigned errands, lefts; /* under way (backup_errand.c, _left.c) */
     _Atomic uint64_t left_out; /* what was said under an old id, and could not
                                   be written under the new one */
     uint64_t left_out_said;    /* the tick's */
@@ -320,8 +322,11 @@ enum rc errand_find(struct backup *b, struct find_op *op);
  * time, is an errand, too: the first of all members decides, and what comes
  * second is joined to what is there. */
 enum rc errand_write(struct backup *b, struct manager_write *w);
+
+/* ---- backup_left.c ---- */
+
 /* The hook of replica_serve_left. */
-void errand_left(void *user, struct record *record, struct instant now);
+void left_take(void *user, struct record *record, struct instant now);
 
 /* ---- backup.c, for errands that came back to this member ---- */
 

@@ -46,7 +46,8 @@ struct manager_write {
                          ms; 0: now */
 
     /* The stamped delta. CHANGE: given by the caller (already stamped under
-     * another id) or made by manager_apply; a reference either way. */
+     * another id) or made by manager_apply; a reference either way. END: made
+     * by manager_apply, or by the manager before. */
     struct record *delta;
 
     /* The answer.

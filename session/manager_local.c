@@ -253,9 +253,11 @@ static enum rc apply_end(struct manager *m, struct table_stripe *stripe,
 {
     const uint8_t *new_id = w->reason == REASON_RENAMED ? w->new_id : NULL;
 
+    record_unref(&w->before);
     w->before = record_ref(entry->record);
-    w->delta = record_end_delta(entry->record, w->reason, new_id, w->now.wall,
-                                manager_writer(m, w->id));
+    if (!w->delta)
+        w->delta = record_end_delta(entry->record, w->reason, new_id,
+                                    w->now.wall, manager_writer(m, w->id));
     entry_merge(stripe, entry, w->delta);
     entry->access = w->now.mono;
     table_arm(stripe, entry, w->now.mono + m->keep_ended_ms);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Of two ends only one is the one that ended the session: BackupManagers on
+ * cores that are wired by hand. */
+#include "config.h"
+
+#include "managers/backup_impl.h"
+#include "tests/cores.h"
+#include "tests/unit.h"
+
+#include <string.h>
+
+/* ---- hosts with managers ---- */
+
+static struct backup *backup_at(struct net *n, int i)
+{
+    return backup_of(n->hosts[i].manager);
+}
+
+static struct net *net_of(int hosts)
+{
+    struct net *n = net_new(hosts);
+
+    for (int i = 0; i < hosts; i++)
+        net_manage_as(n, i, "BackupManager");
+    net_pass(n, DROP + 2000);
+    return n;
+}
+
+struct request {
+    struct manager_write w; /* first */
+    bool done;
+};
+
+static void answered(struct manager_write *w)
+{
+    ((struct request *)w)->done = true;
+}
+
+static void begin(struct net *n, int i, struct request *q)
+{
+    struct manager *m = n->hosts[i].manager;
+    enum rc rc = m->ops->write(m, &q->w);
+
+    if (rc == RC_PENDING)
+        return;
+    q->w.rc = rc;
+    q->done = true;
+}
+
+static void wait_for(struct net *n, struct request *q)
+{
+    for (int k = 0; !q->done && k < 2 * DROP; k += STEP)
+        net_pass(n, STEP);
+    CU_ASSERT(q->done);
+}
+
+/* Its primary is host i; returns its backup. */
+static int create_at(struct net *n, int i, uint8_t id[ID_SIZE])
+{
+    struct request q = {.w.done = answered};
+    struct changes none;
+    struct place p;
+    int backup = 0;
+
+    id_mint(id);
+    changes_init(&none);
+    manager_write_init(&q.w, WRITE_CREATE, id, n->now);
+    q.w.record = record_new(RECORD_SESSION, id, n->now.wall, &none,
+                            n->hosts[i].channel.node);
+    changes_release(&none);
+    begin(n, i, &q);
+    wait_for(n, &q);
+    CHECK_INT(q.w.rc, RC_OK);
+    record_unref(&q.w.record);
+    manager_write_release(&q.w);
+    net_pass(n, 1000);
+    CU_ASSERT_FATAL(place_of(backup_at(n, i), id, &p) && p.count == 2);
+    while (n->hosts[backup].channel.node != p.holders[1])
+        backup++;
+    return backup;
+}
+
+/* At host i, whose clock is so much ahead. */
+static void begin_end(struct net *n, int i, struct request *q,
+                      const uint8_t id[ID_SIZE], enum reason reason, int ahead)
+{
+    *q = (struct request){.w.done = answered};
+    manager_write_init(&q->w, WRITE_END, id, n->now);
+    q->w.now.wall += ahead;
+    q->w.reason = reason;
+    begin(n, i, q);
+}
+
+/* How the copy of host i says that it ended; NONE: it says nothing. */
+static enum reason ended_at(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct record_end end = {.reason = REASON_NONE};
+    struct table_stripe *stripe = table_lock(n->hosts[i].manager->table, id);
+    struct entry *e = table_find(stripe, id);
+
+    if (is_copy(e))
+        record_ended(e->record, &end);
+    table_unlock(stripe);
+    return end.reason;
+}
+
+static enum reason placed_at(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+
+    return place_of(backup_at(n, i), id, &p) && p.kind == PLACE_FINAL
+               ? p.reason
+               : REASON_NONE;
+}
+
+/* ---- who ended it ---- */
+
+static void race(struct net *n, const int at[2], int ahead,
+                 const enum reason reasons[2])
+{
+    uint8_t id[ID_SIZE];
+    struct request q[2];
+    int backup = create_at(n, 0, id);
+
+    for (int i = 0; i < 2; i++)
+        begin_end(n, at[i] < 0 ? backup : at[i], &q[i], id, reasons[i],
+                  i * ahead);
+    for (int i = 0; i < 2; i++)
+        wait_for(n, &q[i]);
+    int first = q[0].w.rc != RC_OK;
+    CHECK_INT(q[first].w.rc, RC_OK);
+    CU_ASSERT_PTR_NOT_NULL(q[first].w.before);
+    CHECK_INT(q[!first].w.rc, RC_ENDED);
+    CHECK_INT(q[!first].w.ended.reason, reasons[first]);
+    net_pass(n, 100);
+    CHECK_INT(ended_at(n, 0, id), reasons[first]);
+    CHECK_INT(ended_at(n, backup, id), reasons[first]);
+    for (int i = 0; i < n->count; i++)
+        CHECK_INT(placed_at(n, i, id), reasons[first]);
+    for (int i = 0; i < 2; i++)
+        manager_write_release(&q[i].w);
+}
+
+/* Two requests end it at the same time: at its primary, its backup (-1), or any
+ * of four members; by clocks that are not the same. */
+static void race_all(const enum reason reasons[2])
+{
+    struct net *n = net_of(4);
+
+    for (int first = -1; first < 4; first++)
+        for (int second = -1; second < 4; second++)
+            for (int ahead = -20; ahead <= 20; ahead += 20)
+                race(n, (int[2]){first, second}, ahead, reasons);
+    net_free(&n);
+}
+
+static void one_of_two_ends_is_it(void)
+{
+    race_all((enum reason[2]){REASON_LOGOUT, REASON_REPLACED});
+}
+
+static void one_of_two_equal_ends_is_it(void)
+{
+    race_all((enum reason[2]){REASON_REPLACED, REASON_REPLACED});
+}
+
+/* ---- a primary that dies meanwhile ---- */
+
+/* Before it has heard of the end, or (heard) after it has told everybody but
+ * the backup, where the end was made. */
+static void die_meanwhile(bool heard)
+{
+    struct net *n = net_of(4);
+    uint8_t id[ID_SIZE];
+    struct request q;
+    int backup = create_at(n, 0, id);
+
+    n->hosts[0].paused = !heard;
+    n->hosts[backup].deaf = heard;
+    begin_end(n, backup, &q, id, REASON_LOGOUT, 0);
+    net_pass(n, 100);
+    CU_ASSERT(!q.done);
+    for (int i = 1; i < 4; i++) {
+        net_cut(n, 0, i, true);
+        CHECK_INT(placed_at(n, i, id),
+                  heard && i != backup ? REASON_LOGOUT : REASON_NONE);
+    }
+    n->hosts[backup].deaf = false;
+    wait_for(n, &q);
+    CHECK_INT(q.w.rc, RC_OK);
+    CU_ASSERT_PTR_NOT_NULL(q.w.before);
+    manager_write_release(&q.w);
+    net_pass(n, 100);
+    CHECK_INT(ended_at(n, backup, id), REASON_LOGOUT);
+    for (int i = 1; i < 4; i++)
+        CHECK_INT(placed_at(n, i, id), REASON_LOGOUT);
+    net_free(&n);
+}
+
+static void it_ends_where_its_primary_dies(void)
+{
+    die_meanwhile(false);
+}
+
+static void it_ends_where_its_primary_told_others_and_died(void)
+{
+    die_meanwhile(true);
+}
+
+UNIT_MAIN("ends", CASE(one_of_two_ends_is_it),
+          CASE(one_of_two_equal_ends_is_it),
+          CASE(it_ends_where_its_primary_dies),
+          CASE(it_ends_where_its_primary_told_others_and_died))
