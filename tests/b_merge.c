@@ -7,7 +7,7 @@
  *
  * A failure prints its seed: MARGAY_SEED=N runs that history alone.
  * MARGAY_HISTORIES sets how many.
- * Timeout: 240 s */
+ * Timeout: 300 s */
 #include "config.h"
 
 #include "session/record.h"

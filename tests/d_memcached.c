@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The Memcached store on real servers, and what it says when it cannot.
- * Timeout: 240 s */
+ * Timeout: 300 s */
 #include "config.h"
 
 #include "managers/stores/memcached.h"

@@ -193,7 +193,8 @@ static void friend_stop(struct false_friend *t)
 static void with_friend(struct false_friend *t, enum rc put, enum rc get,
                         const char *text)
 {
-    struct memcached_options options = {.timeout = 300};
+    bool is_silent = !t->greeting && !t->hangs_up && !*t->answer;
+    struct memcached_options options = {.timeout = is_silent ? 300 : 5000};
     char url[64];
     struct shop shop;
     struct ask ask;

@@ -4,7 +4,7 @@
  * who only holds an output open. And what it does not lose: the last lines of a
  * balancer, a change of nginx's file, nginx itself.
  *
- * Timeout: 200 s */
+ * Timeout: 300 s */
 #include "config.h"
 
 #include "tests/client.h"

@@ -2,7 +2,7 @@
  *
  * e_idle.c: Tomcat's idle modes, on one instance over each store: what a kill
  * leaves, what leaves memory and comes back, what a stop keeps.
- * Timeout: 240 s */
+ * Timeout: 300 s */
 #include "config.h"
 
 #include "tests/client.h"

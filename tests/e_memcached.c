@@ -3,7 +3,7 @@
  * e_memcached.c: of three Memcached servers one dies, stands still, forgets,
  * runs full, under running instances.
  * MARGAY_PAUSE_SECONDS: how long it stands still (2).
- * Timeout: 240 s */
+ * Timeout: 300 s */
 #include "config.h"
 
 #include "tests/load.h"

@@ -2,7 +2,7 @@
  *
  * e_redis.c: Redis dies and forgets, under running instances, and tells what
  * was changed elsewhere.
- * Timeout: 240 s */
+ * Timeout: 300 s */
 #include "config.h"
 
 #include "tests/load.h"

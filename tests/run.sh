@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # run.sh PROGRAM [ARGUMENT]...: runs one test for make check: with a temporary
-# directory of its own, nothing on its input, and 120 seconds unless its source
+# directory of its own, nothing on its input, and 300 seconds unless its source
 # says "Timeout: N s" among its first 30 lines. Whatever it started is ended
 # with it.
 set -u
@@ -12,7 +12,7 @@ source=${srcdir:-.}/tests/$name
 
 seconds=$(sed -n '30q;s/.*Timeout: \([0-9][0-9]*\) s.*/\1/p' \
     "$source" 2>/dev/null | head -n 1)
-seconds=${seconds:-120}
+seconds=${seconds:-300}
 # Sanitizers slow a program down; whoever runs them says by how much. So does
 # whoever wants a long form of it: by how many seconds more.
 seconds=$((seconds * ${MARGAY_TEST_SLOWNESS:-1} + ${MARGAY_TEST_LONGER:-0}))
