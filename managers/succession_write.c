@@ -15,6 +15,7 @@
 enum relay_step {
     RELAY_NEXT,
     RELAY_PREVIOUS,
+    RELAY_LIST,   /* CHANGE of a user's record that only the next one has */
     RELAY_JOIN,   /* CREATE of a user's record that is there: a CHANGE */
     RELAY_BRING,  /* the next one gets what only the previous one has */
     RELAY_SETTLE, /* an end that one of them has seen */
@@ -156,6 +157,8 @@ static enum rc relay_submit(struct relay *r)
         r->said = r->first == RC_OK; /* all that there was to say */
         return submit(r, PREVIOUS, w->kind,
                       w->kind == WRITE_CREATE ? r->own : r->delta);
+    case RELAY_LIST:
+        return submit(r, PREVIOUS, WRITE_CREATE, r->after);
     case RELAY_JOIN:
         return submit(r, PREVIOUS, WRITE_CHANGE, r->delta);
     case RELAY_BRING:
@@ -291,7 +294,10 @@ static void took_previous(struct relay *r, enum rc rc)
             relay_end(r, RC_OK);
         break;
     case RC_ABSENT:
-        relay_end(r, r->first);
+        if (begun && is_users(r) && r->after)
+            r->step = RELAY_LIST;
+        else
+            relay_end(r, r->first);
         break;
     case RC_ENDED:
         previous_ended(r);
@@ -309,6 +315,25 @@ static void took_previous(struct relay *r, enum rc rc)
     }
 }
 
+/* Of a user's list whoever writes must see what others wrote before, in both:
+ * else each of two may take itself for the only login. A session that somebody
+ * else brought is the next find's. */
+static void took_brought(struct relay *r, enum rc rc)
+{
+    if (rc == RC_CONFLICT && is_users(r)) {
+        struct record *whole = r->lacking;
+        r->lacking = record_difference(NULL, whole);
+        record_unref(&whole);
+        if (r->lacking)
+            return;
+        rc = RC_OK;
+    }
+    if (rc == RC_OK && is_users(r))
+        take_in(&r->after, r->in.after, r->w->id);
+    bool unknown = rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN;
+    relay_end(r, unknown ? RC_UNCERTAIN : RC_OK);
+}
+
 static void relay_take(struct relay *r, enum rc rc)
 {
     switch (r->step) {
@@ -318,17 +343,20 @@ static void relay_take(struct relay *r, enum rc rc)
     case RELAY_PREVIOUS:
         took_previous(r, rc);
         break;
+    case RELAY_LIST:
+        if (rc == RC_CONFLICT)
+            r->step = RELAY_JOIN;
+        else
+            relay_end(r, rc == RC_OK ? RC_OK : RC_UNCERTAIN);
+        break;
     case RELAY_JOIN:
         if (rc == RC_OK)
             previous_changed(r);
         else
             relay_end(r, RC_UNCERTAIN);
         break;
-    case RELAY_BRING: /* somebody else may have; the next find sees to it */
-        if (rc == RC_UNAVAILABLE || rc == RC_UNCERTAIN)
-            relay_end(r, RC_UNCERTAIN);
-        else
-            relay_end(r, RC_OK);
+    case RELAY_BRING:
+        took_brought(r, rc);
         break;
     default: /* whether that was done or not: every find does it again */
         relay_end(r, RC_ENDED);
