@@ -91,10 +91,9 @@ static const struct {
     const char *word;
     enum command_verb verb;
 } verbs[] = {
-    {"run", COMMAND_RUN},
-    {"check", COMMAND_CHECK},
-    {"cluster", COMMAND_CLUSTER},
-    {"balancer", COMMAND_BALANCER},
+    {"run", COMMAND_RUN},           {"check", COMMAND_CHECK},
+    {"cluster", COMMAND_CLUSTER},   {"balancer", COMMAND_BALANCER},
+    {"sessions", COMMAND_SESSIONS},
 };
 
 static enum command_verb verb_of(const char *word)
@@ -190,6 +189,18 @@ static int take_balance(struct command *c, int option, const char *argument)
                : wrong("--listen %s: use PORT, or ADDRESS:PORT", argument);
 }
 
+static int take_sessions(struct command *c, int option, const char *argument)
+{
+    if (c->verb != COMMAND_SESSIONS)
+        return wrong("%s %s is for sessions",
+                     option == 'o' ? "-o" : "--context", argument);
+    if (option == 'o')
+        c->sessions.file = argument;
+    else
+        c->sessions.context = argument;
+    return STATUS_OK;
+}
+
 static int take_option(struct command *c, int option, const char *argument)
 {
     bool many = c->verb == COMMAND_CLUSTER;
@@ -225,6 +236,9 @@ static int take_option(struct command *c, int option, const char *argument)
     case 's':
     case 'l':
         return take_balance(c, option, argument);
+    case 'o':
+    case 'x':
+        return take_sessions(c, option, argument);
     case 'h':
         return say_help(c, word_of(c->verb));
     default:
@@ -239,6 +253,7 @@ static int read_options(struct command *c, int argc, char **argv)
         {"balancer", required_argument, NULL, 'b'},
         {"sticky", required_argument, NULL, 's'},
         {"listen", required_argument, NULL, 'l'},
+        {"context", required_argument, NULL, 'x'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -246,7 +261,8 @@ static int read_options(struct command *c, int argc, char **argv)
 
     opterr = 0;
     while (status == STATUS_OK && c->verb != COMMAND_NONE &&
-           (option = getopt_long(argc, argv, "c:D:n:p:h", options, NULL)) != -1)
+           (option = getopt_long(argc, argv, "c:D:n:p:o:h", options, NULL)) !=
+               -1)
         status = take_option(c, option, optarg);
     return status;
 }
@@ -314,6 +330,28 @@ static int read_balancer(struct command *c, int argc, char **argv)
     return STATUS_OK;
 }
 
+static int read_sessions(struct command *c, int argc, char **argv)
+{
+    const char *what = optind < argc ? argv[optind] : "";
+
+    c->sessions.imports = strcmp(what, "import") == 0;
+    if (!c->sessions.imports && strcmp(what, "export") != 0)
+        return wrong("sessions takes one of export, import");
+    if (!c->sessions.imports && optind + 1 == argc) {
+        if (!c->sessions.file)
+            c->sessions.file = "-";
+        return STATUS_OK;
+    }
+    if (!c->sessions.imports)
+        return wrong("what is \"%s\"? export writes -o FILE", argv[optind + 1]);
+    if (c->sessions.file)
+        return wrong("-o %s is for sessions export", c->sessions.file);
+    if (optind + 2 != argc)
+        return wrong("sessions import takes one FILE, or - for standard input");
+    c->sessions.file = argv[optind + 1];
+    return STATUS_OK;
+}
+
 static int read_rest(struct command *c, int argc, char **argv)
 {
     int status = read_options(c, argc, argv);
@@ -322,6 +360,10 @@ static int read_rest(struct command *c, int argc, char **argv)
         return status;
     if (c->verb == COMMAND_BALANCER) {
         status = read_balancer(c, argc, argv);
+        if (status != STATUS_OK)
+            return status;
+    } else if (c->verb == COMMAND_SESSIONS) {
+        status = read_sessions(c, argc, argv);
         if (status != STATUS_OK)
             return status;
     } else if (optind != argc) {

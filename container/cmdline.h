@@ -2,7 +2,8 @@
  *
  * cmdline.h: what stands on the command line, and where things are.
  *
- * What    margay run|cluster|check|balancer with their options, --version and
+ * What    margay run|cluster|check|balancer|sessions with their options,
+ * --version and
  *         --help. Files are looked for beside the executable (../etc/margay,
  *         ../share/margay), so that an installation can be moved, and then
  *         where it was configured to be.
@@ -29,7 +30,8 @@ enum command_verb {
     COMMAND_RUN,
     COMMAND_CHECK,
     COMMAND_CLUSTER,
-    COMMAND_BALANCER
+    COMMAND_BALANCER,
+    COMMAND_SESSIONS
 };
 
 struct command {
@@ -45,6 +47,11 @@ struct command {
         unsigned file_count;
         bool counts; /* -n or -p was given */
     } balance;
+    struct { /* of COMMAND_SESSIONS */
+        bool imports;
+        const char *context; /* --context; NULL: not said */
+        const char *file;    /* "-": standard input or output */
+    } sessions;
     struct properties *properties; /* -D */
     char executable[PATH_MAX];
     char conf[PATH_MAX];    /* the folder of the shipped files */

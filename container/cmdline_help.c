@@ -31,10 +31,22 @@ const struct command_help command_helps[] = {
      "prints a configuration that shares users among N instances (3) on PORT "
      "(8081), PORT+1, ..., or among those of each FILE",
      NULL},
+    {"sessions",
+     "export|import " CONFIGURED " [--context PATH] [-o FILE|-] [FILE|-]",
+     "a backup copy of the sessions in a PersistentManager's store, and back: "
+     "export writes -o FILE (standard output), import reads FILE. It holds "
+     "whole session ids and all that sessions hold: keep it secret",
+     "One JSON object a line (docs/stored-form.md). No instance needs to run, "
+     "and those that do go on. export -o makes a file for this user alone "
+     "(0600), which is there when it is whole. import joins what it reads with "
+     "what is stored: nothing newer is overwritten, and what the store knows "
+     "to have ended stays ended (for how long it does: docs/stored-form.md). "
+     "It "
+     "stops at the first line that is wrong."},
     {NULL, NULL, NULL, NULL},
 };
 
-#define ALL "run cluster check balancer"
+#define ALL "run cluster check balancer sessions"
 
 const struct option_help option_helps[] = {
     {"-c", "FILE", ALL, "server.xml to read (@conf@/server.xml)"},
@@ -54,6 +66,11 @@ const struct option_help option_helps[] = {
     {"--listen", "WHERE", "cluster balancer",
      "where the balancer listens, [ADDRESS:]PORT (8080; under cluster on "
      "loopback)"},
+    {"--context", "PATH", "sessions",
+     "the application, for example /login (export: the only one there is; "
+     "import: the one that FILE names)"},
+    {"-o", "FILE", "sessions",
+     "where export writes; - is standard output, and no terminal (-)"},
     {"-h", NULL, ALL, "the same as --help"},
     {"--help", NULL, ALL, "says this; after a command, what concerns it"},
     {"--version", NULL, "", "says the version"},

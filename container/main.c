@@ -11,6 +11,8 @@
 #include "container/notify.h"
 #include "container/properties.h"
 #include "container/serverxml.h"
+#include "container/sessions.h"
+#include "container/state.h"
 #include "managers/managers.h"
 #include "session/buf.h"
 #include "session/cluster.h"
@@ -24,7 +26,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,30 +36,6 @@ struct loaded {
     struct server_config *config;
     struct instance *instance;
 };
-
-/* ---- the state folder ---- */
-
-/* mkdir -p; what is made is for this user alone: sessions are secrets. */
-static enum rc make_folder(const char *path, struct err *err)
-{
-    char part[PATH_MAX];
-
-    snprintf(part, sizeof part, "%s", path);
-    for (char *c = part + 1;; c++) {
-        char end = *c;
-        if (end != '/' && end != '\0')
-            continue;
-        *c = '\0';
-        if (mkdir(part, 0700) != 0 && errno != EEXIST)
-            return err_set(err, RC_UNAVAILABLE,
-                           "the state folder %s cannot be made: %s: set -D "
-                           "store.path=FILE, or XDG_STATE_HOME",
-                           path, strerror(errno));
-        if (end == '\0')
-            return RC_OK;
-        *c = end;
-    }
-}
 
 /* ---- reading ---- */
 
@@ -213,59 +190,6 @@ static enum rc examine(const struct loaded *l, notes_fn *warn, struct err *err)
 
 /* ---- run ---- */
 
-static bool has_relative_pathname(const struct manager_config *m)
-{
-    const struct option *o = option_find(m->kind->options, "pathname");
-    const char *path = NULL;
-
-    if (o && o->kind == OPTION_STRING)
-        path = *(char *const *)((const char *)m->options + o->offset);
-    return path && path[0] && path[0] != '/';
-}
-
-static const struct xml_element *writing_valve(const struct valve_configs *all)
-{
-    for (size_t i = 0; i < all->count; i++)
-        if (all->items[i].kind->writes)
-            return all->items[i].at;
-    return NULL;
-}
-
-/* What writes into the state folder: a log, a store, sessions saved at the
- * stop. Better refused now than lost then. NULL: nothing does. */
-static const struct xml_element *needs_state(const struct command *c,
-                                             const struct server_config *config)
-{
-    bool store = properties_asked(c->properties, "store.path") &&
-                 !properties_is_set(c->properties, "store.path");
-
-    for (size_t i = 0; i < config->context_count; i++) {
-        const struct context_config *x = config->contexts[i];
-        const struct manager_config *m = x->level.manager;
-        for (; m; m = m->previous) {
-            if (m->store && store)
-                return m->store->at;
-            if (m->at && has_relative_pathname(m))
-                return m->at;
-        }
-        if (writing_valve(&x->valves))
-            return writing_valve(&x->valves);
-    }
-    if (writing_valve(&config->valves))
-        return writing_valve(&config->valves);
-    return store ? config->at : NULL;
-}
-
-static enum rc make_state(const struct command *c,
-                          const struct server_config *config, struct err *err)
-{
-    const struct xml_element *writer = needs_state(c, config);
-    struct err why = {""};
-    enum rc rc = writer ? make_folder(c->state, &why) : RC_OK;
-
-    return rc == RC_OK ? rc : xml_error(writer, rc, err, "%s", why.text);
-}
-
 static const char *shown_name(const struct instance *in)
 {
     return in->node[0] ? in->node : in->config->engine_name;
@@ -294,7 +218,7 @@ static int run(struct command *c)
         rc = examine(&l, print_warning, &err);
     if (rc == RC_OK) {
         warn_of_unused(c);
-        rc = make_state(c, l.config, &err);
+        rc = state_make(c, l.config, &err);
     }
     if (rc == RC_OK)
         rc = instance_start(l.instance, true, &err);
@@ -463,6 +387,33 @@ static int check(struct command *c)
     return status;
 }
 
+/* ---- sessions ---- */
+
+static int sessions(struct command *c)
+{
+    struct loaded l = {0};
+    struct err err = {""};
+    int status = STATUS_OK;
+    enum rc rc = load(c, &l, no_warning, &err);
+
+    if (rc == RC_OK)
+        rc = examine(&l, no_warning, &err);
+    if (rc == RC_OK) {
+        warn_of_unused(c);
+        rc = state_make(c, l.config, &err);
+    }
+    if (rc == RC_OK && c->sessions.imports)
+        rc = sessions_import(l.instance, c->sessions.context, c->sessions.file,
+                             &err);
+    else if (rc == RC_OK)
+        rc = sessions_export(l.instance, c->sessions.context, c->sessions.file,
+                             &err);
+    if (rc != RC_OK)
+        status = refuse(&err);
+    unload(&l);
+    return status;
+}
+
 /* ---- what stands behind a balancer ---- */
 
 struct balanced {
@@ -534,7 +485,8 @@ static enum rc check_instance(const struct balanced *b, const struct loaded *l,
         if (strcasecmp(b->members[i].name, name) == 0) /* as nginx */
             return xml_error(l->config->at, RC_INVALID, err,
                              "<Engine jvmRoute=\"%s\"> again: give each one "
-                             "that no other has", name);
+                             "that no other has",
+                             name);
     return RC_OK;
 }
 
@@ -794,6 +746,8 @@ int main(int argc, char **argv)
             status = cluster(&c);
         else if (c.verb == COMMAND_BALANCER)
             status = balancer(&c);
+        else if (c.verb == COMMAND_SESSIONS)
+            status = sessions(&c);
     }
     command_release(&c);
     return status;

@@ -294,6 +294,12 @@ struct value record_get(const struct record *r, struct key key)
     return reg_value(&reg);
 }
 
+bool record_removed(const struct record *r, struct key key)
+{
+    struct reg reg;
+    return record_find(r, key, &reg) && reg.type == VALUE_NONE;
+}
+
 int64_t record_number(const struct record *r, enum record_field field)
 {
     struct value v = record_get(r, key_field(field));

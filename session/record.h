@@ -146,6 +146,8 @@ static inline struct value record_attribute(const struct record *r,
 {
     return record_get(r, key_name(name, len));
 }
+/* Was it there, and removed? */
+bool record_removed(const struct record *r, struct key key);
 /* Fields of type int; 0 when absent. */
 int64_t record_number(const struct record *r, enum record_field field);
 

@@ -177,7 +177,10 @@ static void each_goes_in_the_order_of_keys(void)
     set(&r, "b", value_number(VALUE_INT, 1), 2000, A);
     set(&r, "a", value_text("x"), 2100, B);
     set(&r, "gone", value_text("x"), 2200, B);
+    CU_ASSERT_FALSE(record_removed(r, key_text("gone")));
     record_take(&r, delta_remove(r, "gone", 2300, A));
+    CU_ASSERT(record_removed(r, key_text("gone")));
+    CU_ASSERT_FALSE(record_removed(r, key_text("never")));
     add(&r, "ab", 4, 2400, C);
     struct changes c;
     struct value kim = value_text("kim");

@@ -69,6 +69,7 @@ function check_own(header) {
 BEGIN {
     where["^microhttpd\\.h$"] = "^container/connector\\.c$"
     where["^expat\\.h$"] = "^container/xml\\.c$"
+    where["^jansson\\.h$"] = "^container/sessions_json\\.c$"
     where["^crypt\\.h$"] = "^container/realm\\.c$"
     where["^dlfcn\\.h$"] = "^container/loader\\.c$"
     where["^uv\\.h$"] = "^container/(main|instance|launcher)\\.c$" \

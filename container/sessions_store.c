@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "container/sessions_store.h"
+
+#include "container/context.h"
+#include "container/serverxml.h"
+#include "session/pack.h"
+
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATIENCE_MS 10000
+#define ASK_AGAIN_NS 50000000L
+#define KEEP_ROW_MS 60000
+#define ROW_HEAD 32
+#define IDLE_TOLERANCE_MS 1000 /* docs/stored-form.md */
+#define FOREVER_MS (INT64_C(100) * 365 * 24 * 3600 * 1000)
+#define GRACE_MAX_S 60
+
+/* ---- open ---- */
+
+/* As managers do: what they let the store know of an access may be so old. */
+static int64_t grace_of(const struct manager_options *o)
+{
+    int64_t seconds = o->access_interval;
+
+    if (seconds == 0) {
+        seconds = o->max_inactive / 20;
+        if (seconds < 1)
+            seconds = 1;
+        if (seconds > GRACE_MAX_S)
+            seconds = GRACE_MAX_S;
+    }
+    return seconds * 1000;
+}
+
+static unsigned replicas_of(const struct manager_config *m)
+{
+    const struct option *o = option_find(m->kind->options, "minReplicas");
+
+    if (!o || o->kind != OPTION_INT)
+        return 0;
+    return (unsigned)*(const int64_t *)((const char *)m->options + o->offset);
+}
+
+enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
+                            struct err *err)
+{
+    const struct manager_config *m = x->config->level.manager;
+    struct err why = {""};
+    enum rc rc;
+
+    *s = (struct sessions_store){.context = x};
+    log_init(&s->log, "sessions");
+    s->log.level = LOG_WARN;
+    snprintf(s->app, sizeof s->app, "%s", x->path[0] ? x->path : "/");
+    s->grace_ms = grace_of(&x->manager_options);
+    struct store_env env = {.log = &s->log,
+                            .app = s->app,
+                            .node = "sessions",
+                            .min_replicas = replicas_of(m)};
+    rc = store_open(m->store->kind->ops, m->store->options, &env, &s->store,
+                    &why);
+    if (rc != RC_OK)
+        return xml_error(m->store->at, rc, err, "%s", why.text);
+    store_describe(s->store, s->describe, sizeof s->describe);
+    return RC_OK;
+}
+
+void sessions_store_close(struct sessions_store *s)
+{
+    if (s->store)
+        store_close(&s->store, 1000);
+}
+
+bool sessions_stopped(void)
+{
+    sigset_t pending;
+
+    sigpending(&pending);
+    return sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
+           sigismember(&pending, SIGHUP);
+}
+
+/* ---- asking ---- */
+
+struct asked {
+    union {
+        struct store_call call;
+        struct store_page page;
+    } of; /* first */
+    sem_t answered;
+};
+
+static void call_answered(struct store_call *call)
+{
+    sem_post(&((struct asked *)call)->answered);
+}
+
+static void page_answered(struct store_page *page)
+{
+    sem_post(&((struct asked *)page)->answered);
+}
+
+static void asked_wait(struct asked *a)
+{
+    while (sem_wait(&a->answered) != 0)
+        ;
+}
+
+/* Once more? Not after ten seconds, or when the process is to end. */
+static bool may_ask_again(int64_t begun, struct err *err)
+{
+    if (sessions_stopped()) {
+        err_set(err, RC_UNAVAILABLE, "stopped by a signal");
+        return false;
+    }
+    if (instant_read().mono - begun > PATIENCE_MS)
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = ASK_AGAIN_NS}, NULL);
+    return true;
+}
+
+static enum rc ask_page(struct sessions_store *s, struct asked *a)
+{
+    enum rc rc = store_list(s->store, &a->of.page);
+
+    if (rc != RC_PENDING)
+        return rc;
+    asked_wait(a);
+    return a->of.page.rc;
+}
+
+enum rc sessions_page(struct sessions_store *s, struct store_page *page,
+                      struct err *err)
+{
+    int64_t begun = instant_read().mono;
+    struct asked a = {.of.page = *page};
+    enum rc rc;
+
+    sem_init(&a.answered, 0, 0);
+    a.of.page.done = page_answered;
+    do {
+        a.of.page.ids = NULL;
+        a.of.page.count = 0;
+        rc = ask_page(s, &a);
+        if (rc == RC_UNAVAILABLE)
+            err_set(err, rc, "%s: %s", s->describe, a.of.page.err.text);
+    } while (rc == RC_UNAVAILABLE && may_ask_again(begun, err));
+    sem_destroy(&a.answered);
+    *page = a.of.page;
+    return rc;
+}
+
+typedef enum rc store_question(struct store *store, struct store_call *call);
+
+static enum rc ask(struct sessions_store *s, struct asked *a,
+                   store_question *question, struct err *err)
+{
+    int64_t begun = instant_read().mono;
+    struct store_call *call = &a->of.call;
+    enum rc rc;
+
+    sem_init(&a->answered, 0, 0);
+    call->done = call_answered;
+    do {
+        rc = question(s->store, call);
+        if (rc == RC_PENDING) {
+            asked_wait(a);
+            rc = call->rc;
+        }
+        if (rc == RC_UNAVAILABLE || rc == RC_TOOBIG)
+            err_set(err, rc, "%s: %s", s->describe, call->err.text);
+    } while (rc == RC_UNAVAILABLE && may_ask_again(begun, err));
+    sem_destroy(&a->answered);
+    return rc;
+}
+
+/* ---- rows ---- */
+
+static enum rc decode(const struct store_call *call, struct sessions_row *row,
+                      struct err *err)
+{
+    const uint8_t *bytes = call->found;
+    struct pack_reader r = {bytes, bytes + call->found_len};
+    struct pack_token t;
+    char shown[LOG_ID_SIZE];
+    struct err why = {"not [last access, record]"};
+    enum rc rc = RC_INVALID;
+
+    if (pack_read(&r, &t) && t.type == PACK_ARRAY && t.len == 2 &&
+        pack_read(&r, &t) && t.type == PACK_INT && t.i >= 0 &&
+        t.i < INT64_MAX / 4) {
+        row->access = t.i;
+        if (pack_read(&r, &t) && t.type == PACK_BIN)
+            rc = record_decode(t.p, t.len, &row->record, &why);
+        if (rc == RC_OK && !id_equal(record_id(row->record), call->id)) {
+            record_unref(&row->record);
+            rc = err_set(&why, RC_INVALID, "it is the record of another id");
+        }
+    }
+    if (rc != RC_OK)
+        err_set(err, rc, "the stored row %s cannot be read: %s",
+                log_id(shown, call->id), why.text);
+    return rc;
+}
+
+enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
+                     struct sessions_row *row, struct err *err)
+{
+    struct asked a = {.of.call = {.version = 0}};
+    enum rc rc;
+
+    *row = (struct sessions_row){.version = 0};
+    memcpy(a.of.call.id, id, ID_SIZE);
+    rc = ask(s, &a, store_get, err);
+    if (rc == RC_OK) {
+        row->version = a.of.call.new_version;
+        rc = decode(&a.of.call, row, err);
+        free(a.of.call.found);
+    }
+    return rc;
+}
+
+static bool is_limit(int64_t seconds)
+{
+    return seconds > 0 && seconds < FOREVER_MS / 1000;
+}
+
+/* Wall ms; INT64_MAX: never. */
+static int64_t due_at(const struct sessions_store *s,
+                      const struct sessions_row *row,
+                      const struct record_life *life)
+{
+    int64_t due = INT64_MAX;
+
+    if (is_limit(life->max_inactive))
+        due = row->access + life->max_inactive * 1000 + s->grace_ms;
+    if (is_limit(life->max_lifetime) &&
+        life->birth + life->max_lifetime * 1000 < due)
+        due = life->birth + life->max_lifetime * 1000;
+    return due;
+}
+
+bool sessions_row_lives(const struct sessions_store *s,
+                        const struct sessions_row *row)
+{
+    struct record_life life;
+
+    record_life(row->record, &life);
+    if (life.ended || (life.idle_ended &&
+                       row->access <= life.idle_access + IDLE_TOLERANCE_MS))
+        return false;
+    return due_at(s, row, &life) > instant_read().wall;
+}
+
+static int64_t expiry_of(const struct sessions_store *s,
+                         const struct sessions_row *row)
+{
+    struct record_life life;
+    int64_t due;
+
+    record_life(row->record, &life);
+    due = due_at(s, row, &life);
+    return due == INT64_MAX ? instant_read().wall + FOREVER_MS
+                            : due + KEEP_ROW_MS;
+}
+
+enum rc sessions_put(struct sessions_store *s, struct sessions_row *row,
+                     enum rc *why, struct err *err)
+{
+    struct asked a = {.of.call = {.version = row->version}};
+    struct pack_writer w;
+    enum rc rc;
+
+    memcpy(a.of.call.id, record_id(row->record), ID_SIZE);
+    pack_init(&w, row->record->len + ROW_HEAD);
+    pack_array(&w, 2);
+    pack_int(&w, row->access);
+    pack_bin(&w, row->record->bytes, row->record->len);
+    a.of.call.bytes = w.data;
+    a.of.call.len = w.len;
+    a.of.call.expiry = expiry_of(s, row);
+    rc = ask(s, &a, store_put, err);
+    pack_release(&w);
+    *why = RC_OK;
+    if (rc == RC_CONFLICT) {
+        sessions_row_release(row);
+        row->version = a.of.call.new_version;
+        *why = decode(&a.of.call, row, err);
+        free(a.of.call.found);
+    }
+    return rc;
+}
+
+void sessions_row_release(struct sessions_row *row)
+{
+    record_unref(&row->record);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sessions_store.h: the rows of a store, one after another, without a manager.
+ *
+ * What    What `margay sessions` needs of a store (session/store.h) and of the
+ *         row that PersistentManager keeps in it: [last access, record]. A
+ *         question is asked until it is answered, ten seconds at most; every
+ *         call waits for its answer.
+ * Owns    A row that was got owns its record: sessions_row_release.
+ * Errors  RC_UNAVAILABLE: the store cannot be asked, or a signal has come that
+ *         ends the process (SIGINT, SIGTERM, SIGHUP have to be blocked).
+ * Threads One. */
+#ifndef MARGAY_CONTAINER_SESSIONS_STORE_H
+#define MARGAY_CONTAINER_SESSIONS_STORE_H
+
+#include "session/record.h"
+#include "session/store.h"
+
+struct context;
+
+struct sessions_store {
+    struct store *store;
+    struct log log;
+    const struct context *context;
+    char app[1024]; /* "/login", "/" */
+    char describe[256];
+    int64_t grace_ms; /* how much later than known it may have been used */
+};
+
+struct sessions_row {
+    uint64_t version; /* 0: there is none */
+    int64_t access;   /* wall ms */
+    struct record *record;
+};
+
+/* The store of the Context's manager, which has one. */
+enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
+                            struct err *err);
+void sessions_store_close(struct sessions_store *s);
+/* A signal has come. */
+bool sessions_stopped(void);
+
+/* The next page; the caller frees page->ids. RC_CONFLICT: the rows are gone
+ * from where they were. */
+enum rc sessions_page(struct sessions_store *s, struct store_page *page,
+                      struct err *err);
+/* RC_ABSENT: there is no row. RC_INVALID: it is none that can be read; its
+ * version is known. RC_UNSUPPORTED: a newer release wrote it. */
+enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
+                     struct sessions_row *row, struct err *err);
+/* Puts row->record over row->version. RC_CONFLICT: row is what is stored now,
+ * or, with why RC_INVALID or RC_UNSUPPORTED, only its version. RC_ABSENT: the
+ * row has gone. RC_UNCERTAIN: get it, and look. */
+enum rc sessions_put(struct sessions_store *s, struct sessions_row *row,
+                     enum rc *why, struct err *err);
+void sessions_row_release(struct sessions_row *row);
+
+/* Does it go on, or has it ended, by a decision or its limits? */
+bool sessions_row_lives(const struct sessions_store *s,
+                        const struct sessions_row *row);
+
+#endif
