@@ -74,6 +74,24 @@ static enum part part_of_unplaced(struct backup *b, struct entry *e, bool told)
     return PART_OTHER;
 }
 
+/* All that hold it have stopped in order. */
+static bool all_left(const struct backup *b, const struct place *p)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (!channel_left(b->channel, p->holders[i]))
+            return false;
+    return p->count > 0;
+}
+
+/* It is in no list. Whoever handed it over before it heard that this member
+ * leaves as well, and so found nobody, has told of it. */
+static enum part part_of_unlisted(const struct backup *b, const struct place *p)
+{
+    if (acting_primary(b, p))
+        return PART_GIVE;
+    return all_left(b, p) ? PART_NONE : PART_ALONE;
+}
+
 static enum part part_of(struct backup *b, struct entry *e)
 {
     bool told = atomic_load(&replica_members(b->replica)->left);
@@ -85,14 +103,13 @@ static enum part part_of(struct backup *b, struct entry *e)
         return part_of_unplaced(b, e, told);
     if (p.kind != PLACE_LIST)
         return PART_NONE;
-    uint64_t acting = acting_primary(b, &p);
     if (place_has(&p, self(b)))
-        return part_listed(b, e, &p, acting);
+        return part_listed(b, e, &p, acting_primary(b, &p));
     if (e->flags & ENTRY_LEFT) /* they have what is here */
         return PART_NONE;
     if (!told) /* it may be about to be in the list */
         return PART_OTHER;
-    return acting ? PART_GIVE : PART_ALONE;
+    return part_of_unlisted(b, &p);
 }
 
 /* ---- a pass over all ---- */

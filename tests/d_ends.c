@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Of two ends only one is the one that ended the session: BackupManagers on
- * cores that are wired by hand. */
+ * Of two ends only one is the one that ended the session, and where all members
+ * stop one says that it is lost: BackupManagers on cores that are wired by
+ * hand. */
 #include "config.h"
 
 #include "managers/backup_impl.h"
@@ -208,7 +209,64 @@ static void it_ends_where_its_primary_told_others_and_died(void)
     die_meanwhile(true);
 }
 
+/* ---- all stop ---- */
+
+/* Each stops as soon as it may. What it has said is lost. */
+static size_t stop_one(struct net *n, struct host *h)
+{
+    if (h->core->stopping || !manager_left(h->manager))
+        return 0;
+    size_t alone = backup_of(h->manager)->leave.alone;
+    manager_stop(h->manager, n->now, 0);
+    core_stop(h->core, n->now);
+    h->paused = true; /* nobody connects to it any more */
+    return alone;
+}
+
+/* Two of three leave; the last one stands still, begins to leave after `late`
+ * ms, runs for `runs` ms, and stands still until the others have stopped. */
+static size_t all_stop(struct net *n, int last, int late, int runs)
+{
+    size_t alone = 0;
+
+    for (int i = 0; i < 3; i++)
+        if (i != last)
+            manager_leave(n->hosts[i].manager, n->now);
+    for (int ms = 0; ms < 20000; ms += STEP) {
+        int stopped = 0;
+        struct host *h = &n->hosts[last];
+        if (ms == late)
+            manager_leave(h->manager, n->now);
+        for (int i = 0; i < 3; i++) {
+            alone += i != last || ms >= late ? stop_one(n, &n->hosts[i]) : 0;
+            stopped += n->hosts[i].core->stopping;
+        }
+        if (stopped == 3)
+            break;
+        h->paused = ms < late || (ms >= late + runs && ms < late + 1000);
+        h->paused &= stopped < 2;
+        net_pass(n, STEP);
+    }
+    return alone;
+}
+
+/* What was handed over to one that leaves as well is in no list with it. */
+static void what_all_lose_is_told_of_once(void)
+{
+    for (int late = 0; late <= 50; late += 50)
+        for (int runs = 0; runs <= 12 * STEP; runs += STEP)
+            for (int last = 0; last < 3; last++) {
+                struct net *n = net_of(3);
+                uint8_t id[ID_SIZE];
+                for (int k = 0; k < 15; k++)
+                    create_at(n, k % 3, id);
+                CHECK_INT(all_stop(n, last, late, runs), 15);
+                net_free(&n);
+            }
+}
+
 UNIT_MAIN("ends", CASE(one_of_two_ends_is_it),
           CASE(one_of_two_equal_ends_is_it),
           CASE(it_ends_where_its_primary_dies),
-          CASE(it_ends_where_its_primary_told_others_and_died))
+          CASE(it_ends_where_its_primary_told_others_and_died),
+          CASE(what_all_lose_is_told_of_once))

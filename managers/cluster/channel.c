@@ -76,6 +76,19 @@ enum member_state channel_holder(const struct channel *channel,
     return there == MEMBER_HERE && *state == APP_LACKS ? MEMBER_GONE : there;
 }
 
+bool channel_left(const struct channel *channel, uint64_t node)
+{
+    struct channel *c = (struct channel *)channel;
+    unsigned slots =
+        atomic_load_explicit(&c->member_slots, memory_order_acquire);
+
+    for (unsigned i = 0; i < slots; i++)
+        if (atomic_load(&c->members[i].node) == node)
+            return atomic_load(&c->members[i].state) == MEMBER_GONE &&
+                   atomic_load(&c->members[i].left);
+    return false;
+}
+
 /* Of an application the state has a bit in `states`. */
 static unsigned choose(const struct channel *channel,
                        const struct channel_app *app, unsigned states,

@@ -162,6 +162,7 @@ struct channel_member {
     _Atomic uint64_t node; /* 0: nobody yet */
     _Atomic uint64_t name; /* replica_hash of it */
     _Atomic unsigned state;
+    _Atomic bool left; /* GONE: it has said so itself, as the last thing */
 };
 
 struct channel_figures {
@@ -288,7 +289,9 @@ static inline enum member_state channel_state(const struct channel *channel,
                 &c->members[i].state, memory_order_relaxed);
     return MEMBER_UNKNOWN;
 }
-/* The same for one application, of which *state says what it has. A member that
+/* Any thread: has that other one stopped in order? */
+bool channel_left(const struct channel *c, uint64_t node);
+/* channel_state for one application, of which *state says what it has. A member that
  * is there and lacks it is GONE: so is all that it had of it. */
 enum member_state channel_holder(const struct channel *c,
                                  const struct channel_app *app, uint64_t node,

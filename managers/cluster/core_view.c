@@ -204,6 +204,7 @@ void view_note(struct core *core, struct peer *p, struct instant now)
     struct channel_member *m = &core->channel->members[p->slot];
     if (atomic_load(&m->state) == (unsigned)state)
         return;
+    atomic_store(&m->left, p->left);
     atomic_store(&m->state, state);
     atomic_fetch_add(&core->channel->view, 1);
     core->view_changed = true;
@@ -221,6 +222,7 @@ void view_gone(struct core *core, uint64_t node)
     atomic_store(&c->members[slot].state, MEMBER_UNKNOWN);
     atomic_store(&c->members[slot].node, node);
     atomic_store(&c->members[slot].name, 0);
+    atomic_store(&c->members[slot].left, false);
     if (slot == count)
         atomic_store(&c->member_slots, slot + 1);
     atomic_store(&c->members[slot].state, MEMBER_GONE);
