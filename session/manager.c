@@ -17,6 +17,9 @@
 #define KEEP_ENDED_MS 60000
 #define DUE_AT_ONCE 64
 #define DUE_AGAIN_MS 5000
+/* A request that has told of an end has so long to write it; less than stores
+ * keep the row of what is over. */
+#define ENDING_MS 30000
 
 #define AT(member) offsetof(struct manager_options, member)
 
@@ -438,6 +441,8 @@ static enum due due_of(struct manager *m, const struct entry *e,
     if (e->idle && manager_entry_liveness(m, e, e->record, now, &end) != RC_OK)
         return DUE_FORGET;
     *when = manager_due(m, &life, e->access, now, reason);
+    if (e->flags & ENTRY_ENDING && *when + ENDING_MS > now.mono)
+        *when = now.mono + 1000;
     if (*when > now.mono)
         return DUE_LATER;
     return record_kind(e->record) == RECORD_SESSION ? DUE_END : DUE_FORGET;

@@ -283,6 +283,55 @@ static void p22_a_logout_after_a_new_id_counts_once(struct world *w)
     }
 }
 
+static uint64_t ended_in_all(struct world *w, enum reason reason)
+{
+    uint64_t ended = 0;
+    for (unsigned i = 0; i < w->count; i++)
+        ended += world_stats(w, i).ended[reason];
+    return ended;
+}
+
+static const struct setting lifetime[] = {{"maxLifetime", "300"}, {NULL, NULL}};
+
+/* The request has told of its end, and has not written it yet. */
+static void p22_a_logout_goes_before_a_lifetime(struct world *w)
+{
+    struct visit logout;
+    uint8_t id[ID_SIZE];
+    world_stay(w);
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&logout, w, 0, id), RC_OK);
+    CHECK_INT(session_invalidate(&logout.s, REASON_LOGOUT, NULL), RC_OK);
+    world_pass(w, 301000);
+    tick_one(w, 0);
+    CHECK_INT(visit_commit(&logout, w), RC_OK);
+    visit_end(&logout);
+    CU_ASSERT(world_told_once(w, "lifetime"));
+    CHECK_INT(ended_in_all(w, REASON_LOGOUT), 1);
+    CHECK_INT(ended_in_all(w, REASON_LIFETIME), 0);
+}
+
+/* One that never writes it keeps no session for longer than half a minute. */
+static void p22_a_logout_that_is_given_up_keeps_nothing(struct world *w)
+{
+    struct visit logout;
+    uint8_t id[ID_SIZE];
+    int64_t end = instant_read().mono + 20000;
+    world_stay(w);
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT_FATAL(visit_find(&logout, w, 0, id), RC_OK);
+    CHECK_INT(session_invalidate(&logout.s, REASON_LOGOUT, NULL), RC_OK);
+    visit_end(&logout);
+    world_pass(w, 301000);
+    tick_one(w, 0);
+    CHECK_INT(ended_in_all(w, REASON_LIFETIME), 0);
+    world_pass(w, 30000);
+    tick_one(w, 0);
+    while (!ended_in_all(w, REASON_LIFETIME) && instant_read().mono < end)
+        sched_yield();
+    CHECK_INT(ended_in_all(w, REASON_LIFETIME), 1);
+}
+
 /* ---- idle ends ---- */
 
 /* A read that is too soon after the last notice is told to nobody. */
@@ -441,7 +490,9 @@ static void p12_a_long_request_anywhere_brings_it_back(struct world *w)
     S(p12_a_use_before_the_end_is_written_counts, idle)                        \
     S(p12_one_after_the_other_counts_an_idle_end_once, idle)                   \
     S(p12_an_end_of_an_old_access_counts_once, idle)                           \
-    S(p22_a_logout_after_a_new_id_counts_once, NULL)
+    S(p22_a_logout_after_a_new_id_counts_once, NULL)                           \
+    S(p22_a_logout_goes_before_a_lifetime, lifetime)                           \
+    S(p22_a_logout_that_is_given_up_keeps_nothing, lifetime)
 
 /* Where several servers may each know something else. */
 #define STORED(S)                                                              \
