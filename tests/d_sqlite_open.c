@@ -6,6 +6,7 @@
 #include "tests/ask.h"
 #include "tests/unit.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -65,7 +66,7 @@ static void rows_outlive_the_store(void)
     struct sqlite_options o = options();
     struct shop shop;
 
-    o.synchronous = SQLITE_SYNC_FULL;
+    o.synchronous = DB_SYNC_FULL;
     shop_open(&shop, &store_sqlite, &o, NULL);
     CHECK_INT(shop_put(&shop, 1, 0), RC_OK);
     shop_close(&shop);
@@ -212,6 +213,95 @@ static void a_read_that_fails_is_no_absence(void)
     shop_close(&shop);
 }
 
+/* ---- its statements, as SQLite itself reports them ---- */
+
+static struct {
+    pthread_mutex_t lock;
+    unsigned count;
+    char sql[8][400]; /* those that look by expiry, each once */
+} due = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int hear(unsigned what, void *user, void *statement, void *more)
+{
+    const char *sql = sqlite3_sql(statement);
+    bool is_new = sql && strstr(sql, "expiry <");
+
+    (void)what;
+    (void)user;
+    (void)more;
+    pthread_mutex_lock(&due.lock);
+    for (unsigned i = 0; i < due.count; i++)
+        is_new = is_new && strcmp(due.sql[i], sql) != 0;
+    if (is_new && due.count < 8)
+        snprintf(due.sql[due.count++], sizeof due.sql[0], "%s", sql);
+    pthread_mutex_unlock(&due.lock);
+    return 0;
+}
+
+static int listen_to(sqlite3 *db, char **text,
+                     const struct sqlite3_api_routines *api)
+{
+    (void)text;
+    (void)api;
+    return sqlite3_trace_v2(db, SQLITE_TRACE_STMT, hear, NULL);
+}
+
+static void forget(void *user, const uint8_t id[16], const void *bytes,
+                   size_t len)
+{
+    (void)user;
+    (void)id;
+    (void)bytes;
+    (void)len;
+}
+
+static bool is_gone(void *shop)
+{
+    return shop_stats(shop).expired == 1;
+}
+
+static unsigned count_plan(sqlite3 *db, const char *sql, const char *words)
+{
+    char text[500];
+    sqlite3_stmt *plan = NULL;
+    unsigned n = 0;
+
+    snprintf(text, sizeof text, "EXPLAIN QUERY PLAN %s", sql);
+    CHECK_INT_FATAL(sqlite3_prepare_v2(db, text, -1, &plan, NULL), SQLITE_OK);
+    while (sqlite3_step(plan) == SQLITE_ROW)
+        n += strstr((const char *)sqlite3_column_text(plan, 3), words) != NULL;
+    sqlite3_finalize(plan);
+    return n;
+}
+
+/* An expiry costs what expires: whether something is due, and what, is read
+ * from the index of expiries and sorted by it. */
+static void what_is_due_is_found_by_its_index(void)
+{
+    struct sqlite_options o = options();
+    struct shop shop;
+    struct ask ask;
+    sqlite3 *db = NULL;
+
+    CHECK_INT(sqlite3_auto_extension((void (*)(void))listen_to), SQLITE_OK);
+    shop_open(&shop, &store_sqlite, &o, NULL);
+    CHECK_INT(ask_put_until(&shop, &ask, 1, 0, "row", 3, 5000), RC_OK);
+    store_expire(shop.store, (struct instant){.wall = 6000}, 10, forget, NULL);
+    CU_ASSERT(ask_until(is_gone, &shop));
+    shop_close(&shop);
+    CHECK_INT(due.count, 2);
+    sqlite3_cancel_auto_extension((void (*)(void))listen_to);
+    CHECK_INT(sqlite3_open(shelf_path(""), &db), SQLITE_OK);
+    for (unsigned i = 0; i < due.count; i++) {
+        CHECK_INT(
+            count_plan(db, due.sql[i], "sessions_expiry (app=? AND expiry<?)"),
+            1);
+        CHECK_INT(count_plan(db, due.sql[i], "SCAN"), 0);
+        CHECK_INT(count_plan(db, due.sql[i], "TEMP B-TREE"), 0);
+    }
+    sqlite3_close(db);
+}
+
 UNIT_MAIN_AROUND("sqlite_open", shelf_new, NULL,
                  CASE(it_makes_directories_and_files_for_us_alone),
                  CASE(rows_outlive_the_store), CASE(a_text_is_refused),
@@ -220,4 +310,5 @@ UNIT_MAIN_AROUND("sqlite_open", shelf_new, NULL,
                  CASE(an_empty_file_is_a_beginning),
                  CASE(without_a_path_it_is_refused),
                  CASE(a_directory_in_the_way), CASE(a_symbolic_link_in_the_way),
-                 CASE(a_read_that_fails_is_no_absence))
+                 CASE(a_read_that_fails_is_no_absence),
+                 CASE(what_is_due_is_found_by_its_index))

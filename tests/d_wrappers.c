@@ -235,7 +235,7 @@ static void a_wrapper_takes_the_attributes_of_sqlite(void)
         CHECK_INT(option_set(table, o, "path", "/x", NULL), RC_OK);
         CHECK_INT(option_set(table, o, "synchronous", "FULL", NULL), RC_OK);
         CHECK_STR(o->sqlite.path, "/x");
-        CHECK_INT(o->sqlite.synchronous, SQLITE_SYNC_FULL);
+        CHECK_INT(o->sqlite.synchronous, DB_SYNC_FULL);
         option_release(table, o);
         free(o);
     }

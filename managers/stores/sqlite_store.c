@@ -339,8 +339,7 @@ static enum rc sqlite_open(struct store_base *base, struct err *err)
 
     (void)err;
     gate_init(&s->gate, base->env.log, o->path, sqlite_companions);
-    s->db =
-        db_new(s->gate.path, base->env.app, o->synchronous == SQLITE_SYNC_FULL);
+    s->db = db_new(s->gate.path, base->env.app, o->synchronous == DB_SYNC_FULL);
     log_state(base->env.log, LOG_INFO, "store",
               "SQLiteStore keeps the "
               "sessions in %s",

@@ -27,7 +27,7 @@ struct memory_options {
     bool is_inline;
 };
 
-enum sqlite_sync { SQLITE_SYNC_NORMAL, SQLITE_SYNC_FULL };
+enum sqlite_sync { DB_SYNC_NORMAL, DB_SYNC_FULL };
 
 struct sqlite_options {
     char *path;
