@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,5 +113,51 @@ static void the_close_takes_who_waits(void)
         close(fds[i]);
 }
 
+/* Knocks once, from within the close. */
+struct late {
+    unsigned port, taken;
+    int fd;
+};
+
+static void take_and_knock(void *user, int fd, const struct sockaddr *a,
+                           socklen_t len)
+{
+    struct late *late = user;
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)late->port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    (void)a;
+    (void)len;
+    close(fd);
+    if (late->taken++ > 0)
+        return;
+    late->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)!connect(late->fd, (struct sockaddr *)&to, sizeof to);
+}
+
+/* Whoever comes during the close is not let in and left alone then: it
+ * knocks again later, and is refused. */
+static void the_close_lets_nobody_in(void)
+{
+    struct late late = {.fd = -1};
+    struct listener_handler handler = {&late, take_and_knock, refuse};
+    struct listener *l = NULL;
+    struct err err = {""};
+    int before;
+
+    CU_ASSERT_FATAL(listener_open(NULL, 0, 100, &handler, NULL, &l, &err) ==
+                    RC_OK);
+    late.port = listener_port(l);
+    before = connect_to(late.port);
+    CU_ASSERT_FATAL(before >= 0);
+    listener_close(&l);
+    CHECK_INT(late.taken, 1);
+    struct pollfd on = {.fd = late.fd, .events = POLLOUT};
+    CHECK_INT(poll(&on, 1, 0), 0); /* no answer yet, neither yes nor no */
+    close(late.fd);
+    close(before);
+}
+
 UNIT_MAIN("listener", CASE(a_handshake_under_way_is_seen),
-          CASE(the_close_takes_who_waits))
+          CASE(the_close_takes_who_waits), CASE(the_close_lets_nobody_in))

@@ -9,10 +9,14 @@
 
 #include "session/buf.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define MEMBERS 3 /* before the one that comes */
 #define CLIENTS 32
@@ -194,5 +198,80 @@ static void the_donor_is_killed(struct fleet *f)
     free(s.cookies);
 }
 
+/* ---- its port ---- */
+
+#define SHUT_MS 1000 /* so long it waits for its copies */
+
+/* The first word of a member that cannot have its copies yet. */
+struct opening {
+    struct server *server;
+    int hole;        /* a member that takes connections and says nothing */
+    long long begun; /* at the start of the process, or before */
+    long long ms;    /* until the port was open */
+    int health;
+};
+
+static bool has_opened(void *user)
+{
+    struct opening *o = user;
+
+    o->health = server_health(o->server);
+    o->ms = clock_ms() - o->begun;
+    return o->health != 0;
+}
+
+static void *await_opening(void *user)
+{
+    struct opening *o = user;
+
+    eventually(15000, has_opened, o);
+    close(o->hole); /* now it is alone, and ready */
+    return NULL;
+}
+
+static int silent_member(char address[32])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&a, len) == 0 &&
+                    listen(fd, 10) == 0 &&
+                    getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    snprintf(address, 32, "127.0.0.1:%u", ntohs(a.sin_port));
+    return fd;
+}
+
+/* At most so long: then it says that it is starting. */
+static void the_port_waits_for_the_copies(void)
+{
+    struct fleet *f = fleet_new("delta.xml");
+    struct opening o = {0};
+    pthread_t thread;
+    char member[32], port[16];
+
+    if (!f)
+        return;
+    o.server = &f->servers[0];
+    o.server->port = fleet_free_port();
+    snprintf(o.server->url, sizeof o.server->url, "http://127.0.0.1:%d",
+             o.server->port);
+    o.hole = silent_member(member);
+    snprintf(port, sizeof port, "%d", f->member_port[0]);
+    f->member_port[0] = 0; /* it is told what follows instead */
+    fleet_define(f, "cluster.port", port);
+    fleet_define(f, "cluster.members", member);
+    fleet_define(f, "cluster.dropTime", "60");
+    o.begun = clock_ms();
+    CU_ASSERT_FATAL(pthread_create(&thread, NULL, await_opening, &o) == 0);
+    CU_ASSERT(fleet_start(f, 1));
+    pthread_join(thread, NULL);
+    CHECK_INT(o.health, 503);
+    CU_ASSERT(o.ms >= SHUT_MS);
+    CHECK_INT(server_health(o.server), 200);
+}
+
 FLEET_CASE(the_donor_is_killed, delta, "delta.xml", MEMBERS + 1)
-UNIT_MAIN_AROUND("join", NULL, fleet_end, CASE(the_donor_is_killed_on_delta))
+UNIT_MAIN_AROUND("join", NULL, fleet_end, CASE(the_donor_is_killed_on_delta),
+                 CASE(the_port_waits_for_the_copies))
