@@ -472,6 +472,23 @@ static bool was_logged(struct fleet *f, const char *line)
     return strstr(text, line) != NULL;
 }
 
+/* The balancer itself refuses them, so that no instance is asked. */
+static void figures_stay_inside(struct fleet *f, struct browser *b)
+{
+    static const char *const spellings[] = {
+        "/metrics", "/metrics?a", "//metrics", "/%6detrics", "/metrics;a=b",
+    };
+    const struct server *s = &site.front.server;
+
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        CU_ASSERT(browser_get(b, s, spellings[i]) >= 403);
+        CU_ASSERT_PTR_NULL(strstr(b->body, "margay_sessions_active"));
+    }
+    CHECK_INT(browser_get(b, s, "/login/hello?last"), 200);
+    CU_ASSERT(was_logged(f, "/login/hello?last"));
+    CU_ASSERT_FALSE(was_logged(f, "etrics"));
+}
+
 void story_of_the_client(const char *kind)
 {
     struct fleet *f = run(kind, "route", "sqlite.xml");
@@ -494,11 +511,7 @@ void story_of_the_client(const char *kind)
     cookie = browser_header(b, "Set-Cookie", 0);
     CU_ASSERT_PTR_NOT_NULL_FATAL(cookie);
     CU_ASSERT_PTR_NULL(strstr(cookie, "Secure"));
-    CU_ASSERT(browser_get(b, s, "/metrics") >= 403);
-    CU_ASSERT_PTR_NULL(strstr(b->body, "margay_sessions_active"));
-    /* with another spelling the valve knows who asks */
-    browser_get_with(b, s, "/metrics;a=b", "X-Forwarded-For: 203.0.113.7");
-    CHECK_INT(b->status >= 403, 1);
+    figures_stay_inside(f, b);
     skip_drains(f);
 }
 
