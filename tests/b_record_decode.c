@@ -299,8 +299,44 @@ static void damaged_bytes_are_refused_or_read(void)
     record_unref(&r);
 }
 
+static void more_nodes_than_its_limit_are_refused(void)
+{
+    uint64_t *nodes = mem_zero((RECORD_NODES_MAX + 1) * sizeof *nodes);
+    struct record *r = NULL;
+    struct raw raw;
+
+    for (size_t i = 0; i <= RECORD_NODES_MAX; i++)
+        nodes[i] = i + 1;
+    raw_init(&raw);
+    CHECK_INT(
+        raw_decode(&raw, &r, 0, true, id, BORN, nodes, RECORD_NODES_MAX + 1),
+        RC_INVALID);
+    raw_init(&raw);
+    CHECK_INT(raw_decode(&raw, &r, 0, true, id, BORN, nodes, RECORD_NODES_MAX),
+              RC_OK);
+    record_unref(&r);
+    free(nodes);
+}
+
+/* Whoever makes it up does not have it walked through, either. */
+static void a_giant_is_refused_unread(void)
+{
+    struct record *r = full(), *x = NULL;
+    size_t len = RECORD_MAX_BYTES + 1;
+    uint8_t *bytes = mem_zero(len);
+    struct err err = {""};
+
+    memcpy(bytes, r->bytes, r->len);
+    CHECK_INT(record_decode(bytes, len, &x, &err), RC_INVALID);
+    CHECK_STR(err.text, "a record of 16777217 bytes");
+    free(bytes);
+    record_unref(&r);
+}
+
 UNIT_MAIN("record_decode", CASE(newer_versions_fields_survive),
           CASE(other_forms_become_canonical), CASE(wrong_registers_are_refused),
           CASE(wrong_heads_are_refused), CASE(tombstone_with_more_is_refused),
           CASE(unknown_reasons_are_kept),
-          CASE(damaged_bytes_are_refused_or_read))
+          CASE(damaged_bytes_are_refused_or_read),
+          CASE(more_nodes_than_its_limit_are_refused),
+          CASE(a_giant_is_refused_unread))

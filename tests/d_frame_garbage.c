@@ -86,9 +86,9 @@ static void what_is_no_frame_is_refused(void)
             "\x01\x00\xc2\x00\x90");             /* one more than there are */
     REFUSED("\x97\x04\x01\x00\x00\xc2\xc2\x90"); /* its ack is a bool */
     REFUSED("\x97\x04\x01\x00\x00\xc0\xc0\x90"); /* waits is none */
-    REFUSED("\x92\x12\x91\x00"); /* KNOWN_ASK: no node */
-    REFUSED("\x92\x12\x92\x01"); /* one that is missing */
-    REFUSED("\x92\x13\x91\x01"); /* KNOWN: half of one */
+    REFUSED("\x92\x12\x91\x00");                 /* KNOWN_ASK: no node */
+    REFUSED("\x92\x12\x92\x01");                 /* one that is missing */
+    REFUSED("\x92\x13\x91\x01");                 /* KNOWN: half of one */
     REFUSED("\x92\x13\x92\x01\x01");
     /* any form of a number will do */
     CHECK_INT(decode_bytes((const uint8_t *)"\xdc\x00\x02\xcd\x00\x06"
@@ -241,6 +241,63 @@ static void a_length_is_not_believed(void)
     CHECK_INT(need, PREFIX);
 }
 
+/* A list of that length, all else in order. */
+static enum rc many(enum frame_type type, size_t count)
+{
+    uint8_t *bytes = mem_zero(count * FRAME_ENTRY);
+    struct pack_writer w;
+
+    pack_init(&w, 0);
+    pack_array(&w, type == FRAME_LEAF ? 7 : type == FRAME_RECORDS ? 8 : 2);
+    pack_uint(&w, type);
+    if (type == FRAME_LEAF || type == FRAME_RECORDS)
+        for (int i = 0; i < 3; i++)
+            pack_uint(&w, 1);
+    if (type == FRAME_LEAF) {
+        for (size_t i = 0; i < count; i++) { /* sorted */
+            bytes[i * FRAME_ENTRY] = (uint8_t)(i >> 8);
+            bytes[i * FRAME_ENTRY + 1] = (uint8_t)i;
+        }
+        pack_bin(&w, bytes, 0);
+        pack_bool(&w, true);
+        pack_bin(&w, bytes, count * FRAME_ENTRY);
+    } else if (type == FRAME_RECORDS) {
+        pack_bin(&w, bytes, 0);
+        pack_uint(&w, 0);
+        pack_bin(&w, bytes, count * ID_SIZE);
+        pack_array(&w, 0);
+    } else {
+        pack_array(&w, type == FRAME_KNOWN ? 2 * count : count);
+        for (size_t i = 0; i < count; i++) {
+            pack_uint(&w, i + 1);
+            if (type == FRAME_KNOWN)
+                pack_bool(&w, true);
+        }
+    }
+    enum rc rc = decode_bytes(w.data, w.len);
+    pack_release(&w);
+    free(bytes);
+    return rc;
+}
+
+/* Who takes a list has room for so many. */
+static void a_list_too_long_is_refused(void)
+{
+    static const struct {
+        enum frame_type type;
+        size_t max;
+    } all[] = {{FRAME_KNOWN_ASK, FRAME_MEMBERS_MAX},
+               {FRAME_KNOWN, FRAME_MEMBERS_MAX},
+               {FRAME_RECORDS, FRAME_WANTS_MAX},
+               {FRAME_LEAF, FRAME_LIST_MAX}};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        CHECK_INT(many(all[i].type, 1), RC_OK);
+        CHECK_INT(many(all[i].type, all[i].max), RC_OK);
+        CHECK_INT(many(all[i].type, all[i].max + 1), RC_INVALID);
+    }
+}
+
 /* ---- of any content ---- */
 
 /* Cut anywhere, or with a byte more, it is none; of a long one, near its
@@ -350,5 +407,6 @@ UNIT_MAIN("frame_garbage", CASE(an_old_version_is_told_apart),
           CASE(what_is_no_frame_is_refused),
           CASE(an_update_out_of_range_is_refused),
           CASE(records_are_of_their_leaf), CASE(sums_and_their_bits_agree),
-          CASE(a_length_is_not_believed), CASE(no_cut_frame_is_taken),
-          CASE(a_wrong_byte_does_no_harm), CASE(no_wrong_type_is_taken))
+          CASE(a_length_is_not_believed), CASE(a_list_too_long_is_refused),
+          CASE(no_cut_frame_is_taken), CASE(a_wrong_byte_does_no_harm),
+          CASE(no_wrong_type_is_taken))

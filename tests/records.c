@@ -127,7 +127,7 @@ void raw_finish(struct raw *raw, struct pack_writer *out, unsigned kind,
                 bool whole, const uint8_t id[ID_SIZE], int64_t birth,
                 const uint64_t *nodes, size_t node_count)
 {
-    uint8_t bytes[8 * 64];
+    uint8_t *bytes = mem_alloc(8 * node_count + 1);
 
     for (size_t i = 0; i < node_count; i++)
         for (size_t b = 0; b < 8; b++)
@@ -139,6 +139,7 @@ void raw_finish(struct raw *raw, struct pack_writer *out, unsigned kind,
     pack_bin(out, id, ID_SIZE);
     pack_int(out, birth);
     pack_bin(out, bytes, 8 * node_count);
+    free(bytes);
     pack_array(out, 5 * raw->count);
     pack_raw(out, raw->row.data, raw->row.len);
     pack_release(&raw->row);
