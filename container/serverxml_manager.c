@@ -495,11 +495,16 @@ enum rc reader_manager(struct reader *r, const struct xml_element *e,
 
     if (is_previous(e))
         return pass_previous(r, e);
-    if (in_role(e->parent, false) != e)
+    bool second = in_role(e->parent, false) != e;
+    if (second && !reader_get(e, "role"))
         return reader_error(r, e, RC_INVALID,
                             "a second <Manager> in <%s>: keep one of them",
                             e->parent->name);
-    rc = read_one(r, e, &m);
+    rc = read_one(r, e, &m); /* names a role that is none */
+    if (rc == RC_OK && second)
+        rc = reader_error(r, e, RC_INVALID,
+                          "a second <Manager> in <%s>: keep one of them",
+                          e->parent->name);
     if (rc == RC_OK)
         rc = read_previous(r, m);
     if (rc == RC_OK)

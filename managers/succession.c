@@ -136,19 +136,26 @@ static void succession_stop(struct manager *m, struct instant now,
     manager_stop(s->part[PREVIOUS], now, left_ms(until));
 }
 
+/* One that shares its secret with nobody has it from the start. */
+static bool knows_secret(const struct manager *part)
+{
+    return !part->secret_shared || atomic_load(&part->secret_known);
+}
+
+/* A login that is counted waits for nobody's secret. */
+static bool may_count(const struct succession *s)
+{
+    return s->base.common.max_sessions_per_user < 0 || !s->base.secret_shared ||
+           atomic_load(&s->base.secret_known);
+}
+
 static bool succession_ready(const struct manager *m, struct instant now)
 {
     const struct succession *s = (const struct succession *)m;
 
     return atomic_load(&s->era[NEXT]) && atomic_load(&s->era[PREVIOUS]) &&
-           manager_ready(s->part[NEXT], now) &&
+           may_count(s) && manager_ready(s->part[NEXT], now) &&
            manager_ready(s->part[PREVIOUS], now);
-}
-
-/* One that shares its secret with nobody has it from the start. */
-static bool knows_secret(const struct manager *part)
-{
-    return !part->secret_shared || atomic_load(&part->secret_known);
 }
 
 static void succession_tick(struct manager *m, struct instant now)

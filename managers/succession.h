@@ -11,11 +11,15 @@
  *         goes to the next one, which stamps it, and with the same stamps to
  *         the previous one.
  * Eras    Each part keeps a marker: a record with a random number, its era. It
- *         lasts as long as what the part keeps. A session that stands in both
- *         is marked with a number made of its id and both eras. So of one that
- *         is marked, and that a part with its old era does not know, that part
- *         has seen the end (FIELD_BOTH, look.verify), unless it may have idled
- *         out there because no walk told it of its uses elsewhere.
+ *         lasts as long as what the part keeps: with another one a part has
+ *         lost everything, and nobody is complete any more. A session that
+ *         stands in both is marked with a number made of its id and both eras.
+ * Ends    A part tells of an end for a minute. Whoever ends a session that is
+ *         marked leaves a farewell there (session/farewell.h), which lasts
+ *         longer than what is left in the other part: where a part does not
+ *         know a session, that says whether it has ended. Nothing else does:
+ *         not to be known may as well mean that a part lost it, or that it
+ *         idled out there while it was used elsewhere.
  * Laws    - The next one is the arbiter: of two requests that end a session,
  *           the one that ended it there tells its listeners.
  *         - A part never tells an end by itself (manager.face).
@@ -53,8 +57,7 @@ struct succession {
     atomic_bool stopping; /* then nothing is asked of the parts any more */
     atomic_int inside;    /* threads that ask them something now */
     _Atomic uint64_t carried, open;
-    _Atomic int64_t walked; /* mono ms: when the last walk that could tell of
-                               every session began; 0: none did yet */
+    _Atomic uint64_t lost; /* looks that found that the next one has lost it */
     struct walk walk;
 };
 

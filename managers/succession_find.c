@@ -7,18 +7,16 @@
 #include "managers/succession.h"
 
 #include "session/buf.h"
+#include "session/farewell.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define TRIES 4
 #define REPAIRS 5
-/* An end is told for 60 s at least. So who does not know a session that came
- * to him less than this ago has not heard of it yet. */
+/* Who does not know a session that came to him less than this ago may not have
+ * heard of it yet. */
 #define YOUNG_MS 30000
-/* A walk tells both of all uses. What a part knew at that moment does not idle
- * out there before the next one, unless that is late. */
-#define WALK_MS 120000
 
 bool is_decided(enum reason reason)
 {
@@ -177,6 +175,8 @@ struct repair {
     uint8_t new_id[ID_SIZE];
     bool lenient;   /* whatever comes of it */
     bool if_absent; /* when the one before it found nothing */
+    bool revives;   /* what the next one has lost */
+    bool moves;     /* to the id under which it goes on, if it does */
 };
 
 struct look {
@@ -185,7 +185,7 @@ struct look {
     struct find_op *op;
     struct find_op ask[PARTS], verify;
     enum look_step step;
-    int silent; /* the part that has to be verified */
+    int silent; /* the part that is asked whether it has ended there */
     struct repair repairs[REPAIRS];
     unsigned count, at, tries;
     bool brings; /* it stood in the previous one only */
@@ -208,6 +208,7 @@ static void look_reset(struct look *l)
     manager_write_release(&l->w);
     l->count = l->at = 0;
     l->brings = l->anew = false;
+    l->reason = REASON_NONE;
     l->step = LOOK_NEXT;
 }
 
@@ -264,6 +265,17 @@ static bool is_to_be_ended(const struct look *l, const struct find_op *ended,
            !id_equal(ended->new_id, none);
 }
 
+/* What was changed under the old id, where the end was not known yet, goes on
+ * under the new one; where that is not, it comes from the other part. */
+static void bring_renamed(struct look *l, const struct record *from,
+                          int64_t access_wall)
+{
+    for (int part = 0; part < PARTS; part++)
+        repair_add(l, part, WRITE_CHANGE, record_rekey(from, l->new_id),
+                   access_wall)
+            ->moves = true;
+}
+
 static void one_ended(struct look *l, const struct find_op *ended,
                       const struct find_op *other)
 {
@@ -271,6 +283,8 @@ static void one_ended(struct look *l, const struct find_op *ended,
 
     memcpy(l->new_id, ended->new_id, ID_SIZE);
     if (is_to_be_ended(l, ended, other)) {
+        if (!id_equal(ended->new_id, none))
+            bring_renamed(l, other->record, other->last_access);
         struct repair *r = repair_add(l, other == &l->ask[PREVIOUS], WRITE_END,
                                       NULL, l->op->now.wall);
         r->lenient = true;
@@ -367,38 +381,63 @@ static void bring_listed(struct look *l, const struct record *record)
     r->lenient = r->if_absent = true;
 }
 
-/* It stands in that part alone; the other has never had it, or has lost it. */
-static void one_has_it(struct look *l, int part)
+/* It stands in the previous one alone. First it is marked there: what ends it
+ * there from now on leaves a farewell. */
+static void bring_over(struct look *l)
 {
-    struct find_op *has = &l->ask[part];
-
-    l->record = record_ref(has->record);
-    if (part == PREVIOUS) {
-        struct record *delta =
-            mark_delta(l->s, has->record, mark_of(l->s, l->op->id), l->op->now);
-        record_unref(&l->record);
-        l->record = with_delta(has->record, delta);
-        repair_add(l, NEXT, WRITE_CREATE, record_ref(l->record), l->access);
-        if (delta)
-            repair_add(l, PREVIOUS, WRITE_CHANGE, delta, l->access);
-        bring_listed(l, l->record);
-        l->brings = true;
-    }
-    look_end(l, RC_OK);
-}
-
-/* The other one has lost it, and says so: that it does not know it will not
- * mean that it has ended. */
-static void one_lost_it(struct look *l, int part)
-{
-    struct find_op *has = &l->ask[part];
-    struct record *delta = mark_in(has->record).value
-                               ? mark_delta(l->s, has->record, 0, l->op->now)
-                               : NULL;
+    struct find_op *has = &l->ask[PREVIOUS];
+    struct record *delta =
+        mark_delta(l->s, has->record, mark_of(l->s, l->op->id), l->op->now);
 
     l->record = with_delta(has->record, delta);
     if (delta)
-        repair_add(l, part, WRITE_CHANGE, delta, l->access);
+        repair_add(l, PREVIOUS, WRITE_CHANGE, delta, l->access);
+    repair_add(l, NEXT, WRITE_CREATE, record_ref(l->record), l->access);
+    bring_listed(l, l->record);
+    l->brings = true;
+    look_end(l, RC_OK);
+}
+
+/* It stands in the next one alone: that will do, and nobody need look for a
+ * farewell in the previous one any more. */
+static void leave_next(struct look *l, bool marked)
+{
+    struct record *has = l->ask[NEXT].record;
+    struct record *delta = marked ? mark_delta(l->s, has, 0, l->op->now) : NULL;
+
+    l->record = with_delta(has, delta);
+    if (delta)
+        repair_add(l, NEXT, WRITE_CHANGE, delta, l->access)->lenient = true;
+    look_end(l, RC_OK);
+}
+
+static void one_has_it(struct look *l, int part)
+{
+    if (part == PREVIOUS) {
+        bring_over(l);
+        return;
+    }
+    struct mark mark = mark_in(l->ask[NEXT].record);
+    leave_next(l, mark.value && mark.since <= l->op->now.wall - YOUNG_MS);
+}
+
+/* The other one has lost it, and says so for a while. The next one is to have
+ * it again: at once, or when it says so no longer. */
+static void one_lost_it(struct look *l, int part)
+{
+    struct record *has = l->ask[part].record;
+
+    if (part == NEXT) {
+        leave_next(l, mark_in(has).value != 0);
+        return;
+    }
+    atomic_fetch_add(&l->s->lost, 1);
+    atomic_store(&l->s->complete, false);
+    l->record = record_ref(has);
+    l->reason = REASON_LOST;
+    struct repair *r =
+        repair_add(l, NEXT, WRITE_CREATE, record_ref(has), l->access);
+    r->lenient = r->revives = true;
     look_end(l, RC_OK);
 }
 
@@ -423,15 +462,11 @@ static void one_is_idle(struct look *l, int part)
     look_end(l, RC_OK);
 }
 
-/* It stands in both, says the mark, and long enough for that to be true. */
-static bool has_stood_in_both(const struct look *l, const struct record *record)
+/* Has it stood in both, so that the silent one may have seen its end? */
+static bool may_have_ended(const struct look *l, int part)
 {
-    struct mark mark = mark_in(record);
-    int64_t walked = atomic_load(&l->s->walked);
-
-    return mark.value && mark.value == mark_of(l->s, l->op->id) &&
-           mark.since <= l->op->now.wall - YOUNG_MS && walked &&
-           l->op->now.mono - walked < WALK_MS;
+    return part == PREVIOUS ||
+           mark_in(l->ask[part].record).value == mark_of(l->s, l->op->id);
 }
 
 static void one_lives(struct look *l, int part)
@@ -451,12 +486,11 @@ static void one_lives(struct look *l, int part)
         one_lost_it(l, part);
         return;
     }
-    if (has_stood_in_both(l, has->record)) {
-        l->silent = !part;
+    l->silent = !part;
+    if (may_have_ended(l, part))
         l->step = LOOK_VERIFY;
-        return;
-    }
-    one_has_it(l, part);
+    else
+        one_has_it(l, part);
 }
 
 static void judge(struct look *l)
@@ -481,13 +515,11 @@ static void judge(struct look *l)
         look_absent(l, n->reason != REASON_UNKNOWN ? n->reason : p->reason);
 }
 
-/* Does the part that does not know it still have what it knew? Then it saw the
- * end of it. */
+/* Did the part that does not know it leave a farewell? */
 static void judge_silent(struct look *l)
 {
     int part = !l->silent;
-    bool ended = l->verify.rc == RC_OK &&
-                 era_of(l->verify.record) == atomic_load(&l->s->era[l->silent]);
+    bool ended = l->verify.rc == RC_OK && farewell_is(l->verify.record);
 
     if (l->verify.rc == RC_OK)
         record_unref(&l->verify.record);
@@ -548,12 +580,12 @@ static enum rc submit_repair(struct look *l)
 
 static enum rc look_submit(struct look *l)
 {
-    uint8_t marker[ID_SIZE];
+    uint8_t farewell[ID_SIZE];
 
     switch (l->step) {
     case LOOK_VERIFY:
-        marker_id(l->silent, marker);
-        return submit_find(l, &l->verify, l->silent, marker);
+        farewell_id(l->op->id, farewell);
+        return submit_find(l, &l->verify, l->silent, farewell);
     case LOOK_REPAIR:
         return submit_repair(l);
     default:
@@ -600,10 +632,33 @@ static void next_repair(struct look *l, enum rc rc)
         l->step = LOOK_DONE;
 }
 
+/* What came between the look and the end that it made. */
+static void bring_rest(struct look *l)
+{
+    const struct repair *end = &l->repairs[l->at];
+    const struct find_op *seen = &l->ask[end->part];
+
+    if (end->kind == WRITE_END && end->reason == REASON_RENAMED &&
+        l->w.before && !record_equal(l->w.before, seen->record))
+        bring_renamed(l, l->w.before, seen->last_access);
+}
+
+static void repaired(struct look *l, enum rc rc)
+{
+    if (rc == RC_OK)
+        bring_rest(l);
+    if (l->repairs[l->at].revives && rc == RC_OK) {
+        l->reason = REASON_NONE;
+        l->brings = true;
+    }
+    next_repair(l, rc);
+}
+
 static void take_repair(struct look *l, enum rc rc)
 {
     const struct repair *r = &l->repairs[l->at];
-    bool lenient = r->lenient;
+    bool lenient =
+        r->lenient || (r->moves && rc != RC_UNAVAILABLE && rc != RC_UNCERTAIN);
 
     if (rc == RC_TOOBIG && r->part == PREVIOUS)
         next_repair(l, rc); /* what stays has it */
@@ -615,7 +670,7 @@ static void take_repair(struct look *l, enum rc rc)
     else if (rc != RC_OK && !lenient)
         repair_refused(l, rc);
     else
-        next_repair(l, rc);
+        repaired(l, rc);
 }
 
 static void look_take(struct look *l, enum rc rc)
@@ -655,14 +710,16 @@ static enum rc look_finish(struct look *l)
     enum rc rc = l->rc;
 
     op->rc = rc;
-    op->reason = l->reason;
+    op->reason = rc == RC_OK && !op->peek ? REASON_NONE : l->reason;
     memcpy(op->new_id, l->new_id, ID_SIZE);
     if (rc == RC_OK) {
         op->record = l->record;
         op->last_access = l->access;
         l->record = NULL;
-        if (l->brings)
+        if (l->brings) {
             atomic_fetch_add(&l->s->carried, 1);
+            atomic_store(&l->s->complete, false); /* till the walk's end */
+        }
     }
     look_free(l);
     return rc;

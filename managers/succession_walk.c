@@ -256,8 +256,13 @@ static bool look_at(struct succession *s, const uint8_t id[ID_SIZE],
         rc = op->rc;
     }
     *err = op->err;
+    bool lost = rc == RC_OK && op->reason == REASON_LOST;
+    if (lost)
+        err_set(err, RC_UNAVAILABLE,
+                "the manager to which you change has lost it, and is given it "
+                "again when it has forgotten that");
     asked_free(a);
-    return rc == RC_OK || rc == RC_ABSENT;
+    return (rc == RC_OK && !lost) || rc == RC_ABSENT;
 }
 
 struct round {
@@ -368,7 +373,8 @@ static void walk_part(struct round *r, struct manager *part)
 /* ---- what it says ---- */
 
 struct told {
-    bool unlisted;
+    bool unlisted, complete;
+    uint64_t lost; /* as often as that */
     struct err why;
 };
 
@@ -426,6 +432,7 @@ static int64_t walk_all(struct succession *s, struct told *told)
     struct round r = {.s = s};
     struct instant begun, now;
     bool known = learn_eras(s);
+    uint64_t lost = atomic_load(&s->lost);
 
     is_stopped(s, &begun);
     walk_part(&r, s->part[PREVIOUS]);
@@ -437,14 +444,17 @@ static int64_t walk_all(struct succession *s, struct told *told)
     }
     tell_open(&r, told);
     atomic_store(&s->open, r.open);
-    bool whole = known && !r.stopped && r.open == 0;
-    if (whole && !r.unlisted)
-        atomic_store(&s->walked, begun.mono);
+    bool whole =
+        known && !r.stopped && r.open == 0 && lost == atomic_load(&s->lost);
     if (whole &&
         (!r.unlisted ||
          (now.mono - s->walk.began) / 1000 >= unlisted_seconds(s)) &&
-        !atomic_exchange(&s->complete, true))
+        !atomic_exchange(&s->complete, true) &&
+        (!told->complete || told->lost != lost)) {
         tell_complete(s);
+        told->complete = true;
+        told->lost = lost;
+    }
     int64_t pause = 4 * (now.mono - begun.mono);
     if (pause < PAUSE_MS)
         pause = PAUSE_MS;

@@ -64,6 +64,12 @@ static bool is_users(const struct relay *r)
     return r->w->user != NULL;
 }
 
+/* Neither a session nor a user's list: a farewell. */
+static bool is_note(const struct relay *r)
+{
+    return r->own && record_kind(r->own) != RECORD_SESSION && !is_users(r);
+}
+
 static void part_id(const struct relay *r, int part, uint8_t out[ID_SIZE])
 {
     const struct manager *m = r->s->part[part];
@@ -121,8 +127,9 @@ static enum rc submit(struct relay *r, int part, enum write_kind kind,
         in->delta = rekeyed(record_ref(record), id);
     } else if (record) {
         if (!id_equal(record_id(record), id)) {
+            record = record_rekey(record, id); /* of r->own, perhaps */
             record_unref(&r->own);
-            r->own = record = record_rekey(record, id);
+            r->own = record;
         }
         in->record = record;
     }
@@ -134,7 +141,7 @@ static struct record *marked(struct relay *r, struct record *record)
 {
     struct succession *s = r->s;
     struct record *delta =
-        is_users(r)
+        record_kind(record) != RECORD_SESSION
             ? NULL
             : mark_delta(s, record, mark_of(s, record_id(record)), r->w->now);
     struct record *whole = with_delta(record, delta);
@@ -235,11 +242,18 @@ static void previous_changed(struct relay *r)
 
     take_in(&r->after, r->in.after, r->w->id);
     if (r->first != RC_OK && r->after) {
-        r->lacking = marked(r, r->after);
-        if (r->first == RC_ABSENT || is_users(r))
+        if (is_users(r)) {
+            r->lacking = record_ref(r->after);
             r->step = RELAY_BRING;
-        else
+        } else if (r->first == RC_ABSENT) {
+            /* it was lost there, or has ended: the next find tells these
+             * apart, and brings it */
+            err_set(&r->in.err, RC_UNCERTAIN,
+                    "the manager to which you change does not know it");
+            relay_end(r, RC_UNCERTAIN);
+        } else {
             relay_end(r, RC_OK); /* the next find brings it */
+        }
     } else if (is_users(r)) {
         compare_lists(r, next);
     } else {
@@ -308,7 +322,9 @@ static void took_previous(struct relay *r, enum rc rc)
             r->step = RELAY_JOIN;
             break;
         }
-        relay_end(r, begun ? RC_UNCERTAIN : rc);
+        if (begun && is_note(r)) /* somebody else left it as well */
+            rc = RC_OK;
+        relay_end(r, begun && rc != RC_OK ? RC_UNCERTAIN : rc);
         break;
     default:
         relay_end(r, begun && rc != RC_TOOBIG ? RC_UNCERTAIN : rc);

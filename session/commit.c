@@ -5,6 +5,7 @@
 
 #include "session/aside.h"
 #include "session/buf.h"
+#include "session/farewell.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -289,6 +290,61 @@ static void answer(struct commit_flow *flow)
     }
 }
 
+/* ---- an end that another manager may not have heard of ---- */
+
+struct parting {
+    struct manager_write w; /* first */
+    struct commit_flow *flow;
+    struct record *record;
+};
+
+/* While only the end stands, and nobody can hear of it, it is not known to
+ * last. */
+static void parting_answered(struct parting *p, enum rc rc)
+{
+    struct commit_flow *flow = p->flow;
+
+    if (rc != RC_OK && rc != RC_CONFLICT) {
+        flow->w.err = p->w.err;
+        flow->w.rc = RC_UNCERTAIN;
+    }
+    manager_write_release(&p->w);
+    record_unref(&p->record);
+    free(p);
+    answer(flow);
+}
+
+static void parting_done(struct manager_write *w)
+{
+    struct parting *p = (struct parting *)w;
+    struct commit_flow *flow = p->flow;
+
+    parting_answered(p, w->rc);
+    commit_flow_go_on(flow);
+}
+
+/* What was written has its answer. false: it is not over yet. */
+static bool settle(struct commit_flow *flow)
+{
+    struct manager *m = flow->m;
+
+    if (!farewell_is_due(&flow->w)) {
+        answer(flow);
+        return true;
+    }
+    struct parting *p = mem_zero(sizeof *p);
+    p->flow = flow;
+    p->record = farewell_new(m, flow->w.before, flow->now);
+    p->w.done = parting_done;
+    manager_write_init(&p->w, WRITE_CREATE, record_id(p->record), flow->now);
+    p->w.record = p->record;
+    enum rc rc = m->ops->write(m, &p->w);
+    if (rc == RC_PENDING)
+        return false;
+    parting_answered(p, rc);
+    return true;
+}
+
 /* ---- turning ---- */
 
 static void write_done(struct manager_write *w);
@@ -380,7 +436,8 @@ static bool flow_turn(struct commit_flow *flow)
         if (rc == RC_PENDING)
             return false;
         flow->w.rc = rc;
-        answer(flow);
+        if (!settle(flow))
+            return false;
     }
     return true;
 }
@@ -434,8 +491,9 @@ void commit_flow_go_on(struct commit_flow *flow)
 static void write_done(struct manager_write *w)
 {
     struct commit_flow *flow = (struct commit_flow *)w;
-    answer(flow);
-    commit_flow_go_on(flow);
+
+    if (settle(flow))
+        commit_flow_go_on(flow);
 }
 
 static void find_done(struct find_op *op)

@@ -10,6 +10,8 @@
  *             created            CREATE
  *             changed            CHANGE        (renamed meanwhile: follow)
  *             ended              END           (renamed meanwhile: follow)
+ *             (after an END of what stands in two managers: CREATE of its
+ *             farewell)
  *             new id             CREATE new, END old, and CHANGE new with what
  *                                the old one had got in between
  *             login, or a        the same, then the user's record: CHANGE, or

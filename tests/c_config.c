@@ -512,6 +512,11 @@ static void a_manager_and_its_previous_one(void)
         {SERVER("", "", "<Manager role='former'/>"),
          "server.xml:5: <Manager> role=\"former\" is not one of "
          "current|previous"},
+        {SERVER("", "", NEXT AT("a") "\n<Manager role='previuos'/>"),
+         "server.xml:6: <Manager> role=\"previuos\" is not one of "
+         "current|previous"},
+        {SERVER("", "", NEXT AT("a") "\n<Manager role='current'/>"),
+         "server.xml:6: a second <Manager> in <Host>: keep one of them"},
     };
     CHECK_BAD(all);
     CHECK_INT_FATAL(

@@ -67,20 +67,6 @@ static void what_comes_after_wins(void)
     town_free(t);
 }
 
-/* The store sees to it in its own time. */
-static bool is_forgotten(struct town *t, int i, const uint8_t id[ID_SIZE])
-{
-    int64_t until = instant_read().mono + 20000;
-    town_pass(t, 2 * MINUTE);
-    while (town_told(t, i, id) != REASON_UNKNOWN &&
-           instant_read().mono < until) {
-        town_pass(t, 5000);
-        town_tick_all(t);
-        sched_yield();
-    }
-    return town_told(t, i, id) == REASON_UNKNOWN;
-}
-
 static void an_end_at_one_is_an_end(int ends, int other)
 {
     struct town *t = town_new(true);
@@ -96,8 +82,7 @@ static void an_end_at_one_is_an_end(int ends, int other)
     town_start(t, other);
     CHECK_INT(town_told(t, other, seen), REASON_LOGOUT);
     /* long after the one that saw the end has forgotten it */
-    CU_ASSERT(is_forgotten(t, ends, unseen));
-    atomic_store(&succession_of(t->m[BOTH])->walked, t->now.mono);
+    CU_ASSERT(town_forgets(t, ends, unseen));
     CHECK_INT(town_told(t, BOTH, unseen), REASON_UNKNOWN);
     CHECK_INT(town_told(t, other, unseen), REASON_UNKNOWN);
     CHECK_INT(town_told(t, other, seen), REASON_UNKNOWN);
@@ -134,7 +119,6 @@ static void what_one_has_lost_lives_on(void)
     town_start(t, BOTH);
     town_start(t, NEW);
     town_pass(t, 2 * MINUTE);
-    atomic_store(&succession_of(t->m[BOTH])->walked, t->now.mono);
     CHECK_INT(town_told(t, NEW, id), REASON_NONE);
     CHECK_INT(town_told(t, BOTH, id), REASON_NONE);
     town_free(t);

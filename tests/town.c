@@ -62,7 +62,7 @@ static bool is_up(struct manager *m, struct instant now)
            (!m->secret_shared || atomic_load(&m->secret_known));
 }
 
-void town_start(struct town *t, int i)
+void town_begin(struct town *t, int i)
 {
     static const char *const names[] = {"old", "both", "new", "second"};
     enum kind kind = i == SECOND ? BOTH : (enum kind)i;
@@ -83,7 +83,12 @@ void town_start(struct town *t, int i)
     if (rc != RC_OK)
         printf("%s\n", err.text);
     CHECK_INT_FATAL(rc, RC_OK);
+}
+
+void town_start(struct town *t, int i)
+{
     int64_t until = instant_read().mono + 20000;
+    town_begin(t, i);
     while (!is_up(t->m[i], t->now) && instant_read().mono < until) {
         manager_tick(t->m[i], t->now);
         sched_yield();
@@ -321,15 +326,47 @@ enum reason town_told(struct town *t, int i, const uint8_t id[ID_SIZE])
     return reason;
 }
 
+struct writing {
+    struct manager_write w; /* first */
+    sem_t gate;
+};
+
+static void written(struct manager_write *w)
+{
+    sem_post(&((struct writing *)w)->gate);
+}
+
+enum rc town_write(struct manager *m, enum write_kind kind,
+                   const uint8_t id[ID_SIZE], struct record *record,
+                   const uint8_t *new_id, struct instant now)
+{
+    struct writing g = {.w = {.done = written}};
+    sem_init(&g.gate, 0, 0);
+    manager_write_init(&g.w, kind, id, now);
+    g.w.record = record;
+    g.w.reason = REASON_RENAMED;
+    if (new_id)
+        memcpy(g.w.new_id, new_id, ID_SIZE);
+    enum rc rc = m->ops->write(m, &g.w);
+    if (rc == RC_PENDING) {
+        sem_wait(&g.gate);
+        rc = g.w.rc;
+    }
+    manager_write_release(&g.w);
+    sem_destroy(&g.gate);
+    return rc;
+}
+
 /* ---- waiting ---- */
 
 /* Somebody hears of an end. */
 bool town_is_told(struct town *t)
 {
     int64_t until = instant_read().mono + 20000;
+    int64_t due = t->now.mono + 100000; /* then those at work need none */
     bool is = false;
     while (!is && instant_read().mono < until) {
-        town_pass(t, 10);
+        town_pass(t, t->now.mono < due ? 1000 : 10);
         town_tick_all(t);
         sched_yield();
         pthread_mutex_lock(&t->lock);
@@ -337,6 +374,20 @@ bool town_is_told(struct town *t)
         pthread_mutex_unlock(&t->lock);
     }
     return is;
+}
+
+bool town_forgets(struct town *t, int i, const uint8_t id[ID_SIZE])
+{
+    int64_t until = instant_read().mono + 20000;
+    int64_t last = t->now.mono + 4 * MINUTE; /* others are to live on */
+    town_pass(t, 2 * MINUTE);
+    while (town_told(t, i, id) != REASON_UNKNOWN &&
+           instant_read().mono < until) {
+        town_pass(t, t->now.mono < last ? 5000 : 100);
+        town_tick_all(t);
+        sched_yield();
+    }
+    return town_told(t, i, id) == REASON_UNKNOWN;
 }
 
 bool town_logs(struct town *t, const char *text)

@@ -47,6 +47,8 @@ struct manager_part town_part(struct town *t, int which);
 void town_make_standard(struct town *t, int which);
 /* Its store fails as the faults say. */
 void town_make_fail(struct town *t, int which, struct failing_faults *faults);
+/* It may not answer yet. */
+void town_begin(struct town *t, int i);
 void town_start(struct town *t, int i);
 void town_stop(struct town *t, int i);
 void town_tick_all(struct town *t);
@@ -86,10 +88,18 @@ enum reason town_told(struct town *t, int i, const uint8_t id[ID_SIZE]);
 /* What a look says that is no use. */
 enum rc town_peek(struct town *t, int i, const uint8_t id[ID_SIZE]);
 
+/* One write, as the wrapper would have it. CREATE: the record; END: it goes on
+ * as new_id. */
+enum rc town_write(struct manager *m, enum write_kind kind,
+                   const uint8_t id[ID_SIZE], struct record *record,
+                   const uint8_t *new_id, struct instant now);
+
 /* ---- waiting, up to 20 s ---- */
 
 /* Somebody hears of an end. */
 bool town_is_told(struct town *t);
+/* That one says no more why there is no such session: more than two minutes. */
+bool town_forgets(struct town *t, int i, const uint8_t id[ID_SIZE]);
 /* Somebody writes that into the log. */
 bool town_logs(struct town *t, const char *text);
 /* That one says that all came over. */

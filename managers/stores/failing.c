@@ -167,6 +167,8 @@ static void failing_answer(struct store_batch *batch, struct store_call *call,
     struct failing_batch *b = (struct failing_batch *)batch;
 
     doubtful_take(b, call); /* it was not applied after all */
+    if (rc == RC_ABSENT && !call->is_put && b->store->faults->gone)
+        call->gone = b->store->faults->gone;
     store_batch_answer(b->outer, call, rc);
 }
 
@@ -226,6 +228,8 @@ static void failing_get(struct store_base *base, struct store_call *call)
         call->rc = failing_say(f, RC_UNAVAILABLE, &call->err);
     else
         wrapper_get(base, call);
+    if (call->rc == RC_ABSENT && f->faults->gone)
+        call->gone = f->faults->gone;
 }
 
 static void failing_expire(struct store_base *base, struct instant now,

@@ -135,6 +135,20 @@ static struct row *rows_add_locked(struct memory_rows *r, const char *app,
     return r->heads[slot] = row;
 }
 
+bool memory_rows_forget(struct memory_rows *r, const char *app,
+                        const uint8_t id[16])
+{
+    pthread_mutex_lock(&r->lock);
+    struct row **at = rows_find_locked(r, app, id), *row = *at;
+    if (row) {
+        *at = row->next;
+        r->count--;
+        row_free(row);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return row != NULL;
+}
+
 static void row_show(const struct row *row, struct store_call *call)
 {
     call->found = mem_alloc(row->len);

@@ -21,6 +21,10 @@
 struct memory_rows;
 struct memory_rows *memory_rows_new(void);
 void memory_rows_free(struct memory_rows **rows);
+/* They do not have that row any more, as a server that comes back with an older
+ * snapshot. false: they did not. */
+bool memory_rows_forget(struct memory_rows *rows, const char *app,
+                        const uint8_t id[16]);
 
 struct memory_options {
     struct memory_rows *rows; /* NULL: the store's own */
@@ -84,6 +88,7 @@ struct failing_faults {
     atomic_uint percent;   /* so many of a hundred puts fail, in any way */
     atomic_uint seed;      /* the same seed, the same failures */
     atomic_uint delay_ms;  /* each get and each batch takes so much longer */
+    atomic_uint gone;      /* an enum reason: what else an absent row says */
     atomic_uint injected;  /* how many failures there were */
 };
 
