@@ -107,7 +107,7 @@ static void the_patient_one_decides(int patient)
     town_tick_all(t);
     CHECK_INT(town_peek(t, BOTH, unused), RC_OK);
     CHECK_INT(town_told(t, BOTH, used), REASON_NONE);
-    town_pass(t, 5 * MINUTE);
+    town_pass(t, 3 * MINUTE); /* long ago, but not abandoned */
     CHECK_INT(town_peek(t, BOTH, unused), RC_ABSENT);
     CHECK_INT(town_told(t, BOTH, used), REASON_NONE);
     CU_ASSERT(town_is_told(t));
