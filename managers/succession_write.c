@@ -397,7 +397,7 @@ static enum rc relay_finish(struct relay *r)
     struct manager_write *w = r->w;
     enum rc rc = w->rc;
 
-    if (rc == RC_OK) {
+    if (rc == RC_OK || (rc == RC_UNCERTAIN && w->kind == WRITE_END)) {
         w->before = r->before;
         w->after = r->after;
         r->before = r->after = NULL;

@@ -16,7 +16,9 @@ static const char name[] = "ended";
 
 bool farewell_is_due(const struct manager_write *w)
 {
-    return w->kind == WRITE_END && w->rc == RC_OK && w->before &&
+    bool ended = w->rc == RC_OK || w->rc == RC_UNCERTAIN;
+
+    return w->kind == WRITE_END && ended && w->before &&
            record_kind(w->before) == RECORD_SESSION &&
            record_number(w->before, FIELD_BOTH) != 0;
 }

@@ -140,6 +140,37 @@ static void a_logout_during_an_outage_is_final(void)
     town_free(t);
 }
 
+/* Who asks once more is told that it is over, so it has to stay so. */
+static void a_logout_that_one_did_not_hear_is_final(void)
+{
+    struct town *t = town_new(true);
+    struct town_request r;
+    struct failing_faults faults = {0};
+    uint8_t out[ID_SIZE];
+    town_make_fail(t, PREVIOUS, &faults);
+    town_start(t, BOTH);
+    CHECK_INT(town_make(t, BOTH, out), RC_OK);
+    town_start(t, NEW);
+    town_pass(t, MINUTE);
+    CHECK_INT(town_told(t, BOTH, out), REASON_NONE);
+    CHECK_INT_FATAL(town_look(&r, t, BOTH, out), RC_OK);
+    CHECK_INT(session_invalidate(&r.s, REASON_LOGOUT, NULL), RC_OK);
+    atomic_store(&faults.down, true);
+    CHECK_INT(town_commit(&r, t), RC_UNCERTAIN);
+    town_done(&r);
+    CHECK_INT(town_told(t, BOTH, out), REASON_LOGOUT);
+    CU_ASSERT(town_forgets(t, NEW, out));
+    atomic_store(&faults.down, false);
+    int64_t until = instant_read().mono + 20000;
+    while (town_told(t, BOTH, out) == REASON_COUNT &&
+           instant_read().mono < until) {
+        town_tick_all(t);
+        sched_yield();
+    }
+    is_out_for_good(t, NEW, out);
+    town_free(t);
+}
+
 /* A store that comes back with an older snapshot has what ended since. */
 static void a_snapshot_undoes_no_logout(void)
 {
@@ -343,6 +374,7 @@ UNIT_MAIN("succession_gone", CASE(a_logout_at_a_new_one_meanwhile_is_final),
           CASE(no_walk_undoes_a_logout), CASE(a_new_id_meanwhile_is_one),
           CASE(who_was_replaced_meanwhile_is_out),
           CASE(a_logout_during_an_outage_is_final),
+          CASE(a_logout_that_one_did_not_hear_is_final),
           CASE(a_snapshot_undoes_no_logout),
           CASE(what_a_snapshot_lacks_is_brought_anew),
           CASE(what_the_old_one_forgot_lives_on),
