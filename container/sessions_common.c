@@ -15,14 +15,17 @@
 
 #define TELL_EVERY_MS 1000
 
+/* One that is ignored (nohup) would wait as well, were it blocked. */
 void sessions_block_signals(void)
 {
+    static const int all[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction now;
     sigset_t signals;
 
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGHUP);
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (sigaction(all[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            sigaddset(&signals, all[i]);
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 

@@ -11,7 +11,7 @@
 struct context;
 struct instance;
 
-/* From here on those signals wait for sessions_stopped. */
+/* From here on those signals that are not ignored wait for sessions_stopped. */
 void sessions_block_signals(void);
 
 /* The application of that path, or the only one with a store (NULL). Refused:

@@ -111,6 +111,14 @@ static void asked_wait(struct asked *a)
         ;
 }
 
+/* What is in the place of that row stays there, whoever asks how often. A store
+ * of several servers, which cannot list, says so of one that is away. */
+static bool is_unusable(const struct sessions_store *s,
+                        const struct store_call *call)
+{
+    return call->only_this && store_lists(s->store);
+}
+
 /* Once more? Not after ten seconds, or when the process is to end. */
 static bool may_ask_again(int64_t begun, struct err *err)
 {
@@ -167,6 +175,7 @@ static enum rc ask(struct sessions_store *s, struct asked *a,
     sem_init(&a->answered, 0, 0);
     call->done = call_answered;
     do {
+        call->only_this = false;
         rc = question(s->store, call);
         if (rc == RC_PENDING) {
             asked_wait(a);
@@ -174,7 +183,8 @@ static enum rc ask(struct sessions_store *s, struct asked *a,
         }
         if (rc == RC_UNAVAILABLE || rc == RC_TOOBIG)
             err_set(err, rc, "%s: %s", s->describe, call->err.text);
-    } while (rc == RC_UNAVAILABLE && may_ask_again(begun, err));
+    } while (rc == RC_UNAVAILABLE && !is_unusable(s, call) &&
+             may_ask_again(begun, err));
     sem_destroy(&a->answered);
     return rc;
 }
@@ -212,6 +222,7 @@ enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
                      struct sessions_row *row, struct err *err)
 {
     struct asked a = {.of.call = {.version = 0}};
+    char shown[LOG_ID_SIZE];
     enum rc rc;
 
     *row = (struct sessions_row){.version = 0};
@@ -221,6 +232,9 @@ enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
         row->version = a.of.call.new_version;
         rc = decode(&a.of.call, row, err);
         free(a.of.call.found);
+    } else if (rc == RC_UNAVAILABLE && is_unusable(s, &a.of.call)) {
+        rc = err_set(err, RC_INVALID, "the stored row %s cannot be read: %s",
+                     log_id(shown, id), a.of.call.err.text);
     }
     return rc;
 }

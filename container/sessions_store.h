@@ -45,7 +45,8 @@ bool sessions_stopped(void);
 enum rc sessions_page(struct sessions_store *s, struct store_page *page,
                       struct err *err);
 /* RC_ABSENT: there is no row. RC_INVALID: it is none that can be read; its
- * version is known. RC_UNSUPPORTED: a newer release wrote it. */
+ * version is known, or 0: then it cannot be replaced either. RC_UNSUPPORTED: a
+ * newer release wrote it. */
 enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
                      struct sessions_row *row, struct err *err);
 /* Puts row->record over row->version. RC_CONFLICT: row is what is stored now,

@@ -4,11 +4,13 @@
 #include "config.h"
 
 #include "container/base64.h"
+#include "container/sessions_common.h"
 #include "container/sessions_json.h"
 #include "container/sessions_seen.h"
 #include "tests/unit.h"
 
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 static const uint8_t id[ID_SIZE] = {0xab, 1, 2, 3, 4, 5, 0x46, 7, 0x88};
@@ -224,7 +226,29 @@ static void base64_is_that_of_the_rfc(void)
     buf_release(&b);
 }
 
+/* Under nohup a hangup ends nothing. */
+static void only_a_signal_that_ends_a_process_ends_it(void)
+{
+    sigset_t before, terms;
+    int got = 0;
+
+    sigemptyset(&terms);
+    sigaddset(&terms, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
+    signal(SIGHUP, SIG_IGN);
+    sessions_block_signals();
+    raise(SIGHUP);
+    CU_ASSERT_FALSE(sessions_stopped());
+    raise(SIGTERM);
+    CU_ASSERT(sessions_stopped());
+    CHECK_INT(sigwait(&terms, &got), 0);
+    CHECK_INT(got, SIGTERM);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    signal(SIGHUP, SIG_DFL);
+}
+
 UNIT_MAIN("sessions_json", CASE(every_value_is_there_and_the_record_comes_back),
           CASE(what_is_no_line_is_refused), CASE(why_it_is_none_is_said),
           CASE(what_was_seen_is_known), CASE(only_a_session_is_one),
-          CASE(base64_is_that_of_the_rfc))
+          CASE(base64_is_that_of_the_rfc),
+          CASE(only_a_signal_that_ends_a_process_ends_it))

@@ -298,6 +298,36 @@ static void who_logged_out_long_ago_does_not_come_back(void)
     browser_close(&lee);
 }
 
+/* The others are in the copy. */
+static void a_row_that_cannot_be_read_is_left_out(void)
+{
+    struct fleet *f = patient("file.xml");
+    struct browser kim, lee;
+    char folder[400], id[128], row[700];
+
+    if (!f)
+        return;
+    snprintf(folder, sizeof folder, "%s/rows", f->dir);
+    fleet_define(f, "store.path", folder);
+    CU_ASSERT_FATAL(fleet_start(f, 1));
+    struct server *s = &f->servers[0];
+    log_in(&lee, s, "lee", 1);
+    log_in(&kim, s, "kim", 1);
+    CHECK_INT(browser_get(&kim, s, "/login/me"), 200);
+    browser_line(&kim, "session", id);
+    CHECK_INT(server_stop(s), 0);
+    snprintf(row, sizeof row, "%s/login/%.2s/%s.session", folder, id, id);
+    CHECK_INT(unlink(row), 0);
+    CHECK_INT(mkdir(row, 0700), 0);
+    CHECK_INT(sessions(f, "export", "--context /login"), 1);
+    CU_ASSERT(says("1 rows could not be read; all others are in the copy"));
+    CU_ASSERT(says("\"user\":\"lee\""));
+    CU_ASSERT(says("{\"end\":true,\"sessions\":1}"));
+    CU_ASSERT_PTR_NULL(strstr(said, id));
+    browser_close(&kim);
+    browser_close(&lee);
+}
+
 /* A copy of three sessions, and a store that has none of them. */
 static struct fleet *three(char text[16384])
 {
@@ -488,6 +518,7 @@ UNIT_MAIN_AROUND("export", NULL, fleet_end,
                  CASE(a_copy_goes_round_through_three_kinds_of_stores),
                  CASE(what_has_happened_since_stays),
                  CASE(who_logged_out_long_ago_does_not_come_back),
+                 CASE(a_row_that_cannot_be_read_is_left_out),
                  CASE(a_file_that_was_cut_is_noticed),
                  CASE(a_line_that_is_wrong_ends_it),
                  CASE(what_has_idled_out_is_left_out),
