@@ -3,10 +3,9 @@
  * cmdline.h: what stands on the command line, and where things are.
  *
  * What    margay run|cluster|check|balancer|sessions with their options,
- * --version and
- *         --help. Files are looked for beside the executable (../etc/margay,
- *         ../share/margay), so that an installation can be moved, and then
- *         where it was configured to be.
+ *         --version and --help. Files are looked for beside the executable
+ *         (../etc/margay, ../share/margay), so that an installation can be
+ *         moved, and then where it was configured to be.
  *         The state folder is $STATE_DIRECTORY (systemd), $XDG_STATE_HOME/
  *         margay, ~/.local/state/margay or /var/lib/margay, the first that
  *         the environment knows; nothing is made here.

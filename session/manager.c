@@ -441,7 +441,7 @@ static enum due due_of(struct manager *m, const struct entry *e,
     if (e->idle && manager_entry_liveness(m, e, e->record, now, &end) != RC_OK)
         return DUE_FORGET;
     *when = manager_due(m, &life, e->access, now, reason);
-    if (e->flags & ENTRY_ENDING && *when + ENDING_MS > now.mono)
+    if (e->flags & ENTRY_ENDING && now.mono - *when < ENDING_MS)
         *when = now.mono + 1000;
     if (*when > now.mono)
         return DUE_LATER;

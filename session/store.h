@@ -4,8 +4,9 @@
  *
  * What    A store sees (id, bytes, expiry, version) and never an attribute.
  *         Two questions: get the row of an id; put bytes for an id if the
- *         stored version is still the one that I know. Callers: managers/.
- *         Who implements one reads session/store_impl.h.
+ *         stored version is still the one that I know. Callers: managers/,
+ *         and container/ for `margay sessions`. Who implements one reads
+ *         session/store_impl.h.
  * Calls   A question is a struct store_call that the caller owns. The submit
  *         function either answers at once (any code but RC_PENDING; `done` is
  *         not called) or returns RC_PENDING and calls call->done exactly once,

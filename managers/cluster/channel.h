@@ -291,8 +291,8 @@ static inline enum member_state channel_state(const struct channel *channel,
 }
 /* Any thread: has that other one stopped in order? */
 bool channel_left(const struct channel *c, uint64_t node);
-/* channel_state for one application, of which *state says what it has. A member that
- * is there and lacks it is GONE: so is all that it had of it. */
+/* channel_state for one application, of which *state says what it has. A member
+ * that is there and lacks it is GONE: so is all that it had of it. */
 enum member_state channel_holder(const struct channel *c,
                                  const struct channel_app *app, uint64_t node,
                                  enum app_state *state);
