@@ -538,7 +538,7 @@ static bool is_slow(void)
 }
 
 /* The aim is 30 ms from exec; the machine may be busy, so one start within
- * them is enough. */
+ * them is enough, and waiting for a processor is none of it. */
 static void ready_at_once(void)
 {
     int64_t best = INT64_MAX;
@@ -551,7 +551,7 @@ static void ready_at_once(void)
         snprintf(store, sizeof store, "store.path=%s/%d.db", home, i);
         START("run", "-D", "port=0", "-D", store);
         CU_ASSERT_FATAL(wait_for("ready on"));
-        took = now_ms() - begun;
+        took = now_ms() - begun - unit_starved_ms(p.pid);
         best = took < best ? took : best;
         kill(p.pid, SIGTERM);
         CHECK_INT(finish(), 0);
@@ -772,7 +772,7 @@ static void a_dead_member_is_not_waited_for(void)
         CU_ASSERT_FATAL(first > 0);
         int64_t begun = start_member(first), took;
         CU_ASSERT_FATAL(wait_for("ready on"));
-        took = now_ms() - begun;
+        took = now_ms() - begun - unit_starved_ms(p.pid);
         best = took < best ? took : best;
         CHECK_INT(health(first), 200);
         kill(p.pid, SIGTERM);

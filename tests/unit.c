@@ -95,6 +95,19 @@ void unit_check_str(const char *found, const char *expected, const char *what,
     CU_assertImplementation(same, line, text, file, "", fatal);
 }
 
+int64_t unit_starved_ms(int pid)
+{
+    char path[64];
+    uint64_t ran, waited;
+
+    snprintf(path, sizeof path, "/proc/%d/schedstat", pid);
+    FILE *f = fopen(path, "r");
+    bool said = f && fscanf(f, "%" SCNu64 " %" SCNu64, &ran, &waited) == 2;
+    if (f)
+        fclose(f);
+    return said ? (int64_t)(waited / 1000000) : 0;
+}
+
 static int entry_remove(const char *path, const struct stat *st, int flag,
                         struct FTW *ftw)
 {

@@ -70,6 +70,9 @@ struct unit_case {
 
 /* A directory of this program's own, gone when the program ends. */
 const char *unit_tmpdir(void);
+/* How long the process was ready to run while others did, in milliseconds: what
+ * a busy machine adds to a time. 0 where the kernel does not say. */
+int64_t unit_starved_ms(int pid);
 
 /* What the macros call. */
 int unit_run(const char *suite, unit_fn *before, unit_fn *after,
