@@ -37,7 +37,8 @@ const struct command_help command_helps[] = {
      "export writes -o FILE (standard output), import reads FILE. It holds "
      "whole session ids and all that sessions hold: keep it secret",
      "One JSON object a line (docs/stored-form.md). No instance needs to run, "
-     "and those that do go on. export -o makes a file for this user alone "
+     "and those that do go on; be the user that they run as. export -o makes a "
+     "file for this user alone "
      "(0600), which is there when it is whole. import joins what it reads with "
      "what is stored: nothing newer is overwritten, and what the store knows "
      "to have ended stays ended (for how long it does: docs/stored-form.md). "

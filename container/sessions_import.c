@@ -301,6 +301,8 @@ static enum rc read_head(struct import *im, struct err *err)
         rc = sessions_context(im->in, im->context ? im->context : line.context,
                               &x, err);
     sessions_line_release(&line);
+    if (rc == RC_OK)
+        rc = sessions_check_user(x, err);
     return rc == RC_OK ? sessions_store_open(&im->store, x, err) : rc;
 }
 

@@ -11,6 +11,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define PATIENCE_MS 10000
 #define ASK_AGAIN_NS 50000000L
@@ -44,6 +46,24 @@ static unsigned replicas_of(const struct manager_config *m)
     if (!o || o->kind != OPTION_INT)
         return 0;
     return (unsigned)*(const int64_t *)((const char *)m->options + o->offset);
+}
+
+enum rc sessions_check_user(const struct context *x, struct err *err)
+{
+    const struct store_config *store = x->config->level.manager->store;
+    const struct option *o = option_find(store->kind->options, "directory");
+    const char *path = NULL;
+    struct stat st;
+
+    if (o && o->kind == OPTION_STRING)
+        path = *(char *const *)((const char *)store->options + o->offset);
+    if (geteuid() != 0 || !path || stat(path, &st) != 0 || st.st_uid == 0)
+        return RC_OK;
+    return xml_error(store->at, RC_ILLEGAL, err,
+                     "%s belongs to user %u, who could not read what root "
+                     "writes there: import as that user, for example by "
+                     "setpriv --reuid=%u --clear-groups margay sessions ...",
+                     path, st.st_uid, st.st_uid);
 }
 
 enum rc sessions_store_open(struct sessions_store *s, const struct context *x,

@@ -33,6 +33,9 @@ struct sessions_row {
     struct record *record;
 };
 
+/* RC_ILLEGAL: root would write into a folder of rows that are another user's,
+ * and stop the instances that run as that one. */
+enum rc sessions_check_user(const struct context *x, struct err *err);
 /* The store of the Context's manager, which has one. */
 enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
                             struct err *err);

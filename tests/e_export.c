@@ -328,6 +328,30 @@ static void a_row_that_cannot_be_read_is_left_out(void)
     browser_close(&lee);
 }
 
+/* What root writes there its instances cannot read. */
+static void root_writes_nothing_into_the_files_of_others(void)
+{
+    struct fleet *f = patient("file.xml");
+    struct browser kim;
+    char folder[400];
+
+    if (!f || geteuid() != 0)
+        return;
+    snprintf(folder, sizeof folder, "%s/rows", f->dir);
+    fleet_define(f, "store.path", folder);
+    CU_ASSERT_FATAL(fleet_start(f, 1));
+    log_in(&kim, &f->servers[0], "kim", 1);
+    CHECK_INT(server_stop(&f->servers[0]), 0);
+    export_to(f, path_of("copy"));
+    CHECK_INT(chown(folder, 65534, (gid_t)-1), 0);
+    CHECK_INT(sessions(f, "import", path_of("copy")), 1);
+    CU_ASSERT(says("belongs to user 65534"));
+    CHECK_INT(chown(folder, 0, (gid_t)-1), 0);
+    CHECK_INT(sessions(f, "import", path_of("copy")), 0);
+    CU_ASSERT(says(" 1 skipped (1 as new in the store"));
+    browser_close(&kim);
+}
+
 /* A copy of three sessions, and a store that has none of them. */
 static struct fleet *three(char text[16384])
 {
@@ -519,6 +543,7 @@ UNIT_MAIN_AROUND("export", NULL, fleet_end,
                  CASE(what_has_happened_since_stays),
                  CASE(who_logged_out_long_ago_does_not_come_back),
                  CASE(a_row_that_cannot_be_read_is_left_out),
+                 CASE(root_writes_nothing_into_the_files_of_others),
                  CASE(a_file_that_was_cut_is_noticed),
                  CASE(a_line_that_is_wrong_ends_it),
                  CASE(what_has_idled_out_is_left_out),
