@@ -576,6 +576,7 @@ static void write_as_primary(struct errand *r, struct instant now)
         return;
     }
     if (rc != RC_OK) {
+        w->maybe = r->maybe;
         errand_end(r, rc);
         return;
     }

@@ -426,6 +426,15 @@ static void tell_open(const struct round *r, struct told *told)
              r->open, r->s->base.env.app, r->why.text);
 }
 
+/* Something was lost while this walk came to its end. */
+static bool is_undone(struct succession *s, uint64_t lost)
+{
+    if (atomic_load(&s->lost) == lost)
+        return false;
+    atomic_store(&s->complete, false);
+    return true;
+}
+
 /* Returns when the next one begins (mono ms). */
 static int64_t walk_all(struct succession *s, struct told *told)
 {
@@ -449,7 +458,7 @@ static int64_t walk_all(struct succession *s, struct told *told)
     if (whole &&
         (!r.unlisted ||
          (now.mono - s->walk.began) / 1000 >= unlisted_seconds(s)) &&
-        !atomic_exchange(&s->complete, true) &&
+        !atomic_exchange(&s->complete, true) && !is_undone(s, lost) &&
         (!told->complete || told->lost != lost)) {
         tell_complete(s);
         told->complete = true;

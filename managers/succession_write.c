@@ -336,7 +336,7 @@ static void took_previous(struct relay *r, enum rc rc)
  * else brought is the next find's. */
 static void took_brought(struct relay *r, enum rc rc)
 {
-    if (rc == RC_CONFLICT && is_users(r)) {
+    if (rc == RC_CONFLICT && is_users(r) && record_is_whole(r->lacking)) {
         struct record *whole = r->lacking;
         r->lacking = record_difference(NULL, whole);
         record_unref(&whole);
