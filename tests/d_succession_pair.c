@@ -98,7 +98,7 @@ static void the_patient_one_decides(int patient)
 {
     struct town *t = town_new(true);
     uint8_t used[ID_SIZE], unused[ID_SIZE];
-    t->of[patient].access_interval = 60;
+    t->of[patient].access_interval = 30;
     t->of[!patient].access_interval = 1;
     town_start(t, BOTH);
     CHECK_INT(town_make(t, BOTH, used), RC_OK);
@@ -107,7 +107,7 @@ static void the_patient_one_decides(int patient)
     town_tick_all(t);
     CHECK_INT(town_peek(t, BOTH, unused), RC_OK);
     CHECK_INT(town_told(t, BOTH, used), REASON_NONE);
-    town_pass(t, 3 * MINUTE); /* long ago, but not abandoned */
+    town_pass(t, 30000); /* both agree; no store drops it yet */
     CHECK_INT(town_peek(t, BOTH, unused), RC_ABSENT);
     CHECK_INT(town_told(t, BOTH, used), REASON_NONE);
     CU_ASSERT(town_is_told(t));
@@ -154,6 +154,7 @@ static void what_the_new_one_has_no_room_for_is_told(void)
     town_start(t, OLD);
     CHECK_INT(town_make(t, OLD, id), RC_OK);
     town_start(t, BOTH);
+    CU_ASSERT(town_is_complete(t, BOTH)); /* no walk is under way */
     atomic_store(&faults.how, FAILING_TOO_BIG);
     atomic_store(&faults.fail_puts, UINT32_MAX);
     CHECK_INT(town_put(t, OLD, id, "a", "big"), RC_OK);
