@@ -114,7 +114,7 @@ struct context {
     struct manager_pair manager_pair; /* with role="previous" */
     char *manager_text; /* servlet_context_manager; once it has started */
     atomic_bool running;
-    bool rests; /* see context_rest */
+    bool rests;  /* see context_rest */
     void *state; /* the application's own */
 
     struct valve **valves; /* of the Context, in order */

@@ -261,8 +261,7 @@ static void await_copies(struct instance *in)
 
     if (!in->cluster)
         return;
-    uv_timer_start(&loop->drain, on_drained, COPIES_LOOK_MS,
-                   COPIES_LOOK_MS);
+    uv_timer_start(&loop->drain, on_drained, COPIES_LOOK_MS, COPIES_LOOK_MS);
     while (instance_health(in) == INSTANCE_STARTING && !loop->stopping &&
            instant_read().mono < until)
         uv_run(&loop->uv, UV_RUN_DEFAULT);

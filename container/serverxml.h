@@ -78,11 +78,11 @@ struct manager_config {
     const struct manager_kind *kind;
     struct manager_options common;
     void *options;
-    bool max_inactive_is_set;     /* else web.xml's session-timeout decides */
-    struct store_config *store;   /* NULL without one */
-    int role;                     /* enum manager_role */
+    bool max_inactive_is_set;   /* else web.xml's session-timeout decides */
+    struct store_config *store; /* NULL without one */
+    int role;                   /* enum manager_role */
     const struct manager_config *previous; /* from which there is a change */
-    const struct xml_element *at; /* NULL: nobody asked, the default */
+    const struct xml_element *at;          /* NULL: nobody asked, the default */
 };
 
 struct cookie_processor_options {
@@ -160,8 +160,8 @@ struct server_config {
     char *folder;                 /* of file; absolute */
     const struct xml_element *at; /* <Server> */
     struct notes notes;
-    struct properties *properties; /* borrowed */
-    char *state_dir;               /* for what is written */
+    struct properties *properties;  /* borrowed */
+    char *state_dir;                /* for what is written */
     const struct manager_ops *pair; /* kinds.pair */
 
     int64_t drain, stop_timeout; /* seconds */

@@ -118,8 +118,8 @@ struct manager_stats {
     bool has_store, store_available;
     uint64_t of_next; /* that hold the field which only a build of the next
                          release writes and counts */
-    uint64_t asides; /* sessions, some ended, of which something stays here */
-    uint64_t strays; /* changes of others that came before their session */
+    uint64_t asides;  /* sessions, some ended, of which something stays here */
+    uint64_t strays;  /* changes of others that came before their session */
     /* BackupManager: sessions with fewer copies than they should have; those
      * that got another primary because their requests went there; copies that
      * were made in the place of others */

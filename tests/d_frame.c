@@ -580,10 +580,10 @@ static void any_frame_comes_back(void)
 
 UNIT_MAIN("frame", CASE(hello_comes_back), CASE(pulse_comes_back),
           CASE(small_ones_come_back), CASE(known_ones_come_back),
-          CASE(a_refusal_is_cut_and_cleaned),
-          CASE(updates_come_back), CASE(the_example_is_right),
-          CASE(an_update_costs_little), CASE(sums_come_back),
-          CASE(leaf_comes_back), CASE(a_part_of_a_leaf_comes_back),
+          CASE(a_refusal_is_cut_and_cleaned), CASE(updates_come_back),
+          CASE(the_example_is_right), CASE(an_update_costs_little),
+          CASE(sums_come_back), CASE(leaf_comes_back),
+          CASE(a_part_of_a_leaf_comes_back),
           CASE(a_leaf_names_no_more_than_its_limit),
           CASE(the_largest_record_fits), CASE(told_comes_back),
           CASE(a_stream_is_split_at_every_cut), CASE(any_frame_comes_back))

@@ -27,10 +27,8 @@ static enum rc decode(const struct pack_writer *w, struct frame *f)
 
 static struct frame_update place_update(uint8_t bytes[PLACE_MAX], uint32_t app)
 {
-    struct place p = {.kind = PLACE_LIST,
-                      .stamp = 0x1234,
-                      .count = 2,
-                      .holders = {5, 6}};
+    struct place p = {
+        .kind = PLACE_LIST, .stamp = 0x1234, .count = 2, .holders = {5, 6}};
 
     return (struct frame_update){.kind = UPDATE_PLACE,
                                  .app = app,

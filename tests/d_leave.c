@@ -39,9 +39,8 @@ static struct net *net_of(const char *managers)
 
     for (int i = 0; i < n->count; i++)
         if (managers[i] != '-')
-            net_manage_as(n, i,
-                          managers[i] == 'b' ? "BackupManager"
-                                             : "DeltaManager");
+            net_manage_as(
+                n, i, managers[i] == 'b' ? "BackupManager" : "DeltaManager");
     pass(n, DROP / 1000 + 2);
     return n;
 }
@@ -273,8 +272,8 @@ static void many_leave_through_a_small_log(void)
     unsigned lost = 0;
 
     for (int i = 0; i < n->count; i++)
-        n->hosts[i].core->options.log_bytes =
-            n->hosts[i].channel.log_bytes = 512 << 10;
+        n->hosts[i].core->options.log_bytes = n->hosts[i].channel.log_bytes =
+            512 << 10;
     for (int k = 0; k < MANY; k++)
         CHECK_INT_FATAL(create_at(n, k % 3, ids[k]), RC_OK);
     pass(n, 1);
@@ -284,8 +283,8 @@ static void many_leave_through_a_small_log(void)
     for (int i = 0; i < n->count; i++)
         CHECK_INT(n->hosts[i].missed, 0);
     for (int k = 0; k < MANY; k++)
-        lost += !is_listed(n, 3, ids[k], 0x18) ||
-                !is_listed(n, 4, ids[k], 0x18);
+        lost +=
+            !is_listed(n, 3, ids[k], 0x18) || !is_listed(n, 4, ids[k], 0x18);
     CHECK_INT(lost, 0);
     CU_ASSERT(backup_at(n, 0)->leave.handed > 0);
     net_free(&n);

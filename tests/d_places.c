@@ -302,9 +302,8 @@ static bool model_is_right(const struct model *m)
     places_each_alike(m->places, tally_alike, &tally);
     return good && tally.good &&
            tally.count == expected.primary + expected.backup &&
-           root == places_root(m->places) &&
-           found.lists == expected.lists && found.over == expected.over &&
-           found.users == expected.users &&
+           root == places_root(m->places) && found.lists == expected.lists &&
+           found.over == expected.over && found.users == expected.users &&
            found.primary == expected.primary && found.backup == expected.backup;
 }
 

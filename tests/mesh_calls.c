@@ -70,10 +70,10 @@ void mesh_views(struct mesh *mesh, uint64_t gone)
             struct member *other = &mesh->members[n];
             if (n == i || !other->replica)
                 continue;
-            set_app(m, other,
-                    set_state(&m->channel, other->channel.node,
-                              m->cut || other->cut ? MEMBER_AWAY
-                                                   : MEMBER_HERE));
+            set_app(
+                m, other,
+                set_state(&m->channel, other->channel.node,
+                          m->cut || other->cut ? MEMBER_AWAY : MEMBER_HERE));
         }
     }
 }

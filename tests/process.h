@@ -43,10 +43,10 @@ struct fleet {
     char define[16][320]; /* NAME=VALUE for every instance */
     unsigned defines;
     unsigned count;
-    unsigned planned;           /* of fleet_start */
+    unsigned planned;             /* of fleet_start */
     const char *stage[FLEET_MAX]; /* whose binary it runs; NULL: stage_dir */
-    int member_port[FLEET_MAX]; /* of the cluster; 0: the file has none */
-    int relay_port[FLEET_MAX];  /* where the others reach it; 0: there */
+    int member_port[FLEET_MAX];   /* of the cluster; 0: the file has none */
+    int relay_port[FLEET_MAX];    /* where the others reach it; 0: there */
     struct server servers[FLEET_MAX];
     struct server launcher; /* of fleet_launch */
 };

@@ -45,7 +45,7 @@ struct fixture {
     bool expires_itself; /* the store, by the time that really passes */
     int lag_ms; /* a read may be as old as that: requests come later, unless
                    they are to meet others */
-    bool hops; /* whichever a statement names: each request at the next one */
+    bool hops;  /* whichever a statement names: each request at the next one */
     /* A rolling change: the manager from which these servers come. */
     const struct fixture *previous;
     /* Fills in what no attribute can say. NULL: nothing. */
@@ -57,13 +57,13 @@ struct world {
     const struct manager_ops *ops;
     struct manager_options common; /* as world_open found them, for restarts */
     void *options, *store_options;
-    struct manager_pair pair;   /* with fixture.previous: what these are of */
-    struct world *previous;     /* its options; never open */
+    struct manager_pair pair;     /* with fixture.previous: what these are of */
+    struct world *previous;       /* its options; never open */
     struct memory_rows *rows;     /* of memory stores */
     struct memory_options memory; /* what a failing store wraps */
     struct file_options file;     /* the same in a folder */
     char folder[300];
-    struct redis_options redis; /* the same in Redis */
+    struct redis_options redis;         /* the same in Redis */
     struct memc_part_options memcached; /* the same in one Memcached */
     char url[320];
     struct failing_faults faults;
@@ -233,10 +233,10 @@ void world_take_folder(struct world *w);
     STATEMENT_ON(name, settings, to_redis)                                     \
     STATEMENT_ON(name, settings, to_backup)
 #define STATEMENT_CASES(name, settings)                                        \
-    CASE(name##_on_file), CASE(name##_on_tracking),                            \
-        CASE(name##_on_memcached), CASE(name##_on_to_delta),                   \
-        CASE(name##_on_to_redis), CASE(name##_on_to_backup),                   \
-    CASE(name##_on_standard), CASE(name##_on_memory), CASE(name##_on_queued),  \
+    CASE(name##_on_file), CASE(name##_on_tracking), CASE(name##_on_memcached), \
+        CASE(name##_on_to_delta), CASE(name##_on_to_redis),                    \
+        CASE(name##_on_to_backup), CASE(name##_on_standard),                   \
+        CASE(name##_on_memory), CASE(name##_on_queued),                        \
         CASE(name##_on_sqlite), CASE(name##_on_traced), CASE(name##_on_redis), \
         CASE(name##_on_sentinel), CASE(name##_on_delta),                       \
         CASE(name##_on_backup), CASE(name##_on_backup5),

@@ -51,12 +51,12 @@ struct peer_app {
 struct peer {
     uint64_t node;
     bool has_slot;
-    unsigned slot;   /* in channel->members */
-    int64_t started; /* their wall clock */
+    unsigned slot;    /* in channel->members */
+    int64_t started;  /* their wall clock */
     unsigned version; /* of the frames between us: the lower of both */
     char name[FRAME_NAME_MAX + 1], address[FRAME_NAME_MAX + 1];
-    int link;      /* NO_LINK: none */
-    bool departed; /* its process is gone, and with it all that it knew */
+    int link;        /* NO_LINK: none */
+    bool departed;   /* its process is gone, and with it all that it knew */
     uint64_t denied; /* strangers that it does not know, a bit each: said over
                         this link, and in this round */
     int64_t next_ask;
@@ -67,7 +67,7 @@ struct peer {
     bool resumed; /* over this link: we know where to go on */
     uint64_t sent, acked;
     uint64_t looked; /* who waits for it to have up to here was looked at, */
-    struct ahead looked_ahead; /* and this beyond its hole */
+    struct ahead looked_ahead;    /* and this beyond its hole */
     uint64_t scanned;             /* from `sent` to here nothing concerns it */
     uint64_t missed_from, missed; /* it was told that it missed these */
     struct ahead acked_ahead;
@@ -141,8 +141,8 @@ struct log_more {
 };
 /* One update of ours, kept for those that have not applied it yet. */
 struct log_item {
-    struct record *record; /* NULL: a touch, or a place */
-    struct log_more *more; /* NULL: there is none */
+    struct record *record;     /* NULL: a touch, or a place */
+    struct log_more *more;     /* NULL: there is none */
     struct channel_wait *wait; /* of wait_some; NULL: none, or answered */
     uint32_t app, size;
     uint64_t upto; /* core->log_ever, this one included */
@@ -228,7 +228,7 @@ struct core {
     uint64_t log_first;    /* the seq of the oldest kept; seq + 1 when empty */
     uint64_t log_targeted; /* how many in the log concern some only */
     struct wait_list wait_one, wait_all;
-    struct wait_list wait_some; /* of those that concern some only */
+    struct wait_list wait_some;    /* of those that concern some only */
     struct channel_wait *wait_new; /* of these the first that was not looked
                                       at; NULL: none */
     size_t wait_unlogged; /* of these those that the log has dropped, so that

@@ -710,7 +710,7 @@ void stream_updates(struct core *core, struct peer *p, struct frame_updates *f,
                     struct instant now)
 {
     struct frame_update u;
-    bool beyond;
+    bool beyond = false;
 
     if (f->has_ack)
         stream_acked(core, p, &f->ack, now);

@@ -136,8 +136,7 @@ static void post_items(struct core *core, struct peer *p, enum frame_type type,
                        struct frame_records *f,
                        const struct replica_item *items, size_t count)
 {
-    struct frame_update *updates =
-        mem_alloc((2 * count + 1) * sizeof *updates);
+    struct frame_update *updates = mem_alloc((2 * count + 1) * sizeof *updates);
     struct item_bytes *bytes = mem_alloc((count + 1) * sizeof *bytes);
 
     f->count = 0;

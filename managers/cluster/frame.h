@@ -68,8 +68,8 @@ enum frame_type {
     FRAME_TOLD = 13,    /* answer to ASK */
     FRAME_LEAVE = 14,   /* an orderly stop: do not wait for me */
     FRAME_REFUSED = 15, /* you may not join; the text says why */
-    FRAME_CALL = 16, /* do this, for a session of which you are the primary */
-    FRAME_REPLY = 17,     /* answer to CALL */
+    FRAME_CALL = 16,  /* do this, for a session of which you are the primary */
+    FRAME_REPLY = 17, /* answer to CALL */
     FRAME_KNOWN_ASK = 18, /* may these starts of members come back? */
     FRAME_KNOWN = 19,     /* answer: which of them, by all that I know */
     FRAME_RELEASE = 20    /* what program I am; since FRAME_VERSION_RELEASE */

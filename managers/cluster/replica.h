@@ -217,8 +217,7 @@ void replica_sums(const struct replica *r, uint64_t peer,
  * them, sorted by id, at most FRAME_LIST_MAX; malloc'ed. Returns how many.
  * Partial: the hash is the place's plus, modulo 2^64, the record's. */
 size_t replica_list(struct replica *r, uint64_t peer, unsigned leaf,
-                    const uint8_t *after,
-                    uint8_t **entries);
+                    const uint8_t *after, uint8_t **entries);
 
 /* What is known of one id, on its way to another member: the record (a
  * reference; NULL: none for that member) and, partial, the place. */
@@ -253,8 +252,7 @@ struct replica_diff {
  * wants our tombstones as well (those of sessions that it has alive it gets
  * anyway). Release with replica_diff_release. */
 void replica_diff(struct replica *r, uint64_t peer,
-                  const struct frame_leaf *theirs,
-                  struct replica_diff *out);
+                  const struct frame_leaf *theirs, struct replica_diff *out);
 void replica_diff_release(struct replica_diff *diff);
 /* What that member may have of the id; false: nothing is here. Takes a
  * reference. peer 0: the record of a copy, whosesoever. */

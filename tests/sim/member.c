@@ -285,8 +285,8 @@ static bool member_parts(struct member *m)
         manager_leave(m->manager, member_now(m));
         member_exit(m);
     }
-    m->parted = manager_left(m->manager) &&
-                backup_of(m->manager)->leave.alone == 0;
+    m->parted =
+        manager_left(m->manager) && backup_of(m->manager)->leave.alone == 0;
     return !manager_left(m->manager) && sim->now - m->started < STOP_US;
 }
 

@@ -24,7 +24,7 @@ struct member {
     bool up, leaving;
     bool parting; /* BackupManager: hands over what it holds */
     bool parted;  /* and nobody needs it any more, it says */
-    bool silent; /* its host is down: its port does not even refuse */
+    bool silent;  /* its host is down: its port does not even refuse */
     uint32_t life;
     int64_t started, resumed; /* when it last started, woke */
     int64_t mono, wall;       /* at the world's beginning, ms */
