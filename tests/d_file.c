@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The file store among people who move, delete, damage and fill, and among
- * other processes. Called with --child it is one of those.
- * Timeout: 300 s */
+ * other processes. Called with --child it is one of those. */
 #include "config.h"
 
 #include "managers/stores/file.h"
@@ -776,30 +775,24 @@ static void eight_processes_lose_nothing(void)
 
 int main(int argc, char **argv)
 {
+    /* clang-format off */
     static const struct unit_case cases[] = {
-        CASE(nobody_else_can_read_it),
-        CASE(an_application_has_a_folder),
-        CASE(its_folders_are_not_told),
-        CASE(moved_away_and_back),
-        CASE(another_in_its_place),
-        CASE(deleted_until_it_is_restarted),
+        CASE(nobody_else_can_read_it), CASE(an_application_has_a_folder),
+        CASE(its_folders_are_not_told), CASE(moved_away_and_back),
+        CASE(another_in_its_place), CASE(deleted_until_it_is_restarted),
         CASE(a_file_where_the_folder_should_be),
         CASE(a_cell_that_is_gone_is_made_anew),
-        CASE(a_cell_that_is_away_is_waited_for),
-        CASE(a_full_disk),
-        CASE(a_disk_that_is_read_only),
-        CASE(a_link_is_not_followed),
+        CASE(a_cell_that_is_away_is_waited_for), CASE(a_full_disk),
+        CASE(a_disk_that_is_read_only), CASE(a_link_is_not_followed),
         CASE(every_damaged_byte_is_noticed),
-        CASE(a_newer_version_is_left_alone),
-        CASE(leftovers_of_crashes_go),
-        CASE(the_head_says_what_is_due),
-        CASE(many_go_bit_by_bit),
+        CASE(a_newer_version_is_left_alone), CASE(leftovers_of_crashes_go),
+        CASE(the_head_says_what_is_due), CASE(many_go_bit_by_bit),
         CASE(a_stopped_neighbour_is_not_waited_for),
         CASE(a_conflict_waits_for_nobody),
-        CASE(what_was_right_is_looked_at_again),
-        CASE(killed_at_any_point),
-        CASE(eight_processes_lose_nothing)};
-
+        CASE(what_was_right_is_looked_at_again), CASE(killed_at_any_point),
+        CASE(eight_processes_lose_nothing),
+    };
+    /* clang-format on */
     if (argc == 4 && strcmp(argv[1], "--child") == 0)
         return child_main(modes, argv[2], argv[3]);
     return unit_run("file", shelf_new, NULL, cases,
