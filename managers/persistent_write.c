@@ -3,6 +3,7 @@
 
 #include "managers/persistent.h"
 #include "session/buf.h"
+#include "session/farewell.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -637,13 +638,16 @@ static void flight_done(struct store_call *call)
 /* ---- writes ---- */
 
 /* Of writes in an idle mode the ends of what is stored, or may be, are: nothing
- * that was logged out may come back from there. */
+ * that was logged out may come back from there, nor from another manager, to
+ * which the farewell speaks. */
 static bool is_stored_at_once(struct persistent *p, struct entry *e,
                               const struct manager_write *w)
 {
     const struct copy *c = copy_of(e);
 
-    return w->kind != WRITE_CREATE && w->kind != WRITE_CHANGE &&
+    if (w->kind == WRITE_CREATE)
+        return farewell_is(w->record);
+    return w->kind != WRITE_CHANGE &&
            (c->version || c->maybe || c->flight || atomic_load(&p->tells_ends));
 }
 

@@ -7,7 +7,7 @@
 
 /* The other copy may be more patient by its own accessInterval, and is asked
  * for by clocks that are not this one. */
-#define LONGER_SECONDS 300
+#define LONGER_SECONDS 3600
 /* Where the session may be idle for ever. */
 #define LONGEST_SECONDS (30 * 24 * 3600)
 

@@ -56,6 +56,40 @@ static void a_logout_at_an_old_one_meanwhile_is_final(void)
     a_logout_at(OLD);
 }
 
+/* It stores sessions later, but not what it says of their ends. */
+static void a_logout_in_an_idle_mode(int which, int ends)
+{
+    struct town *t = town_new(true);
+    struct manager_stats stats;
+    uint8_t out[ID_SIZE];
+    t->idle[which] = (struct persistent_options){.write_through = WRITE_FALSE,
+                                                 .max_idle_backup = -1,
+                                                 .max_idle_swap = -1,
+                                                 .min_idle_swap = -1,
+                                                 .save_on_restart = true};
+    t->in_idle_mode[which] = true;
+    t->pair =
+        (struct manager_pair){town_part(t, NEXT), town_part(t, PREVIOUS), true};
+    town_start(t, BOTH);
+    CHECK_INT(town_make(t, BOTH, out), RC_OK);
+    town_stop(t, BOTH);
+    town_start(t, ends);
+    CHECK_INT(town_end(t, ends, out), RC_OK);
+    manager_stats(t->m[ends], &stats);
+    CHECK_INT(stats.unsaved, 0); /* it may be killed now */
+    town_free(t);
+}
+
+static void a_logout_in_a_new_idle_mode_is_final(void)
+{
+    a_logout_in_an_idle_mode(NEXT, NEW);
+}
+
+static void a_logout_in_an_old_idle_mode_is_final(void)
+{
+    a_logout_in_an_idle_mode(PREVIOUS, OLD);
+}
+
 /* Nobody asks for it: the walk does not bring it back either. */
 static void no_walk_undoes_a_logout(void)
 {
@@ -371,6 +405,8 @@ static void who_does_not_count_logs_in_at_once(void)
 
 UNIT_MAIN("succession_gone", CASE(a_logout_at_a_new_one_meanwhile_is_final),
           CASE(a_logout_at_an_old_one_meanwhile_is_final),
+          CASE(a_logout_in_a_new_idle_mode_is_final),
+          CASE(a_logout_in_an_old_idle_mode_is_final),
           CASE(no_walk_undoes_a_logout), CASE(a_new_id_meanwhile_is_one),
           CASE(who_was_replaced_meanwhile_is_out),
           CASE(a_logout_during_an_outage_is_final),
