@@ -3,6 +3,7 @@
  * Which files the SQLite store opens, makes, and leaves alone. */
 #include "config.h"
 
+#include "managers/stores/sqlite.h"
 #include "tests/ask.h"
 #include "tests/unit.h"
 
@@ -108,6 +109,18 @@ static void a_text_is_refused(void)
 {
     file_write(shelf_path(""), "dear diary\n");
     refused("is not a session file");
+}
+
+/* Another process makes it: SQLite gives a file its size before its head. */
+static void a_file_without_its_head_is_not_judged(void)
+{
+    struct err err;
+
+    file_write(shelf_path(""), "");
+    CU_ASSERT_FATAL(truncate(shelf_path(""), 65536) == 0);
+    CHECK_INT(db_examine(shelf_path(""), &err), RC_OK);
+    file_write(shelf_path(""), "dear diary\n");
+    CHECK_INT(db_examine(shelf_path(""), &err), RC_INVALID);
 }
 
 static void the_database_of_others_is_refused(void)
@@ -305,6 +318,7 @@ static void what_is_due_is_found_by_its_index(void)
 UNIT_MAIN_AROUND("sqlite_open", shelf_new, NULL,
                  CASE(it_makes_directories_and_files_for_us_alone),
                  CASE(rows_outlive_the_store), CASE(a_text_is_refused),
+                 CASE(a_file_without_its_head_is_not_judged),
                  CASE(the_database_of_others_is_refused),
                  CASE(a_newer_format_is_refused),
                  CASE(an_empty_file_is_a_beginning),

@@ -337,13 +337,19 @@ static enum rc db_check_header(struct db *s, struct err *err)
     return RC_OK;
 }
 
-/* What cannot be read now may be some other time. */
+/* What cannot be read now may be some other time; and a file without its first
+ * page is being made by another process: who opens it waits for that. */
 enum rc db_examine(const char *path, struct err *err)
 {
+    static const unsigned char none[100];
+    unsigned char header[100] = {0};
     struct db s = {.path = path};
     struct stat st;
 
-    if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size ||
+    if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+        return RC_OK;
+    db_read_header(&s, header);
+    if (!memcmp(header, none, sizeof none) ||
         db_check_header(&s, err) != RC_INVALID)
         return RC_OK;
     return RC_INVALID;
