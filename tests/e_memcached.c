@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * e_memcached.c: of three Memcached servers one dies, stands still, forgets,
- * runs full, under running instances.
- * MARGAY_PAUSE_SECONDS: how long it stands still (2).
+ * e_memcached.c: of three Memcached servers one dies, stands still, is
+ * swallowed by the network, forgets, runs full, under running instances.
+ * MARGAY_PAUSE_SECONDS: how long it is away (2).
  * Timeout: 300 s */
 #include "config.h"
 
 #include "tests/load.h"
 #include "tests/memcached_server.h"
+#include "tests/relay.h"
 #include "tests/unit.h"
 
 #include <poll.h>
@@ -182,11 +183,10 @@ static void only_its_share_is_503_and_then_gone(void)
     load_free(&load);
 }
 
-static void nobody_is_logged_out_while_one_stands_still(void)
+/* One of three is away, and comes back with all that it had. relay: what lies
+ * before them; NULL: it stands still instead. */
+static void nobody_is_logged_out(struct memcached_group *g, struct relay *relay)
 {
-    if (!memcached_is_there())
-        return;
-    struct memcached_group *g = memcached_group_start(NULL);
     struct fleet *f = fleet_on(g);
     if (!f)
         return;
@@ -196,7 +196,10 @@ static void nobody_is_logged_out_while_one_stands_still(void)
     unsigned well = session_at(load, still, false);
     CU_ASSERT(load_pass(load, 1000));
     long long before = slowest(load, well, 200, 100);
-    memcached_signal(g->servers[still], SIGSTOP);
+    if (relay)
+        relay_any(relay, (unsigned)still, RELAY_HOLE);
+    else
+        memcached_signal(g->servers[still], SIGSTOP);
     long long begin = clock_ms(), worst_away = 0, worst_well = 0;
     long long end = begin + 1000LL * setting_number("MARGAY_PAUSE_SECONDS", 2);
     do {
@@ -205,16 +208,20 @@ static void nobody_is_logged_out_while_one_stands_still(void)
         worst_away = a > worst_away ? a : worst_away;
         worst_well = w > worst_well ? w : worst_well;
     } while (clock_ms() < end);
-    memcached_signal(g->servers[still], SIGCONT);
+    if (relay)
+        relay_any(relay, (unsigned)still, RELAY_OPEN);
+    else
+        memcached_signal(g->servers[still], SIGCONT);
     begin = clock_ms();
     CU_ASSERT(session_answers(load, away, 200));
     CU_ASSERT(load_pass(load, 2000));
     load_halt(load);
     CHECK_INT(load->unanswered, 0);
     long long after = slowest(load, away, 200, 100);
-    printf("share of the one that stood still: %u 503; its last 503 %lld ms "
-           "after it went on; the others: %u 503; slowest 503 %lld ms, slowest "
-           "beside it %lld ms (%lld before, %lld after)\n",
+    printf("share of the one that %s: %u 503; its last 503 %lld ms "
+           "after it was back; the others: %u 503; slowest 503 %lld ms, "
+           "slowest beside it %lld ms (%lld before, %lld after)\n",
+           relay ? "was swallowed" : "stood still",
            sum_at(load, load->refused, still, true),
            atomic_load(&load->last_refused) - begin,
            sum_at(load, load->refused, still, false), worst_away, worst_well,
@@ -226,6 +233,31 @@ static void nobody_is_logged_out_while_one_stands_still(void)
     CU_ASSERT(worst_well < 1000 * slowness());
     hits_are_there(load, -1);
     load_free(&load);
+}
+
+static void nobody_is_logged_out_while_one_stands_still(void)
+{
+    if (memcached_is_there())
+        nobody_is_logged_out(memcached_group_start(NULL), NULL);
+}
+
+static void nobody_is_logged_out_while_one_is_swallowed(void)
+{
+    int ports[3];
+    if (!memcached_is_there())
+        return;
+    struct memcached_group *g = memcached_group_start(NULL);
+    for (unsigned i = 0; i < 3; i++)
+        ports[i] = g->servers[i]->port;
+    struct relay *relay = relay_new(3, ports);
+    for (unsigned i = 0; i < 3; i++)
+        relay_any(relay, i, RELAY_OPEN);
+    snprintf(g->url, sizeof g->url,
+             "memcached://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d",
+             relay_port(relay, 0), relay_port(relay, 1), relay_port(relay, 2));
+    nobody_is_logged_out(g, relay);
+    fleet_end();
+    relay_free(&relay);
 }
 
 /* ---- what it forgets ---- */
@@ -490,6 +522,7 @@ static void a_request_costs_little(void)
 UNIT_MAIN_AROUND("memcached", NULL, fleet_end,
                  CASE(only_its_share_is_503_and_then_gone),
                  CASE(nobody_is_logged_out_while_one_stands_still),
+                 CASE(nobody_is_logged_out_while_one_is_swallowed),
                  CASE(a_logout_outlives_a_restart),
                  CASE(who_is_dropped_for_room_is_told),
                  CASE(the_page_shows_how_to_read_a_session),

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <time.h>
 
-#define READS 300
+#define READS 2000
 
 enum way { STANDS_STILL, SWALLOWED, KILLED };
 
