@@ -66,12 +66,30 @@ static inline struct succession *succession_of(struct manager *m)
     return (struct succession *)m;
 }
 
+/* ---- succession_part.c ---- */
+
 /* Like manager_find and ops->write of the part, but for statistics. */
 enum rc part_find(struct manager *part, struct find_op *op);
 enum rc part_write(struct manager *part, struct manager_write *w);
 /* Is it over for good, whatever another copy says? Not by itself: IDLE, LOST,
  * EVICTED, and UNKNOWN in the answer of a find. */
 bool is_decided(enum reason reason);
+
+/* The era of a part that was found: 0, the record is no marker. */
+int64_t era_of(const struct record *marker);
+void marker_id(int part, uint8_t out[ID_SIZE]);
+/* 0: not known yet. */
+int64_t mark_of(const struct succession *s, const uint8_t id[ID_SIZE]);
+/* The delta that marks it; NULL: it is marked so. mark 0: not any more. */
+struct record *mark_delta(struct succession *s, const struct record *record,
+                          int64_t mark, struct instant now);
+/* The mark that it has, and when it got it (wall ms); 0: none. */
+struct mark {
+    int64_t value, since;
+};
+struct mark mark_in(const struct record *record);
+/* base and delta (may be NULL) in one; a reference. */
+struct record *with_delta(struct record *base, struct record *delta);
 
 /* When an end is brought that one of them has seen. Of two ends the earlier one
  * stays (record.h): that is to be the one that somebody made, and tells of. */
@@ -84,16 +102,6 @@ static inline struct instant instant_of_repair(struct instant now)
 /* ---- succession_find.c ---- */
 
 enum rc succession_find(struct manager *m, struct find_op *op);
-/* The era of a part that was found: 0, the record is no marker. */
-int64_t era_of(const struct record *marker);
-void marker_id(int part, uint8_t out[ID_SIZE]);
-/* 0: not known yet. */
-int64_t mark_of(const struct succession *s, const uint8_t id[ID_SIZE]);
-/* The delta that marks it; NULL: it is marked so. mark 0: not any more. */
-struct record *mark_delta(struct succession *s, const struct record *record,
-                          int64_t mark, struct instant now);
-/* base and delta (may be NULL) in one; a reference. */
-struct record *with_delta(struct record *base, struct record *delta);
 
 /* ---- succession_write.c ---- */
 

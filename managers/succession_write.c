@@ -15,7 +15,7 @@
 enum relay_step {
     RELAY_NEXT,
     RELAY_PREVIOUS,
-    RELAY_LIST,   /* CHANGE of a user's record that only the next one has */
+    RELAY_LIST,   /* CHANGE of what is no session, and only the next one has */
     RELAY_JOIN,   /* CREATE of a user's record that is there: a CHANGE */
     RELAY_BRING,  /* the next one gets what only the previous one has */
     RELAY_SETTLE, /* an end that one of them has seen */
@@ -308,7 +308,7 @@ static void took_previous(struct relay *r, enum rc rc)
             relay_end(r, RC_OK);
         break;
     case RC_ABSENT:
-        if (begun && is_users(r) && r->after)
+        if (begun && r->after && record_kind(r->after) != RECORD_SESSION)
             r->step = RELAY_LIST;
         else
             relay_end(r, r->first);

@@ -293,55 +293,76 @@ static void answer(struct commit_flow *flow)
 /* ---- an end that another manager may not have heard of ---- */
 
 struct parting {
-    struct manager_write w; /* first */
+    struct farewell f; /* first */
     struct commit_flow *flow;
-    struct record *record;
+    bool before; /* the end comes after it */
 };
 
-/* While only the end stands, and nobody can hear of it, it is not known to
- * last. */
 static void parting_answered(struct parting *p, enum rc rc)
 {
     struct commit_flow *flow = p->flow;
+    bool before = p->before;
 
-    if (rc != RC_OK && rc != RC_CONFLICT) {
-        flow->w.err = p->w.err;
-        flow->w.rc = RC_UNCERTAIN;
+    flow->parted = before && rc == RC_OK;
+    if (rc != RC_OK) {
+        flow->w.err = p->f.w.err;
+        /* while only the end stands, and nobody can hear of it, it is not known
+         * to last */
+        flow->w.rc = before ? RC_UNAVAILABLE : RC_UNCERTAIN;
     }
-    manager_write_release(&p->w);
-    record_unref(&p->record);
+    farewell_release(&p->f);
     free(p);
-    answer(flow);
+    if (!flow->parted)
+        answer(flow);
 }
 
-static void parting_done(struct manager_write *w)
+static void parting_done(struct farewell *f, enum rc rc)
 {
-    struct parting *p = (struct parting *)w;
-    struct commit_flow *flow = p->flow;
+    struct commit_flow *flow = ((struct parting *)f)->flow;
 
-    parting_answered(p, w->rc);
+    parting_answered((struct parting *)f, rc);
     commit_flow_go_on(flow);
+}
+
+/* false: it is not over yet. */
+static bool part(struct commit_flow *flow, struct record *ended, bool before)
+{
+    struct parting *p = mem_zero(sizeof *p);
+
+    p->flow = flow;
+    p->before = before;
+    p->f.done = parting_done;
+    enum rc rc = farewell_leave(&p->f, flow->m, ended, flow->w.id, flow->now);
+    if (rc == RC_PENDING)
+        return false;
+    parting_answered(p, rc);
+    return true;
+}
+
+/* What is about to be ended and stands in two managers, as far as this request
+ * knows; NULL: nothing does. */
+static struct record *leaves(const struct commit_flow *flow)
+{
+    struct record *r = NULL;
+
+    if (flow->w.kind != WRITE_END || flow->parted)
+        return NULL;
+    if (flow->step == STEP_USER_END)
+        return flow->others[flow->other_at].marked;
+    if (flow->step == STEP_END || flow->step == STEP_RENAME_END)
+        r = flow->s->record;
+    return r && farewell_is_due(r) ? r : NULL;
 }
 
 /* What was written has its answer. false: it is not over yet. */
 static bool settle(struct commit_flow *flow)
 {
-    struct manager *m = flow->m;
+    bool parted = flow->parted;
 
-    if (!farewell_is_due(&flow->w)) {
-        answer(flow);
-        return true;
-    }
-    struct parting *p = mem_zero(sizeof *p);
-    p->flow = flow;
-    p->record = farewell_new(m, flow->w.before, flow->now);
-    p->w.done = parting_done;
-    manager_write_init(&p->w, WRITE_CREATE, record_id(p->record), flow->now);
-    p->w.record = p->record;
-    enum rc rc = m->ops->write(m, &p->w);
-    if (rc == RC_PENDING)
-        return false;
-    parting_answered(p, rc);
+    flow->parted = false;
+    if (!parted && farewell_is_missed(&flow->w))
+        return part(flow, flow->w.before, false);
+    answer(flow);
     return true;
 }
 
@@ -431,6 +452,12 @@ static bool flow_turn(struct commit_flow *flow)
             continue;
         }
         prepare(flow);
+        struct record *ended = leaves(flow);
+        if (ended) {
+            if (!part(flow, ended, true))
+                return false;
+            continue;
+        }
         flow->w.done = write_done;
         rc = flow->m->ops->write(flow->m, &flow->w);
         if (rc == RC_PENDING)

@@ -10,8 +10,7 @@
  *             created            CREATE
  *             changed            CHANGE        (renamed meanwhile: follow)
  *             ended              END           (renamed meanwhile: follow)
- *             (after an END of what stands in two managers: CREATE of its
- *             farewell)
+ *             (before an END of what stands in two managers: its farewell)
  *             new id             CREATE new, END old, and CHANGE new with what
  *                                the old one had got in between
  *             login, or a        the same, then the user's record: CHANGE, or
@@ -47,6 +46,7 @@ struct user_session {
     uint8_t id[ID_SIZE];
     int64_t stamp;
     bool alive;
+    struct record *marked; /* NULL: it does not stand in two managers */
 };
 
 /* What only a login or a flush needs: kilobytes that a hit does without. */
@@ -68,6 +68,7 @@ struct commit_flow {
     int hops;             /* renames followed */
     int unavailable;      /* changes of the user's record */
     bool maybe;           /* done under one of them, perhaps */
+    bool parted;          /* of what w ends the farewell was left */
     int64_t birth;
     /* login */
     uint8_t user_key[ID_SIZE];

@@ -7,6 +7,7 @@
 
 #include "session/buf.h"
 #include "session/commit.h"
+#include "session/farewell.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +220,8 @@ void commit_user_looked(struct commit_flow *flow)
         return;
     }
     o->alive = flow->more->find.rc == RC_OK;
+    if (o->alive && farewell_is_due(flow->more->find.record))
+        o->marked = record_ref(flow->more->find.record);
     record_unref(&flow->more->find.record);
     flow->other_at++;
     look_on(flow);
@@ -289,5 +292,7 @@ void commit_user_answer(struct commit_flow *flow)
 
 void commit_user_release(struct commit_flow *flow)
 {
+    for (size_t i = 0; i < flow->other_count; i++)
+        record_unref(&flow->others[i].marked);
     free(flow->others);
 }

@@ -3,6 +3,9 @@
 
 #include "session/farewell.h"
 
+#include "session/buf.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 /* The other copy may be more patient by its own accessInterval, and is asked
@@ -14,13 +17,18 @@
 static const char name[] = "ended";
 #define NAME_LEN (sizeof name - 1)
 
-bool farewell_is_due(const struct manager_write *w)
+bool farewell_is_due(const struct record *record)
+{
+    return record_kind(record) == RECORD_SESSION &&
+           record_number(record, FIELD_BOTH) != 0;
+}
+
+bool farewell_is_missed(const struct manager_write *w)
 {
     bool ended = w->rc == RC_OK || w->rc == RC_UNCERTAIN;
 
     return w->kind == WRITE_END && ended && w->before &&
-           record_kind(w->before) == RECORD_SESSION &&
-           record_number(w->before, FIELD_BOTH) != 0;
+           farewell_is_due(w->before);
 }
 
 /* As users' keys are (UUID version 5), so that nobody takes it for a
@@ -49,15 +57,16 @@ static int64_t keep_seconds(const struct manager *m, const struct record *ended)
     return (idle > usual ? idle : usual) + LONGER_SECONDS;
 }
 
-struct record *farewell_new(const struct manager *m, struct record *ended,
-                            struct instant now)
+static struct record *farewell_new(const struct manager *m,
+                                   const uint8_t of[ID_SIZE], int64_t seconds,
+                                   struct instant now)
 {
     struct value yes = {.type = VALUE_BOOL, .truth = true};
-    struct value keep = {.type = VALUE_INT, .number = keep_seconds(m, ended)};
+    struct value keep = {.type = VALUE_INT, .number = seconds};
     struct changes changes;
     uint8_t id[ID_SIZE];
 
-    farewell_id(record_id(ended), id);
+    farewell_id(of, id);
     changes_init(&changes);
     changes_set(&changes, key_name(name, NAME_LEN), &yes);
     changes_set(&changes, key_field(FIELD_MAX_INACTIVE), &keep);
@@ -65,4 +74,78 @@ struct record *farewell_new(const struct manager *m, struct record *ended,
         record_new(RECORD_USER, id, now.wall, &changes, manager_writer(m, id));
     changes_release(&changes);
     return r;
+}
+
+struct record *farewell_ahead(const struct manager *m,
+                              const uint8_t id[ID_SIZE], struct instant now)
+{
+    return farewell_new(m, id, LONGEST_SECONDS, now);
+}
+
+/* There is one, or somebody is about to write it, or tried to: it is written
+ * once more, so that the answer says that it is kept. */
+static void leave_again(struct farewell *f)
+{
+    struct value yes = {.type = VALUE_BOOL, .truth = true};
+    struct instant now = f->w.now;
+
+    changes_set(&f->again, key_name(name, NAME_LEN), &yes);
+    manager_write_release(&f->w);
+    manager_write_init(&f->w, WRITE_CHANGE, record_id(f->record), now);
+    f->w.changes = &f->again;
+}
+
+static enum rc leave_turn(struct farewell *f, enum rc rc)
+{
+    if (rc != RC_CONFLICT || f->w.kind != WRITE_CREATE)
+        return rc;
+    leave_again(f);
+    return f->m->ops->write(f->m, &f->w);
+}
+
+static void left(struct manager_write *w)
+{
+    struct farewell *f = (struct farewell *)w;
+    enum rc rc = leave_turn(f, w->rc);
+
+    if (rc != RC_PENDING)
+        f->done(f, rc);
+}
+
+enum rc farewell_leave(struct farewell *f, struct manager *m,
+                       struct record *ended, const uint8_t id[ID_SIZE],
+                       struct instant now)
+{
+    f->m = m;
+    f->record = farewell_new(m, id, keep_seconds(m, ended), now);
+    changes_init(&f->again);
+    f->w.done = left;
+    manager_write_init(&f->w, WRITE_CREATE, record_id(f->record), now);
+    f->w.record = f->record;
+    enum rc rc = m->ops->write(m, &f->w);
+    return rc == RC_PENDING ? rc : leave_turn(f, rc);
+}
+
+void farewell_release(struct farewell *f)
+{
+    manager_write_release(&f->w);
+    changes_release(&f->again);
+    record_unref(&f->record);
+}
+
+static void sent(struct farewell *f, enum rc rc)
+{
+    (void)rc;
+    farewell_release(f);
+    free(f);
+}
+
+void farewell_send(struct manager *m, struct record *ended, struct instant now)
+{
+    struct farewell *f = mem_zero(sizeof *f);
+
+    f->done = sent;
+    enum rc rc = farewell_leave(f, m, ended, record_id(ended), now);
+    if (rc != RC_PENDING)
+        sent(f, rc);
 }

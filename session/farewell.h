@@ -11,19 +11,45 @@
  *         manager does not know a session and has its farewell, it has ended.
  *         To managers and stores it is a user's record, with an id that is no
  *         session's.
+ * Order   The farewell first, then the end: whoever dies between the two has
+ *         told nobody that it ended, and the session lives; the other way
+ *         round others would tell of an end that is undone later. A farewell
+ *         beside a session that lives says nothing.
  * Threads Any. */
 #ifndef MARGAY_SESSION_FAREWELL_H
 #define MARGAY_SESSION_FAREWELL_H
 
 #include "session/manager_impl.h"
 
-/* Of this write, which was answered, one is to be left: it ended such a
- * session, or in one of the two only (UNCERTAIN): then the other one may hear
- * of it when that one does not tell it any more. */
-bool farewell_is_due(const struct manager_write *w);
-/* The one of this session, to be created now; a reference. */
-struct record *farewell_new(const struct manager *m, struct record *ended,
-                            struct instant now);
+/* Does it stand in two managers? */
+bool farewell_is_due(const struct record *record);
+/* Of this write, which was answered, one is to be left, since who asked for it
+ * did not know that what it ended was marked. */
+bool farewell_is_missed(const struct manager_write *w);
+
+struct farewell {
+    struct manager_write w; /* first */
+    struct manager *m;
+    struct record *record;
+    struct changes again;
+    void (*done)(struct farewell *f, enum rc rc);
+};
+/* Leaves the one of this session, which is about to end as id (it may have
+ * another one by now). RC_OK: it is kept as a change is; any other code: that
+ * is not known, w.err says why. RC_PENDING: done is called, once. */
+enum rc farewell_leave(struct farewell *f, struct manager *m,
+                       struct record *ended, const uint8_t id[ID_SIZE],
+                       struct instant now);
+/* After the answer. */
+void farewell_release(struct farewell *f);
+/* Leaves it and waits for nobody: for ends that nobody is told of. */
+void farewell_send(struct manager *m, struct record *ended, struct instant now);
+
+/* One to be created beside a session that lives, and that cannot be marked; a
+ * reference. */
+struct record *farewell_ahead(const struct manager *m,
+                              const uint8_t id[ID_SIZE], struct instant now);
+
 void farewell_id(const uint8_t id[ID_SIZE], uint8_t out[ID_SIZE]);
 bool farewell_is(const struct record *record);
 

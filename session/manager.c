@@ -5,6 +5,7 @@
 
 #include "session/aside.h"
 #include "session/buf.h"
+#include "session/farewell.h"
 #include "session/manager_counters.h"
 #include "session/manager_impl.h"
 
@@ -395,6 +396,21 @@ static void end_done(struct manager_write *w)
     end_answered((struct end_flow *)w);
 }
 
+/* What is due by itself is so in the other manager as well. */
+static void say_farewell(struct manager *m, const uint8_t id[ID_SIZE],
+                         struct instant now)
+{
+    struct table_stripe *stripe = table_lock(m->table, id);
+    struct entry *e = table_find(stripe, id);
+    struct record *ended =
+        e && farewell_is_due(e->record) ? record_ref(e->record) : NULL;
+
+    table_unlock(stripe);
+    if (ended)
+        farewell_send(m, ended, now);
+    record_unref(&ended);
+}
+
 void manager_end_due(struct manager *m, const uint8_t id[ID_SIZE],
                      enum reason reason, struct instant now)
 {
@@ -406,6 +422,8 @@ void manager_end_due(struct manager *m, const uint8_t id[ID_SIZE],
     }
     struct end_flow *flow = mem_zero(sizeof *flow);
 
+    if (reason == REASON_ADMIN)
+        say_farewell(m, id, now);
     flow->m = m;
     flow->reason = reason;
     flow->w.done = end_done;

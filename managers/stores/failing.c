@@ -79,6 +79,8 @@ static bool failing_picks(struct failing *f, unsigned *how)
     if (faults->down)
         return true;
     *how = faults->how;
+    if (faults_take(&faults->spare_puts))
+        return false;
     if (faults_take(&faults->fail_puts))
         return true;
     if (!faults->percent)
@@ -107,7 +109,9 @@ static bool failing_passes_put(struct failing_batch *b, struct store_call *call)
 
     if (!failing_picks(b->store, &how))
         return true;
-    if (how == FAILING_APPLIED) {
+    if (how == FAILING_LAST)
+        b->store->faults->how = FAILING_LOST;
+    if (how == FAILING_APPLIED || how == FAILING_LAST) {
         assert(b->doubtful_count < STORE_BATCH_MAX);
         b->doubtful[b->doubtful_count++] = call;
         return true;

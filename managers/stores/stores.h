@@ -76,20 +76,22 @@ enum failing_how {
     FAILING_UNAVAILABLE, /* not done, and says so */
     FAILING_APPLIED,     /* a put is done, the answer is UNCERTAIN */
     FAILING_LOST,        /* a put is not done, the answer is UNCERTAIN */
-    FAILING_TOO_BIG      /* not done: it is over a limit; never drawn */
+    FAILING_TOO_BIG,     /* not done: it is over a limit; never drawn */
+    FAILING_LAST         /* as APPLIED, and LOST from then on; never drawn */
 };
 
 /* The bad weather, changed from any thread while the store runs. */
 struct failing_faults {
-    atomic_bool down;      /* check fails, everything is UNAVAILABLE */
-    atomic_uint fail_gets; /* the next so many gets are UNAVAILABLE */
-    atomic_uint fail_puts; /* the next so many puts fail ... */
-    atomic_uint how;       /* ... in this way (enum failing_how) */
-    atomic_uint percent;   /* so many of a hundred puts fail, in any way */
-    atomic_uint seed;      /* the same seed, the same failures */
-    atomic_uint delay_ms;  /* each get and each batch takes so much longer */
-    atomic_uint gone;      /* an enum reason: what else an absent row says */
-    atomic_uint injected;  /* how many failures there were */
+    atomic_bool down;       /* check fails, everything is UNAVAILABLE */
+    atomic_uint fail_gets;  /* the next so many gets are UNAVAILABLE */
+    atomic_uint spare_puts; /* the next so many puts pass, and then */
+    atomic_uint fail_puts;  /* the next so many puts fail ... */
+    atomic_uint how;        /* ... in this way (enum failing_how) */
+    atomic_uint percent;    /* so many of a hundred puts fail, in any way */
+    atomic_uint seed;       /* the same seed, the same failures */
+    atomic_uint delay_ms;   /* each get and each batch takes so much longer */
+    atomic_uint gone;       /* an enum reason: what else an absent row says */
+    atomic_uint injected;   /* how many failures there were */
 };
 
 struct failing_options {
