@@ -421,8 +421,11 @@ static bool is_same_url(const struct store_config *a,
 static bool is_same_store(const struct store_config *a,
                           const struct store_config *b)
 {
-    return a && b && a->kind == b->kind &&
-           is_same_path(store_text(a, "path"), store_text(b, "path")) &&
+    if (!a || !b || a->kind != b->kind)
+        return false;
+    if (a->kind->ops && store_is_same(a->kind->ops, a->options, b->options))
+        return true;
+    return is_same_path(store_text(a, "path"), store_text(b, "path")) &&
            is_same_path(store_text(a, "directory"),
                         store_text(b, "directory")) &&
            is_same_url(a, b);

@@ -20,6 +20,12 @@ enum rc store_examine(const struct store_ops *ops, const void *options,
     return rc;
 }
 
+bool store_is_same(const struct store_ops *ops, const void *one,
+                   const void *other)
+{
+    return ops->same && ops->same(one, other);
+}
+
 void store_assert_ops(const struct store_ops *ops, unsigned flags)
 {
     assert(ops->name && ops->size >= sizeof(struct store_base));

@@ -92,6 +92,10 @@ struct store_stats {
  * nothing is made. */
 enum rc store_examine(const struct store_ops *ops, const void *options,
                       const struct store_env *env, struct err *err);
+/* Two stores of that kind, by their options: are they one, however that is
+ * written? false: they are not known to be. */
+bool store_is_same(const struct store_ops *ops, const void *one,
+                   const void *other);
 /* Opens a store of that kind and starts its thread. options: a struct that
  * ops->options filled, borrowed until store_close. A store that cannot be
  * reached now opens all the same and answers UNAVAILABLE until it can; only a

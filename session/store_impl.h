@@ -139,6 +139,8 @@ typedef enum rc store_list_fn(struct store_base *store,
 typedef enum rc store_check_fn(struct store_base *store, struct err *err);
 typedef void store_describe_fn(const struct store_base *store, char *out,
                                size_t size);
+/* By their options, in whatever words: would the rows of two meet? */
+typedef bool store_same_fn(const void *one, const void *other);
 /* A store of several servers, each of which keeps its share whatever becomes of
  * the others: the index of the part that keeps this id. Any thread. The rest is
  * the parts': the whole has no thread, and run, get and check are not called.
@@ -154,6 +156,7 @@ struct store_ops {
     const struct option *options;
     unsigned flags;
     store_examine_fn *examine;   /* before open; NULL: there is nothing wrong */
+    store_same_fn *same;         /* NULL: as they are written */
     store_open_fn *open;         /* required */
     store_close_fn *close;       /* required */
     store_run_fn *run;           /* required without part_of */

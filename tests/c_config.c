@@ -574,6 +574,14 @@ static void two_servers_are_told_apart_by_their_urls(void)
         {TWO("RedisStore", FROM("a"), FROM("./a")), SAME},
         {TWO("RedisStore", FROM("a"), FROM("like-a")), SAME},
         {TWO("RedisStore", FROM("a"), "url='" URL "'"), SAME},
+        {TWO("RedisStore", FROM("a"), "url='redis://u:p@10.0.0.9'"), SAME},
+        {TWO("RedisStore", "url='redis://h'", "url='REDIS://H:6379/00'"), SAME},
+        {TWO("RedisStore", "url='redis://localhost:99'",
+             "url='redis://127.0.0.1:99/0'"),
+         SAME},
+        {TWO("RedisStore", "url='redis-sentinel://a,b/main'",
+             "url='redis-sentinel://b:26379,c/main/0'"),
+         SAME},
         /* a file goes before a url */
         {TWO("RedisStore", FROM("a") " url='redis://h'",
              FROM("a") " url='redis://i'"),
@@ -593,6 +601,11 @@ static void two_servers_are_told_apart_by_their_urls(void)
     check_other(TWO("RedisStore", FROM("b") " url='" URL "'", "url='" URL "'"));
     check_other(TWO("RedisStore", FROM("none"), FROM("a")));
     check_other(TWO("RedisStore", "url='redis://h'", "url='redis://i'"));
+    check_other(TWO("RedisStore", "url='redis://h'", "url='redis://h:6380'"));
+    check_other(TWO("RedisStore", "url='redis://localhost'",
+                    "url='redis://127.0.0.1/1'"));
+    check_other(TWO("RedisStore", "url='redis-sentinel://a/one'",
+                    "url='redis-sentinel://a/two'"));
 }
 
 static void what_comes_later_is_one_error(void)

@@ -99,6 +99,9 @@ struct redis_url {
  * never shows the password. */
 enum rc redis_url_read(const char *text, struct redis_url *out,
                        struct err *err);
+/* Do they lead to one database, as far as their words say? Whoever logs in;
+ * names are not looked up, but for this machine's own. */
+bool redis_url_same(const struct redis_url *a, const struct redis_url *b);
 /* The first line of that file, or, where none is named, the text. Either may
  * be NULL or "". */
 enum rc redis_url_find(const char *text, const char *file,

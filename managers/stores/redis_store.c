@@ -635,6 +635,20 @@ static enum rc redis_store_examine(const void *options,
     return rc;
 }
 
+static bool redis_store_same(const void *one, const void *other)
+{
+    const struct redis_options *a = one, *b = other;
+    struct redis_url x, y;
+    struct err err;
+    bool same = redis_url_find(a->url, a->url_file, &x, &err) == RC_OK &&
+                redis_url_find(b->url, b->url_file, &y, &err) == RC_OK &&
+                redis_url_same(&x, &y);
+
+    explicit_bzero(&x, sizeof x);
+    explicit_bzero(&y, sizeof y);
+    return same;
+}
+
 static enum rc redis_store_open(struct store_base *base, struct err *err)
 {
     struct redis_store *s = (struct redis_store *)base;
@@ -723,6 +737,7 @@ const struct store_ops store_redis = {
     .options = redis_options,
     .flags = STORE_SELF_EXPIRES | STORE_REMOTE | STORE_REPLICATES | STORE_LISTS,
     .examine = redis_store_examine,
+    .same = redis_store_same,
     .open = redis_store_open,
     .close = redis_store_close,
     .run = redis_store_run,

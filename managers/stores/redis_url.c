@@ -219,3 +219,25 @@ enum rc redis_url_find(const char *text, const char *file,
                        "RedisStore needs url=\"redis://host:port/db\"");
     return redis_url_read(text, out, err);
 }
+
+static bool is_here(const char *name)
+{
+    return strcasecmp(name, "localhost") == 0 || strcmp(name, "::1") == 0 ||
+           strncmp(name, "127.", 4) == 0;
+}
+
+static bool is_same_host(const struct redis_host *a, const struct redis_host *b)
+{
+    return a->port == b->port && (strcasecmp(a->name, b->name) == 0 ||
+                                  (is_here(a->name) && is_here(b->name)));
+}
+
+bool redis_url_same(const struct redis_url *a, const struct redis_url *b)
+{
+    bool meet = false;
+
+    for (unsigned i = 0; i < a->host_count; i++)
+        for (unsigned k = 0; k < b->host_count; k++)
+            meet |= is_same_host(&a->hosts[i], &b->hosts[k]);
+    return meet && a->db == b->db && strcmp(a->master, b->master) == 0;
+}
