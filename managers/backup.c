@@ -465,7 +465,7 @@ static enum rc backup_start(struct manager *m, struct instant now,
     (void)err;
     assert(b->channel->secret);
     b->replica = replica_new_partial(m, b->channel);
-    if (o && o->notify_sessions)
+    if (o && o->notify_sessions && manager_may_hear(m))
         replica_listen(b->replica, replica_hear, b->replica);
     replica_serve(b->replica, placed_here, serve_call, b);
     replica_serve_left(b->replica, left_take);

@@ -374,7 +374,7 @@ static enum rc delta_start(struct manager *m, struct instant now,
     (void)err;
     assert(d->channel->secret);
     d->replica = replica_new(m, d->channel);
-    if (o && o->notify_sessions)
+    if (o && o->notify_sessions && manager_may_hear(m))
         replica_listen(d->replica, replica_hear, d->replica);
     atomic_store(&m->secret_known, d->channel->secret);
     m->commit_ms = d->channel->drop_ms + 500;

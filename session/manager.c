@@ -324,6 +324,15 @@ void manager_tell_end(struct manager *m, struct record *record,
     manager_hear_end(m, record, reason, now);
 }
 
+bool manager_may_hear(struct manager *m)
+{
+    struct manager *face = face_of(m);
+
+    if (!face->hears)
+        face->hears = m;
+    return face->hears == m;
+}
+
 void manager_hear_end(struct manager *m, struct record *record,
                       enum reason reason, struct instant now)
 {

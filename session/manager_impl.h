@@ -98,6 +98,7 @@ struct manager {
     struct asides *asides; /* aside.h; NULL: every attribute is shared */
     struct manager *face;  /* NULL; of a part: the manager that listeners, and
                               clients, know, and which decides what is due */
+    struct manager *hears; /* of a face: the part whose others are heard */
 };
 
 /* manager_apply's entry flags; managers may use bits from ENTRY_FIRST_OWN. */
@@ -270,6 +271,10 @@ void manager_tell_activate(struct manager *m, struct record *record,
 /* Tells the listeners that the session of this record has ended. */
 void manager_tell_end(struct manager *m, struct record *record,
                       enum reason reason, struct instant now);
+/* Are listeners to hear of what other members did by this manager, which asks
+ * for it at its start? Of two parts the first one that asks tells them: else
+ * they would hear twice. */
+bool manager_may_hear(struct manager *m);
 /* What another member did, for listeners that want to hear of it here: counts
  * nothing. old_id: the id that the session had before. */
 void manager_hear_created(struct manager *m, struct record *record,

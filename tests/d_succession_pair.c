@@ -6,10 +6,12 @@
 #include "config.h"
 
 #include "session/buf.h"
+#include "tests/mesh.h"
 #include "tests/town.h"
 #include "tests/unit.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- logins ---- */
@@ -165,6 +167,67 @@ static void what_the_new_one_has_no_room_for_is_told(void)
     town_free(t);
 }
 
+/* ---- listeners that hear of what others did ---- */
+
+static void *notifying(const struct manager_ops *ops, bool yes)
+{
+    void *options = mem_zero(ops->options_size + 1);
+    option_defaults(ops->options, options);
+    CHECK_INT(option_set(ops->options, options,
+                         "notifySessionListenersOnReplication",
+                         yes ? "true" : "false", NULL),
+              RC_OK);
+    return options;
+}
+
+/* By which part; PARTS: by none. */
+static int heard_by(bool next, bool previous)
+{
+    struct instant now = instant_read();
+    struct mesh *mesh = mesh_new(1, &now);
+    struct log log;
+    struct manager_options common;
+    const struct manager_ops *ops[] = {managers_find("BackupManager"),
+                                       managers_find("DeltaManager")};
+    void *options[] = {notifying(ops[NEXT], next),
+                       notifying(ops[PREVIOUS], previous)};
+    struct manager_pair pair = {
+        {.ops = ops[NEXT], .common = &common, .options = options[NEXT]},
+        {.ops = ops[PREVIOUS], .common = &common, .options = options[PREVIOUS]},
+        .by_use = true};
+    struct manager_env env = {.log = &log,
+                              .app = "/test",
+                              .node = "node1",
+                              .channel = mesh_channel(mesh, 0)};
+    struct manager *m;
+    int by = PARTS;
+    log_init(&log, "test");
+    log.level = LOG_ERROR;
+    env.node_number = env.channel->node;
+    option_defaults(manager_option_table, &common);
+    CHECK_INT_FATAL(manager_new(&manager_succession, &common, &pair, NULL, NULL,
+                                &env, &m, NULL),
+                    RC_OK);
+    CHECK_INT(manager_start(m, now, NULL), RC_OK);
+    for (int p = 0; p < PARTS; p++)
+        if (m->hears == succession_of(m)->part[p])
+            by = p;
+    manager_stop(m, now, 1000);
+    manager_free(&m);
+    mesh_free(&mesh);
+    free(options[NEXT]);
+    free(options[PREVIOUS]);
+    return by;
+}
+
+static void listeners_hear_of_others_by_one_of_two(void)
+{
+    CHECK_INT(heard_by(true, true), NEXT);
+    CHECK_INT(heard_by(true, false), NEXT);
+    CHECK_INT(heard_by(false, true), PREVIOUS);
+    CHECK_INT(heard_by(false, false), PARTS);
+}
+
 UNIT_MAIN("succession_pair", CASE(what_the_old_one_has_no_room_for_is_served),
           CASE(what_the_new_one_has_no_room_for_is_told),
           CASE(logins_from_a_standard_one_are_counted),
@@ -172,4 +235,5 @@ UNIT_MAIN("succession_pair", CASE(what_the_old_one_has_no_room_for_is_served),
           CASE(a_stop_saves_what_the_new_one_has),
           CASE(a_stop_saves_what_the_old_one_has), CASE(a_stop_has_an_end),
           CASE(the_new_one_may_be_more_patient),
-          CASE(the_old_one_may_be_more_patient))
+          CASE(the_old_one_may_be_more_patient),
+          CASE(listeners_hear_of_others_by_one_of_two))
