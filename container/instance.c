@@ -31,9 +31,9 @@
 
 #define CONNECTOR_TICK_MS 50
 #define MANAGER_TICK_MS 1000
-/* So long who joins keeps its ports shut. */
-#define COPIES_MS 1000
-#define COPIES_LOOK_MS 5
+/* So long who has not all that it needs keeps its ports shut. */
+#define SETTLE_MS 1000
+#define SETTLE_LOOK_MS 5
 /* Of the time to save sessions, kept for each context. */
 #define REST_SHARE 20
 
@@ -251,19 +251,33 @@ static void catch_signals(struct instance_loop *loop)
     uv_signal_start(&loop->hang_up, on_signal, SIGHUP);
 }
 
-/* Who joins a cluster opens its ports when it has the sessions, or after a
- * while, to say that it is starting: a port that refuses sends a balancer that
- * asks nobody for /health to another member, an answer 503 does not. */
-static void await_copies(struct instance *in)
+static bool has_stores(const struct instance *in)
+{
+    for (size_t i = 0; i < in->context_count; i++) {
+        struct manager *m = in->contexts[i]->manager;
+        struct manager_stats stats = {0};
+        if (m)
+            manager_stats(m, &stats);
+        if (stats.has_store && !stats.store_available)
+            return false;
+    }
+    return true;
+}
+
+/* Who joins a cluster opens its ports when it has the sessions, and who keeps
+ * them in a store when that has answered, or after a while, to say that it is
+ * starting, or to serve without the store: a port that refuses sends a balancer
+ * that asks nobody for /health to another member, an answer 503 does not. */
+static void await_sessions(struct instance *in)
 {
     struct instance_loop *loop = in->loop;
-    int64_t until = instant_read().mono + COPIES_MS;
+    int64_t until = instant_read().mono + SETTLE_MS;
 
-    if (!in->cluster)
+    if (!in->cluster && has_stores(in))
         return;
-    uv_timer_start(&loop->drain, on_drained, COPIES_LOOK_MS, COPIES_LOOK_MS);
-    while (instance_health(in) == INSTANCE_STARTING && !loop->stopping &&
-           instant_read().mono < until)
+    uv_timer_start(&loop->drain, on_drained, SETTLE_LOOK_MS, SETTLE_LOOK_MS);
+    while ((instance_health(in) == INSTANCE_STARTING || !has_stores(in)) &&
+           !loop->stopping && instant_read().mono < until)
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     if (!loop->stopping)
         uv_timer_stop(&loop->drain);
@@ -286,7 +300,7 @@ enum rc instance_start(struct instance *in, bool own_process, struct err *err)
         atomic_store(&in->state, INSTANCE_READY);
         if (own_process)
             catch_signals(in->loop);
-        await_copies(in);
+        await_sessions(in);
         rc = start_connectors(in, err);
     }
     if (rc != RC_OK)

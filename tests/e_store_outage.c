@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * e_store_outage.c: a store behind a network that is away for a while, under
- * running instances: it stands still, the network swallows everything, it is
- * killed and restarted. MARGAY_PAUSE_SECONDS: how long it is away (2).
- * Timeout: 300 s */
+ * instances that run or start: it stands still, the network swallows
+ * everything, it is killed and restarted. MARGAY_PAUSE_SECONDS: how long it is
+ * away (2). Timeout: 300 s */
 #include "config.h"
 
 #include "tests/client.h"
@@ -166,6 +166,14 @@ static void scene_check(struct scene *s)
     }
 }
 
+static void scene_end(struct scene *s)
+{
+    browser_close(&s->browser);
+    fleet_end();
+    relay_free(&s->relay);
+    redis_stop_all();
+}
+
 static void away_and_back(const char *name, enum way way, const char *validate)
 {
     struct scene s = {0};
@@ -187,10 +195,7 @@ static void away_and_back(const char *name, enum way way, const char *validate)
     CU_ASSERT(worst < limit);
     CU_ASSERT(after < before * 5 + 20000 * slowness());
     scene_check(&s);
-    browser_close(&s.browser);
-    fleet_end();
-    relay_free(&s.relay);
-    redis_stop_all();
+    scene_end(&s);
 }
 
 static void redis_stands_still(void)
@@ -213,6 +218,61 @@ static void redis_that_is_tracked_is_swallowed(void)
     away_and_back("the network swallows it", SWALLOWED, "tracking");
 }
 
+/* ---- who starts meanwhile ---- */
+
+static bool is_missed(void *user)
+{
+    struct scene *s = user;
+    return server_said_times(fleet_server(s->fleet, 0), "no answer in time");
+}
+
+static void *store_back_when_missed(void *user)
+{
+    CU_ASSERT(eventually(20000, is_missed, user));
+    scene_back(user, STANDS_STILL);
+    return NULL;
+}
+
+/* A balancer that sees it come must not send users to a 503. */
+static void who_starts_meanwhile_is_ready_with_it(void)
+{
+    struct scene s = {0};
+    pthread_t thread;
+    if (!redis_is_there() || !scene_begin(&s, "version"))
+        return;
+    server_stop(fleet_server(s.fleet, 0));
+    scene_away(&s, STANDS_STILL);
+    if (pthread_create(&thread, NULL, store_back_when_missed, &s))
+        abort();
+    CU_ASSERT_FATAL(fleet_restart(s.fleet, 0));
+    CHECK_INT(browser_get(&s.browser, fleet_server(s.fleet, 0), "/login/me"),
+              200);
+    pthread_join(thread, NULL);
+    CHECK_INT(
+        server_said_times(fleet_server(s.fleet, 0), "RedisStore can be used"),
+        1);
+    scene_end(&s);
+}
+
+/* All of them starting would help nobody. */
+static void who_starts_without_it_is_ready(void)
+{
+    struct scene s = {0};
+    if (!redis_is_there() || !scene_begin(&s, "version"))
+        return;
+    server_stop(fleet_server(s.fleet, 0));
+    scene_away(&s, KILLED);
+    CU_ASSERT_FATAL(fleet_restart(s.fleet, 0));
+    CHECK_INT(server_health(fleet_server(s.fleet, 0)), 200);
+    CHECK_INT(browser_get(&s.browser, fleet_server(s.fleet, 0), "/login/me"),
+              503);
+    scene_back(&s, KILLED);
+    CU_ASSERT(eventually(10000, all_answer, &s));
+    scene_end(&s);
+}
+
 UNIT_MAIN_AROUND("store_outage", NULL, fleet_end, CASE(redis_stands_still),
                  CASE(redis_is_swallowed), CASE(redis_is_killed_and_restarted),
-                 CASE(redis_that_is_tracked_is_swallowed))
+                 CASE(redis_that_is_tracked_is_swallowed),
+                 CASE(who_starts_meanwhile_is_ready_with_it),
+                 CASE(who_starts_without_it_is_ready))
