@@ -234,6 +234,58 @@ static void what_nobody_uses_ends_once(void)
     town_free(t);
 }
 
+struct clockwork {
+    struct town *t;
+    int i;
+};
+
+static void *ticks(void *user)
+{
+    struct clockwork *c = user;
+    for (int n = 0; n < 100; n++) {
+        manager_tick(c->t->m[c->i], c->t->now);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* In the same second, each by its own clock. */
+static void what_both_notice_ends_once(int other)
+{
+    struct town *t = town_new(true);
+    uint8_t id[ID_SIZE];
+    char once[1024] = "";
+    town_start(t, BOTH);
+    town_start(t, other);
+    for (int n = 0; n < 100; n++) {
+        CHECK_INT(town_make(t, BOTH, id), RC_OK);
+        CHECK_INT(town_told(t, other, id), REASON_NONE);
+        memcpy(once + 5 * n, "idle ", 6);
+    }
+    town_pass(t, 31 * MINUTE + 1000);
+    for (int n = 0; n < 8; n++) {
+        struct clockwork at[] = {{t, BOTH}, {t, other}};
+        pthread_t threads[2];
+        for (int k = 0; k < 2; k++)
+            pthread_create(&threads[k], NULL, ticks, &at[k]);
+        for (int k = 0; k < 2; k++)
+            pthread_join(threads[k], NULL);
+        town_pass(t, 6000);
+    }
+    CHECK_STR(t->events, once);
+    town_free(t);
+}
+
+static void what_an_old_one_notices_as_well_ends_once(void)
+{
+    what_both_notice_ends_once(OLD);
+}
+
+static void what_a_new_one_notices_as_well_ends_once(void)
+{
+    what_both_notice_ends_once(NEW);
+}
+
 /* ---- what nobody uses comes over ---- */
 
 static void it_says_when_all_came_over(void)
@@ -339,6 +391,8 @@ UNIT_MAIN("succession", CASE(what_the_old_ones_change_is_seen),
           CASE(logins_anywhere_are_counted),
           CASE(what_an_old_one_uses_does_not_idle_out),
           CASE(what_a_new_one_uses_does_not_idle_out),
-          CASE(what_nobody_uses_ends_once), CASE(it_says_when_all_came_over),
-          CASE(to_come_over_is_no_use),
+          CASE(what_nobody_uses_ends_once),
+          CASE(what_an_old_one_notices_as_well_ends_once),
+          CASE(what_a_new_one_notices_as_well_ends_once),
+          CASE(it_says_when_all_came_over), CASE(to_come_over_is_no_use),
           CASE(an_end_that_nobody_asks_for_comes_over))
