@@ -10,6 +10,7 @@
 #include "container/launcher.h"
 #include "container/notify.h"
 #include "container/properties.h"
+#include "container/secrets.h"
 #include "container/serverxml.h"
 #include "container/sessions.h"
 #include "container/state.h"
@@ -177,8 +178,10 @@ static enum rc examine_context(const struct context *x, notes_fn *warn,
 static enum rc examine(const struct loaded *l, notes_fn *warn, struct err *err)
 {
     const struct instance *in = l->instance;
+    const struct notes notes = {.warn = warn};
     enum rc rc = RC_OK;
 
+    secrets_warn(in, &notes);
     for (size_t i = 0; i < in->context_count && rc == RC_OK; i++) {
         const void *manager = in->contexts[i]->config->level.manager;
         bool again =

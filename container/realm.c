@@ -193,17 +193,21 @@ static enum rc admin_from_file(struct realm *realm, const char *file,
 {
     char line[CRYPT_MAX_PASSPHRASE_SIZE + 1] = "";
     FILE *f = fopen(file, "re");
+    int why = f ? 0 : errno;
     enum rc rc;
 
-    if (!f)
-        return err_set(err, RC_UNAVAILABLE,
-                       "adminPasswordFile %s: %s: name a file that this user "
-                       "may read",
-                       file, strerror(errno));
-    if (fgets(line, sizeof line, f))
+    if (f && fgets(line, sizeof line, f))
         line[strcspn(line, "\r\n")] = '\0';
-    fclose(f);
-    if (!line[0])
+    else if (f && ferror(f))
+        why = errno;
+    if (f)
+        fclose(f);
+    if (why)
+        rc = err_set(err, RC_UNAVAILABLE,
+                     "adminPasswordFile %s: %s: name a file that this user "
+                     "may read",
+                     file, strerror(why));
+    else if (!line[0])
         rc = err_set(err, RC_INVALID,
                      "adminPasswordFile %s: its first line is empty: write "
                      "the password there",

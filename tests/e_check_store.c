@@ -102,6 +102,41 @@ static void a_path_that_is_none_is_refused(void)
     CU_ASSERT(stat(strchr(more, '/'), &st) != 0);
 }
 
+/* The file of a secret is one, and nobody else reads it. */
+static void a_secret_is_for_one_user(void)
+{
+    static const struct {
+        const char *conf, *name, *text;
+    } all[] = {
+        {"redis.xml", "store.urlFile", "redis://127.0.0.1:1/0\n"},
+        {"delta.xml", "cluster.keyFile", "0123456789abcdef0123456789abcdef\n"},
+        {"sqlite.xml", "manager.passwordFile", "SECRET\n"}};
+    const char *path = unit_tmpdir();
+    char more[600];
+
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        snprintf(more, sizeof more, "-D %s=%s", all[i].name, unit_tmpdir());
+        CHECK_INT(margay("check", shipped(all[i].conf), more), 1);
+        CU_ASSERT(strstr(said, "Is a directory") != NULL);
+        path = file_in("secret", all[i].text);
+        snprintf(more, sizeof more, "-D %s=%s", all[i].name, path);
+        CHECK_INT(chmod(path, 0604), 0);
+        CHECK_INT(margay("check", shipped(all[i].conf), more), 0);
+        CU_ASSERT(strstr(said, "warning: ") != NULL);
+        CU_ASSERT(strstr(said, "everybody on this machine can read it") !=
+                  NULL);
+        CHECK_INT(chmod(path, 0600), 0);
+        CHECK_INT(margay("check", shipped(all[i].conf), more), 0);
+        CU_ASSERT(strstr(said, "can read it") == NULL);
+    }
+    /* who starts it is told as well */
+    path = file_in("secret", "redis://h:x\n");
+    CHECK_INT(chmod(path, 0604), 0);
+    snprintf(more, sizeof more, "-D store.urlFile=%s", path);
+    CHECK_INT(margay("run", shipped("redis.xml"), more), 1);
+    CU_ASSERT(strstr(said, "everybody on this machine can read it") != NULL);
+}
+
 static void a_check_reaches_nobody(void)
 {
     CHECK_INT(margay("check", shipped("redis.xml"),
@@ -172,7 +207,8 @@ static void what_is_not_meant_is_told(void)
 }
 
 UNIT_MAIN("check_store", CASE(an_address_that_is_none_is_refused),
-          CASE(a_path_that_is_none_is_refused), CASE(a_check_reaches_nobody),
+          CASE(a_path_that_is_none_is_refused), CASE(a_secret_is_for_one_user),
+          CASE(a_check_reaches_nobody),
           CASE(that_of_the_previous_manager_as_well),
           CASE(replicas_are_asked_of_who_has_some),
           CASE(what_is_not_meant_is_told))

@@ -37,6 +37,17 @@ def verify():
     check(done.returncode == 0 and not ours, "the unit is right")
     if done.returncode or ours:
         print(done.stderr)
+    # what it says of secrets
+    own = [line[4:] for line in text.split("\n") if line.startswith("#   ")]
+    own = own[own.index("[Service]"):]
+    open(unit, "a").write("\n".join([""] + own + [""]))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit],
+                          capture_output=True, text=True, timeout=60)
+    ours = [line for line in done.stderr.split("\n") if "margay@" in line]
+    check(len(own) == 3 and done.returncode == 0 and not ours,
+          "with a secret as it says as well")
+    if done.returncode or ours:
+        print(done.stderr)
     check("@bindir@" not in text and "@sysconfdir@" not in text,
           "its paths are those of the installation")
 

@@ -34,19 +34,20 @@ static enum rc read_key(const char *path, struct tls_key **out, struct err *err)
     FILE *file = fopen(path, "re");
     enum rc rc;
 
-    if (!file)
-        return err_set(err, RC_INVALID,
-                       "the file of the cluster's key, %.200s, cannot be read: "
-                       "%s",
-                       path, strerror(errno));
-    if (fgets(line, sizeof line, file))
+    if (file && fgets(line, sizeof line, file))
         rc = tls_key_new(line, out, err);
+    else if (!file || ferror(file))
+        rc = err_set(err, RC_INVALID,
+                     "the file of the cluster's key, %.200s, cannot be read: "
+                     "%s",
+                     path, strerror(errno));
     else
         rc = err_set(err, RC_INVALID,
                      "the file of the cluster's key, %.200s, is empty: openssl "
                      "rand -hex 32 makes a key",
                      path);
-    fclose(file);
+    if (file)
+        fclose(file);
     explicit_bzero(line, sizeof line);
     return rc;
 }

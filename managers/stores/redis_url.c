@@ -188,17 +188,21 @@ static enum rc url_from_file(const char *path, struct redis_url *out,
 {
     char line[4096] = "";
     FILE *f = fopen(path, "re");
+    int why = f ? 0 : errno;
     enum rc rc;
 
-    if (!f)
-        return err_set(err, RC_INVALID,
-                       "RedisStore: urlFile %.200s cannot be read: %s: name a "
-                       "file that this user may read",
-                       path, strerror(errno));
-    if (fgets(line, sizeof line, f))
+    if (f && fgets(line, sizeof line, f))
         line[strcspn(line, "\r\n")] = '\0';
-    fclose(f);
-    if (line[0])
+    else if (f && ferror(f))
+        why = errno;
+    if (f)
+        fclose(f);
+    if (why)
+        rc = err_set(err, RC_INVALID,
+                     "RedisStore: urlFile %.200s cannot be read: %s: name a "
+                     "file that this user may read",
+                     path, strerror(why));
+    else if (line[0])
         rc = redis_url_read(line, out, err);
     else
         rc = err_set(err, RC_INVALID,
