@@ -194,6 +194,8 @@ static int take_sessions(struct command *c, int option, const char *argument)
     if (c->verb != COMMAND_SESSIONS)
         return wrong("%s %s is for sessions",
                      option == 'o' ? "-o" : "--context", argument);
+    if (option == 'o' && !*argument)
+        return wrong("-o is empty: name a FILE, or - for standard output");
     if (option == 'o')
         c->sessions.file = argument;
     else

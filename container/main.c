@@ -399,12 +399,14 @@ static int sessions(struct command *c)
     int status = STATUS_OK;
     enum rc rc = load(c, &l, no_warning, &err);
 
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error */
     if (rc == RC_OK)
         rc = examine(&l, no_warning, &err);
-    if (rc == RC_OK) {
+    if (rc == RC_OK)
         warn_of_unused(c);
+    /* A folder that root makes is of no use to instances of another user. */
+    if (rc == RC_OK && c->sessions.imports && geteuid() != 0)
         rc = state_make(c, l.config, &err);
-    }
     if (rc == RC_OK && c->sessions.imports)
         rc = sessions_import(l.instance, c->sessions.context, c->sessions.file,
                              &err);
@@ -708,16 +710,14 @@ static int balancer(struct command *c)
 }
 
 /* Where 0, 1 and 2 are closed, sockets and files become them: the log would be
- * written into those, and libuv aborts when it is to close one. */
+ * written into those, and libuv aborts when it is to close one. A file is the
+ * lowest free number. What somebody wants printed fails still. */
 static void open_standard_files(void)
 {
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) < 0)
+            return;
 }
 
 /* The usual soft limit is for programs that use select. */

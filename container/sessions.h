@@ -10,7 +10,8 @@
  *         version that is known, and joined with what stands there by the
  *         record's own merge. So nothing newer is overwritten, and what the
  *         store knows to have ended does not come back: by its row, kept for a
- *         minute, or by the list of its user, which names it.
+ *         minute, by the list of its user, which names it, or by what a
+ *         rolling change of managers left of it (session/farewell.h).
  *         Each session is exported as it is when its turn comes; one that gets
  *         a new id meanwhile stands there under one of them, or both.
  * Users   A file has no lists of users: they are secret to their store. Each
@@ -32,7 +33,9 @@
 struct instance;
 
 /* context: "/login"; NULL: the only one. file: "-" is standard output, which
- * may be no terminal; another one is 0600, and there when it is whole. */
+ * may be no terminal; another one is 0600, and there when it is whole. Until
+ * then it is FILE.unfinished; what a killed export left there goes with the
+ * next one. */
 enum rc sessions_export(const struct instance *in, const char *context,
                         const char *file, struct err *err);
 /* context: NULL, the one that the file names. file: "-" is standard input. */

@@ -8,15 +8,18 @@
 #include "container/sessions_seen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PAGE 256
+#define ASIDE_TRIES 3
 #define HOPS 16
 #define RECENT_MS 60000 /* as long as the end of an id is told */
 
@@ -26,7 +29,7 @@ struct export
     struct sessions_progress progress;
     struct buf line;
     const char *file;     /* "-" */
-    char aside[PATH_MAX]; /* beside it; "": none */
+    char aside[PATH_MAX]; /* FILE.unfinished, locked; "": none */
     FILE *out;
     uint64_t written, over, unreadable;
     int64_t recent;            /* wall ms */
@@ -42,11 +45,29 @@ static enum rc cannot(const struct export *e, const char *what, struct err *err)
                    strerror(errno));
 }
 
-/* What is renamed over it takes its place, whatever it is. */
+static enum rc check_standard_output(struct err *err)
+{
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+        return err_set(err, RC_INVALID,
+                       "margay: standard output is closed: use -o FILE, or "
+                       "redirect it");
+    if (isatty(STDOUT_FILENO))
+        return err_set(err, RC_INVALID,
+                       "margay: a copy holds whole session ids, and standard "
+                       "output is a terminal: use -o FILE, or redirect it");
+    return RC_OK;
+}
+
+/* Before anything is asked. What is renamed over a file takes its place,
+ * whatever it is. */
 static enum rc check_target(const struct export *e, struct err *err)
 {
     struct stat st;
 
+    if (strcmp(e->file, "-") == 0)
+        return check_standard_output(err);
     if (lstat(e->file, &st) != 0 || S_ISREG(st.st_mode))
         return RC_OK;
     return err_set(err, RC_INVALID,
@@ -55,34 +76,76 @@ static enum rc check_target(const struct export *e, struct err *err)
                    e->file);
 }
 
+/* Where no locks are, nobody can hold one. */
+static bool lock_aside(int fd)
+{
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+/* What an export left that was killed; the lock says that none is at it. Only
+ * its name is looked at. */
+static enum rc drop_leftover(const struct export *e, struct err *err)
+{
+    int fd = open(e->aside, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st, named;
+    bool ours, gone;
+
+    if (fd < 0)
+        return errno == ENOENT ? RC_OK : cannot(e, "cannot write beside", err);
+    ours = lock_aside(fd);
+    gone = ours && (fstat(fd, &st) != 0 || lstat(e->aside, &named) != 0 ||
+                    st.st_dev != named.st_dev || st.st_ino != named.st_ino);
+    if (ours && !gone && unlink(e->aside) == 0)
+        fprintf(stderr,
+                "margay: removed %s, which an export that was killed has "
+                "left\n",
+                e->aside);
+    close(fd);
+    return ours ? RC_OK
+                : err_set(err, RC_UNAVAILABLE,
+                          "margay: another export writes %s now", e->aside);
+}
+
+static enum rc make_aside(struct export *e, struct err *err)
+{
+    enum rc rc = RC_OK;
+    struct stat st;
+
+    for (int i = 0; i < ASIDE_TRIES && rc == RC_OK; i++) {
+        int fd =
+            open(e->aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                 0600);
+        if (fd < 0 && errno != EEXIST)
+            break;
+        if (fd >= 0 && lock_aside(fd) && fstat(fd, &st) == 0 && st.st_nlink) {
+            e->out = fdopen(fd, "w");
+            return RC_OK;
+        }
+        if (fd >= 0)
+            close(fd);
+        rc = drop_leftover(e, err);
+    }
+    return rc == RC_OK ? cannot(e, "cannot write beside", err) : rc;
+}
+
 static enum rc open_file(struct export *e, struct err *err)
 {
-    int fd;
+    enum rc rc;
 
     if (strcmp(e->file, "-") == 0) {
         e->out = stdout;
-        return isatty(STDOUT_FILENO)
-                   ? err_set(err, RC_INVALID,
-                             "margay: a copy holds whole session ids, and "
-                             "standard output is a terminal: use -o FILE, or "
-                             "redirect it")
-                   : RC_OK;
-    }
-    if (check_target(e, err) != RC_OK)
-        return RC_INVALID;
-    if ((size_t)snprintf(e->aside, sizeof e->aside, "%s.XXXXXX", e->file) >=
-        sizeof e->aside) {
-        e->aside[0] = '\0';
-        errno = ENAMETOOLONG;
-        return cannot(e, "cannot write", err);
-    }
-    fd = mkstemp(e->aside); /* 0600 */
-    e->out = fd < 0 ? NULL : fdopen(fd, "w");
-    if (e->out)
         return RC_OK;
-    if (fd < 0)
+    }
+    if ((size_t)snprintf(e->aside, sizeof e->aside, "%s.unfinished", e->file) >=
+        sizeof e->aside) {
+        errno = ENAMETOOLONG;
+        rc = cannot(e, "cannot write", err);
+    } else {
+        rc = make_aside(e, err);
+    }
+    if (rc != RC_OK)
         e->aside[0] = '\0';
-    return cannot(e, "cannot write beside", err);
+    return rc;
 }
 
 static enum rc close_file(struct export *e, struct err *err)
@@ -91,21 +154,19 @@ static enum rc close_file(struct export *e, struct err *err)
 
     if (!e->aside[0])
         return good ? RC_OK : cannot(e, "cannot write", err);
-    good = good && fsync(fileno(e->out)) == 0;
-    good = fclose(e->out) == 0 && good;
-    e->out = NULL;
-    if (!good || rename(e->aside, e->file) != 0)
+    if (!good || fsync(fileno(e->out)) != 0 || rename(e->aside, e->file) != 0)
         return cannot(e, "cannot write", err);
     e->aside[0] = '\0';
     return RC_OK;
 }
 
+/* As long as it has that name it is locked. */
 static void drop_file(struct export *e)
 {
-    if (e->out && e->out != stdout)
-        fclose(e->out);
     if (e->aside[0])
         unlink(e->aside);
+    if (e->out && e->out != stdout)
+        fclose(e->out);
 }
 
 static enum rc put_line(struct export *e, struct err *err)
@@ -286,12 +347,14 @@ enum rc sessions_export(const struct instance *in, const char *context,
     const struct context *x;
     enum rc rc = sessions_context(in, context, &x, err);
 
+    if (rc == RC_OK)
+        rc = check_target(&e, err);
     if (rc != RC_OK)
         return rc;
     if (strcmp(file, "-") != 0) /* else there is nothing to tidy */
         sessions_block_signals();
     e.recent = instant_read().wall - RECENT_MS;
-    rc = sessions_store_open(&e.store, x, err);
+    rc = sessions_store_open(&e.store, x, SESSIONS_EXPORT, err);
     if (rc != RC_OK)
         return rc;
     buf_init(&e.line, SESSIONS_LINE_MAX);

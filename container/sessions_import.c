@@ -6,6 +6,7 @@
 #include "container/sessions_common.h"
 #include "container/sessions_json.h"
 #include "container/sessions_users.h"
+#include "session/farewell_id.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ struct import {
     struct sessions_store store;
     struct sessions_users users;
     struct sessions_progress progress;
-    uint64_t sessions, written, merged, same, ended_there, expired;
+    uint64_t sessions, written, merged, same, ended_there, expired, uncertain;
 };
 
 /* ---- lines ---- */
@@ -99,7 +100,8 @@ static const char *what_next(const struct import *im, enum rc rc)
     if (im->number == 1)
         return "";
     return ". What stands before it was imported; export anew, or take this "
-           "line out and import again";
+           "line out, count in the last line how many \"sessions\" are left, "
+           "and import again";
 }
 
 /* A line that ends it, though others may follow. */
@@ -145,7 +147,14 @@ static enum rc read_line(struct import *im, struct sessions_line *line,
 
 /* ---- a session ---- */
 
-enum fate { FATE_WRITTEN, FATE_MERGED, FATE_SAME, FATE_ENDED, FATE_EXPIRED };
+enum fate {
+    FATE_WRITTEN,
+    FATE_MERGED,
+    FATE_SAME,
+    FATE_ENDED,
+    FATE_EXPIRED,
+    FATE_UNCERTAIN /* it is there; whether by this write nobody said */
+};
 
 /* Joins what the file says (own) with what is stored (row). FATE_WRITTEN: it is
  * to be put. */
@@ -181,9 +190,10 @@ static enum rc try_put(struct import *im, const struct sessions_row *own,
                        struct sessions_row *row, enum fate *fate,
                        struct err *err)
 {
-    bool anew = row->version == 0;
+    bool anew = row->version == 0, uncertain;
     enum rc why, rc = sessions_put(&im->store, row, &why, err);
 
+    uncertain = rc == RC_UNCERTAIN;
     if (rc == RC_OK) {
         *fate = anew ? FATE_WRITTEN : FATE_MERGED;
         return RC_OK;
@@ -207,17 +217,39 @@ static enum rc try_put(struct import *im, const struct sessions_row *own,
     if (record_kind(row->record) != RECORD_SESSION)
         return err_set(err, RC_INVALID, "its row is none of a session");
     *fate = join(im, own, row);
-    return *fate == FATE_WRITTEN ? RC_PENDING : RC_OK;
+    if (*fate == FATE_WRITTEN)
+        return RC_PENDING;
+    if (*fate == FATE_SAME && uncertain)
+        *fate = FATE_UNCERTAIN;
+    return RC_OK;
 }
 
-/* No row tells any more that it has ended, but the list of its user knows it.
- */
+/* It was ended in a rolling change of managers, by who knew but one. */
+static enum rc has_farewell(struct import *im, const struct sessions_row *own,
+                            bool *has, struct err *err)
+{
+    struct sessions_row row;
+    uint8_t id[ID_SIZE];
+    enum rc rc;
+
+    farewell_id(record_id(own->record), id);
+    rc = sessions_get(&im->store, id, &row, err);
+    *has = rc == RC_OK && farewell_is(row.record) &&
+           sessions_row_lives(&im->store, &row);
+    sessions_row_release(&row);
+    return rc == RC_ABSENT || rc == RC_INVALID ? RC_OK : rc;
+}
+
+/* No row tells any more that it has ended, but the list of its user knows it,
+ * or its farewell. */
 static enum rc has_gone(struct import *im, const struct sessions_row *own,
                         bool *gone, struct err *err)
 {
     struct sessions_row row;
     enum rc rc = sessions_users_know(&im->users, own, gone, err);
 
+    if (rc == RC_OK && !*gone)
+        rc = has_farewell(im, own, gone, err);
     if (rc != RC_OK || !*gone)
         return rc;
     rc = sessions_get(&im->store, record_id(own->record), &row, err);
@@ -241,8 +273,8 @@ static enum rc import_session(struct import *im, const struct sessions_row *own,
         rc = try_put(im, own, &row, fate, err);
     if (rc == RC_PENDING)
         rc = err_set(err, RC_UNAVAILABLE, "others write it all the time");
-    if (rc == RC_OK &&
-        (*fate == FATE_WRITTEN || *fate == FATE_MERGED || *fate == FATE_SAME))
+    if (rc == RC_OK && (*fate == FATE_WRITTEN || *fate == FATE_MERGED ||
+                        *fate == FATE_SAME || *fate == FATE_UNCERTAIN))
         rc = sessions_users_enter(&im->users, &row, err);
     sessions_row_release(&row);
     return rc;
@@ -269,6 +301,7 @@ static enum rc import_line(struct import *im, struct sessions_line *line,
     im->same += fate == FATE_SAME;
     im->ended_there += fate == FATE_ENDED;
     im->expired += fate == FATE_EXPIRED;
+    im->uncertain += fate == FATE_UNCERTAIN;
     return RC_OK;
 }
 
@@ -302,8 +335,21 @@ static enum rc read_head(struct import *im, struct err *err)
                               &x, err);
     sessions_line_release(&line);
     if (rc == RC_OK)
-        rc = sessions_check_user(x, err);
-    return rc == RC_OK ? sessions_store_open(&im->store, x, err) : rc;
+        rc = sessions_store_open(&im->store, x, SESSIONS_IMPORT, err);
+    return rc == RC_OK ? sessions_reach(&im->store, err) : rc;
+}
+
+/* All that stand before it are in the store by now. */
+static enum rc bad_count(const struct import *im,
+                         const struct sessions_line *end, struct err *err)
+{
+    return err_set(err, RC_INVALID,
+                   "%s:%" PRIu64 ": the end counts %" PRId64 " sessions, and "
+                   "%" PRIu64 " stand before it, which were imported: export "
+                   "anew; or, if lines were taken out on purpose, write "
+                   "\"sessions\":%" PRIu64 " here",
+                   im->name, im->number, end->sessions, im->sessions,
+                   im->sessions);
 }
 
 static enum rc take_line(struct import *im, struct sessions_line *line,
@@ -318,10 +364,7 @@ static enum rc take_line(struct import *im, struct sessions_line *line,
     im->ended = true;
     if ((uint64_t)line->sessions == im->sessions)
         return RC_OK;
-    return bad_line(im, RC_INVALID,
-                    "the end counts another number of sessions: lines are "
-                    "missing, or there are too many",
-                    err);
+    return bad_count(im, line, err);
 }
 
 static enum rc read_all(struct import *im, struct err *err)
@@ -354,10 +397,15 @@ static void tell(const struct import *im)
     fprintf(stderr,
             "margay: %" PRIu64 " sessions of %s read: %" PRIu64 " written, "
             "%" PRIu64 " merged, %" PRIu64 " skipped (%" PRIu64 " as new in "
-            "the store, %" PRIu64 " ended there), %" PRIu64 " expired; %s\n",
+            "the store, %" PRIu64 " ended there), %" PRIu64 " expired",
             im->sessions, im->store.app, im->written, im->merged,
-            im->same + im->ended_there, im->same, im->ended_there, im->expired,
-            im->store.describe);
+            im->same + im->ended_there, im->same, im->ended_there, im->expired);
+    if (im->uncertain > 0)
+        fprintf(stderr,
+                ", %" PRIu64 " uncertain (they are there; the store did not "
+                "say whether this import wrote them)",
+                im->uncertain);
+    fprintf(stderr, "; %s\n", im->store.describe);
 }
 
 enum rc sessions_import(const struct instance *in, const char *context,

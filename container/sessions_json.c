@@ -101,20 +101,31 @@ static json_t *value_of(const struct value *value)
     return object;
 }
 
+struct shown {
+    json_t *attributes;
+    json_int_t left_out;
+};
+
 /* A name as it is; one that can be no name in JSON as base64:... */
 static void add_attribute(void *user, struct key key, const struct value *value,
                           int64_t stamp)
 {
-    json_t *attributes = user, *name = NULL;
+    struct shown *shown = user;
+    json_t *name = NULL;
 
     (void)stamp;
     if (!key.name || value->type < VALUE_STRING || value->type > VALUE_COUNTER)
         return;
+    if (json_object_size(shown->attributes) == SESSIONS_ATTRIBUTES_MAX) {
+        shown->left_out++;
+        return;
+    }
     if (!memchr(key.name, '\0', key.len))
         name = json_stringn(key.name, key.len);
     if (!name)
         name = base64_of("base64:", key.name, key.len);
-    json_object_set_new(attributes, json_string_value(name), value_of(value));
+    json_object_set_new(shown->attributes, json_string_value(name),
+                        value_of(value));
     json_decref(name);
 }
 
@@ -122,7 +133,8 @@ enum rc sessions_write_session(struct buf *out, struct record *record,
                                int64_t access, struct err *err)
 {
     struct value user = record_get(record, key_field(FIELD_USER));
-    json_t *line = json_object(), *attributes = json_object();
+    struct shown shown = {.attributes = json_object()};
+    json_t *line = json_object();
     char id[ID_TEXT_SIZE];
 
     json_object_set_new(line, "id",
@@ -134,14 +146,35 @@ enum rc sessions_write_session(struct buf *out, struct record *record,
         json_integer(record_number(record, FIELD_MAX_INACTIVE)));
     if (user.type == VALUE_STRING)
         json_object_set_new(line, "user", json_stringn(user.data, user.len));
-    record_each(record, add_attribute, attributes);
-    json_object_set_new(line, "attributes", attributes);
+    record_each(record, add_attribute, &shown);
+    json_object_set_new(line, "attributes", shown.attributes);
+    if (shown.left_out > 0)
+        json_object_set_new(line, "attributesLeftOut",
+                            json_integer(shown.left_out));
     json_object_set_new(line, "record",
                         base64_of("", record->bytes, record->len));
     return write_line(out, line, err);
 }
 
 /* ---- reading ---- */
+
+/* Before anything is made of them: each but the first of its object or array
+ * follows a comma. */
+static bool has_too_many_values(const char *text, size_t len)
+{
+    bool quoted = false;
+    size_t count = 0;
+
+    for (size_t i = 0; i < len && count <= SESSIONS_VALUES_MAX; i++) {
+        if (quoted && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            count += text[i] == '[' || text[i] == '{' || text[i] == ',';
+    }
+    return count > SESSIONS_VALUES_MAX;
+}
 
 static const char *string_at(const json_t *object, const char *name,
                              size_t *len)
@@ -277,6 +310,10 @@ enum rc sessions_line_read(const char *text, size_t len,
     if (len > SESSIONS_LINE_MAX)
         return err_set(err, RC_INVALID, "a line of more than %u MB",
                        SESSIONS_LINE_MAX >> 20);
+    if (has_too_many_values(text, len))
+        return err_set(err, RC_INVALID,
+                       "more than %d values, which no line of a session has",
+                       SESSIONS_VALUES_MAX);
     object =
         json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     if (!json_is_object(object)) {

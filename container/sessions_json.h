@@ -8,7 +8,8 @@
  *         line is for people and scripts, and is not read back.
  * Owns    What is written is appended to the caller's buffer, with its newline.
  *         A line that was read owns its record: sessions_line_release.
- * Errors  RC_INVALID: not such a line, or more than SESSIONS_LINE_MAX;
+ * Errors  RC_INVALID: not such a line, or more than SESSIONS_LINE_MAX, or of
+ *         more than SESSIONS_VALUES_MAX values;
  *         RC_UNSUPPORTED: of a newer version. No text holds a whole id, or a
  *         value.
  * Threads Any. */
@@ -22,6 +23,10 @@
 /* A record twice, once as text that has to be escaped. */
 #define SESSIONS_LINE_MAX (160u << 20)
 #define SESSIONS_CONTEXT_MAX 1024
+/* What people see of a session; the record has all. */
+#define SESSIONS_ATTRIBUTES_MAX 8192
+/* More are not read: an empty array takes fifty times its two bytes. */
+#define SESSIONS_VALUES_MAX (4 * SESSIONS_ATTRIBUTES_MAX + 64)
 
 enum sessions_line_kind { LINE_HEAD, LINE_SESSION, LINE_END };
 

@@ -7,37 +7,25 @@
 #include "container/serverxml.h"
 #include "session/pack.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 10000
+#define SAY_SO_MS 1000
 #define ASK_AGAIN_NS 50000000L
 #define KEEP_ROW_MS 60000
 #define ROW_HEAD 32
 #define IDLE_TOLERANCE_MS 1000 /* docs/stored-form.md */
 #define FOREVER_MS (INT64_C(100) * 365 * 24 * 3600 * 1000)
-#define GRACE_MAX_S 60
 
-/* ---- open ---- */
-
-/* As managers do: what they let the store know of an access may be so old. */
-static int64_t grace_of(const struct manager_options *o)
-{
-    int64_t seconds = o->access_interval;
-
-    if (seconds == 0) {
-        seconds = o->max_inactive / 20;
-        if (seconds < 1)
-            seconds = 1;
-        if (seconds > GRACE_MAX_S)
-            seconds = GRACE_MAX_S;
-    }
-    return seconds * 1000;
-}
+/* ---- what its manager knows ---- */
 
 static unsigned replicas_of(const struct manager_config *m)
 {
@@ -48,44 +36,122 @@ static unsigned replicas_of(const struct manager_config *m)
     return (unsigned)*(const int64_t *)((const char *)m->options + o->offset);
 }
 
-enum rc sessions_check_user(const struct context *x, struct err *err)
+/* ---- where its files are ---- */
+
+struct place {
+    const char *path; /* NULL: it has none */
+    char folder[PATH_MAX];
+    bool is_file; /* in the folder; else the folder itself */
+};
+
+static const char *string_option(const struct store_config *store,
+                                 const char *name)
 {
-    const struct store_config *store = x->config->level.manager->store;
-    const struct option *o = option_find(store->kind->options, "directory");
-    const char *path = NULL;
+    const struct option *o = option_find(store->kind->options, name);
+
+    return o && o->kind == OPTION_STRING
+               ? *(char *const *)((const char *)store->options + o->offset)
+               : NULL;
+}
+
+static struct place place_of(const struct store_config *store)
+{
+    struct place p = {.path = string_option(store, "path")};
+    const char *slash = p.path ? strrchr(p.path, '/') : NULL;
+
+    p.is_file = p.path;
+    if (!p.is_file)
+        p.path = string_option(store, "directory");
+    if (!p.is_file)
+        snprintf(p.folder, sizeof p.folder, "%s", p.path ? p.path : "");
+    else if (slash)
+        snprintf(p.folder, sizeof p.folder, "%.*s/", (int)(slash - p.path),
+                 p.path);
+    else
+        snprintf(p.folder, sizeof p.folder, ".");
+    return p;
+}
+
+#define AS_THAT_USER                                                           \
+    "as that user, for example by setpriv --reuid=%u --clear-groups margay "   \
+    "sessions ..."
+
+/* What root makes is root's alone, and the instances run as who they are. */
+static enum rc check_new(const struct place *p, const struct xml_element *at,
+                         struct err *err)
+{
     struct stat st;
 
-    if (o && o->kind == OPTION_STRING)
-        path = *(char *const *)((const char *)store->options + o->offset);
-    if (geteuid() != 0 || !path || stat(path, &st) != 0 || st.st_uid == 0)
+    if (geteuid() != 0)
+        return RC_OK;
+    if (stat(p->folder, &st) != 0)
+        return xml_error(at, RC_ILLEGAL, err,
+                         "%s is not there, and what root makes is of no use to "
+                         "instances of another user: make the folder, give it "
+                         "to the user that they run as, and import as that one",
+                         p->path);
+    if (!p->is_file || st.st_uid == 0)
+        return RC_OK;
+    return xml_error(
+        at, RC_ILLEGAL, err,
+        "%s is not there, and its folder belongs to user %u, who "
+        "could not use what root makes there: import " AS_THAT_USER,
+        p->path, st.st_uid, st.st_uid);
+}
+
+/* guest: root uses the files of another user, and makes none beside them. */
+static enum rc check_place(const struct store_config *store,
+                           enum sessions_use use, bool *guest, struct err *err)
+{
+    struct place p = place_of(store);
+    struct stat st;
+
+    *guest = false;
+    if (!p.path)
+        return RC_OK;
+    if (stat(p.path, &st) != 0 && use == SESSIONS_EXPORT)
+        return xml_error(store->at, RC_ABSENT, err,
+                         "%s: %s: are FILE, the -D and the user those of the "
+                         "instances?",
+                         p.path, strerror(errno));
+    if (stat(p.path, &st) != 0)
+        return check_new(&p, store->at, err);
+    *guest = geteuid() == 0 && st.st_uid != 0;
+    if (!*guest || p.is_file || use == SESSIONS_EXPORT)
         return RC_OK;
     return xml_error(store->at, RC_ILLEGAL, err,
                      "%s belongs to user %u, who could not read what root "
-                     "writes there: import as that user, for example by "
-                     "setpriv --reuid=%u --clear-groups margay sessions ...",
-                     path, st.st_uid, st.st_uid);
+                     "writes there: import " AS_THAT_USER,
+                     p.path, st.st_uid, st.st_uid);
 }
 
+/* ---- open ---- */
+
 enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
-                            struct err *err)
+                            enum sessions_use use, struct err *err)
 {
     const struct manager_config *m = x->config->level.manager;
     struct err why = {""};
-    enum rc rc;
+    bool guest;
+    enum rc rc = check_place(m->store, use, &guest, err);
 
+    if (rc != RC_OK)
+        return rc;
     *s = (struct sessions_store){.context = x};
     log_init(&s->log, "sessions");
-    s->log.level = LOG_WARN;
+    s->log.level = LOG_ERROR; /* what is wrong is said here, once */
     snprintf(s->app, sizeof s->app, "%s", x->path[0] ? x->path : "/");
-    s->grace_ms = grace_of(&x->manager_options);
+    s->grace_ms = manager_grace_ms(&x->manager_options);
     struct store_env env = {.log = &s->log,
                             .app = s->app,
                             .node = "sessions",
-                            .min_replicas = replicas_of(m)};
+                            .min_replicas = replicas_of(m),
+                            .makes_nothing = guest};
     rc = store_open(m->store->kind->ops, m->store->options, &env, &s->store,
                     &why);
     if (rc != RC_OK)
         return xml_error(m->store->at, rc, err, "%s", why.text);
+    s->log.level = LOG_WARN;
     store_describe(s->store, s->describe, sizeof s->describe);
     return RC_OK;
 }
@@ -139,8 +205,19 @@ static bool is_unusable(const struct sessions_store *s,
     return call->only_this && store_lists(s->store);
 }
 
+static void tell_why_it_takes(struct sessions_store *s, int64_t begun,
+                              const struct err *err)
+{
+    if (s->waits || instant_read().mono - begun < SAY_SO_MS)
+        return;
+    s->waits = true;
+    fprintf(stderr, "margay: %s; asked again for %d s\n", err->text,
+            PATIENCE_MS / 1000);
+}
+
 /* Once more? Not after ten seconds, or when the process is to end. */
-static bool may_ask_again(int64_t begun, struct err *err)
+static bool may_ask_again(struct sessions_store *s, int64_t begun,
+                          struct err *err)
 {
     if (sessions_stopped()) {
         err_set(err, RC_UNAVAILABLE, "stopped by a signal");
@@ -148,6 +225,7 @@ static bool may_ask_again(int64_t begun, struct err *err)
     }
     if (instant_read().mono - begun > PATIENCE_MS)
         return false;
+    tell_why_it_takes(s, begun, err);
     nanosleep(&(struct timespec){.tv_nsec = ASK_AGAIN_NS}, NULL);
     return true;
 }
@@ -176,8 +254,9 @@ enum rc sessions_page(struct sessions_store *s, struct store_page *page,
         a.of.page.count = 0;
         rc = ask_page(s, &a);
         if (rc == RC_UNAVAILABLE)
-            err_set(err, rc, "%s: %s", s->describe, a.of.page.err.text);
-    } while (rc == RC_UNAVAILABLE && may_ask_again(begun, err));
+            err_set(err, rc, "%s", a.of.page.err.text);
+    } while (rc == RC_UNAVAILABLE && !a.of.page.refused &&
+             may_ask_again(s, begun, err));
     sem_destroy(&a.answered);
     *page = a.of.page;
     return rc;
@@ -202,11 +281,27 @@ static enum rc ask(struct sessions_store *s, struct asked *a,
             rc = call->rc;
         }
         if (rc == RC_UNAVAILABLE || rc == RC_TOOBIG)
-            err_set(err, rc, "%s: %s", s->describe, call->err.text);
-    } while (rc == RC_UNAVAILABLE && !is_unusable(s, call) &&
-             may_ask_again(begun, err));
+            err_set(err, rc, "%s", call->err.text);
+    } while (rc == RC_UNAVAILABLE && !call->refused && !is_unusable(s, call) &&
+             may_ask_again(s, begun, err));
     sem_destroy(&a->answered);
     return rc;
+}
+
+/* The row of its secret is asked for; there need not be one. */
+enum rc sessions_reach(struct sessions_store *s, struct err *err)
+{
+    struct asked a = {.of.call = {.version = 0}};
+    struct err why = {""};
+    enum rc rc;
+
+    if (store_is_split(s->store)) /* the others may do */
+        return RC_OK;
+    rc = ask(s, &a, store_get, &why);
+    free(a.of.call.found);
+    if (rc != RC_UNAVAILABLE || is_unusable(s, &a.of.call))
+        return RC_OK;
+    return err_set(err, rc, "margay: %s", why.text);
 }
 
 /* ---- rows ---- */

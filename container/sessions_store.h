@@ -4,8 +4,9 @@
  *
  * What    What `margay sessions` needs of a store (session/store.h) and of the
  *         row that PersistentManager keeps in it: [last access, record]. A
- *         question is asked until it is answered, ten seconds at most; every
- *         call waits for its answer.
+ *         question is asked until it is answered, ten seconds at most, or
+ *         until the store refuses it for good (by a password, or for want of
+ *         rights); every call waits for its answer.
  * Owns    A row that was got owns its record: sessions_row_release.
  * Errors  RC_UNAVAILABLE: the store cannot be asked, or a signal has come that
  *         ends the process (SIGINT, SIGTERM, SIGHUP have to be blocked).
@@ -25,6 +26,7 @@ struct sessions_store {
     char app[1024]; /* "/login", "/" */
     char describe[256];
     int64_t grace_ms; /* how much later than known it may have been used */
+    bool waits;       /* that it is waited for was said */
 };
 
 struct sessions_row {
@@ -33,12 +35,14 @@ struct sessions_row {
     struct record *record;
 };
 
-/* RC_ILLEGAL: root would write into a folder of rows that are another user's,
- * and stop the instances that run as that one. */
-enum rc sessions_check_user(const struct context *x, struct err *err);
-/* The store of the Context's manager, which has one. */
+enum sessions_use { SESSIONS_EXPORT, SESSIONS_IMPORT };
+/* The store of the Context's manager, which has one. Refused where it keeps its
+ * rows in files: RC_ABSENT, an export of what is not there; RC_ILLEGAL, root
+ * would leave files that the user of the instances cannot use. */
 enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
-                            struct err *err);
+                            enum sessions_use use, struct err *err);
+/* RC_UNAVAILABLE: it cannot be asked. */
+enum rc sessions_reach(struct sessions_store *s, struct err *err);
 void sessions_store_close(struct sessions_store *s);
 /* A signal has come. */
 bool sessions_stopped(void);

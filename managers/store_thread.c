@@ -51,7 +51,8 @@ struct store {
     struct store_call *first, **last;
     struct store_page *pages; /* the first is the next */
     struct expiry expiry;
-    struct err reason;     /* why it is not usable */
+    struct err reason;     /* why it is not usable, */
+    bool refused;          /* by a password, or for want of rights */
     struct err get_reason; /* of the last get that failed, untold */
     bool idle, closing, ended;
     int64_t close_by; /* monotonic ms, when closing */
@@ -163,6 +164,7 @@ static enum rc store_check(struct store *s, struct err *err)
     store_tell(s, &s->check, err); /* who is refused finds the line */
     pthread_mutex_lock(&s->lock);
     s->reason = *err;
+    s->refused = rc == RC_ILLEGAL;
     s->get_reason.text[0] = '\0'; /* that was it */
     atomic_store(&s->usable, false);
     pthread_mutex_unlock(&s->lock);
@@ -191,6 +193,7 @@ static enum rc store_refuse(struct store *s, struct store_call *call)
 {
     pthread_mutex_lock(&s->lock);
     call->err = s->reason;
+    call->refused = s->refused;
     pthread_mutex_unlock(&s->lock);
     if (!call->err.text[0])
         err_set(&call->err, RC_UNAVAILABLE, "%s is closed", s->ops->name);
@@ -366,6 +369,7 @@ static enum rc page_refuse(struct store *s, struct store_page *page)
 {
     pthread_mutex_lock(&s->lock);
     page->err = s->reason;
+    page->refused = s->refused;
     pthread_mutex_unlock(&s->lock);
     if (!page->err.text[0])
         err_set(&page->err, RC_UNAVAILABLE, "%s is closed", s->ops->name);
@@ -389,6 +393,8 @@ static void store_run_page(struct store *s)
         page->rc = s->ops->list(s->base, page);
     else
         page_refuse(s, page);
+    if (page->rc == RC_ILLEGAL) /* what its check found meanwhile */
+        page->rc = RC_UNAVAILABLE;
     if (page->rc != RC_OK) { /* half a page is none */
         page->cursor = before;
         free(page->ids);
@@ -406,7 +412,7 @@ enum rc store_list(struct store *s, struct store_page *page)
 
     assert(page->done && page->limit && page->limit <= STORE_PAGE_MAX);
     page->rc = RC_PENDING;
-    page->more = false;
+    page->more = page->refused = false;
     page->ids = NULL;
     page->count = page->room = 0;
     page->next = NULL;
@@ -640,7 +646,7 @@ static struct store *store_of(const struct store *s, const uint8_t id[16])
 static void call_reset(struct store_call *call, bool is_put)
 {
     call->rc = RC_PENDING;
-    call->unchanged = call->only_this = false;
+    call->unchanged = call->only_this = call->refused = false;
     call->new_version = 0;
     call->found = NULL;
     call->found_len = 0;

@@ -19,6 +19,7 @@
 #ifndef MARGAY_SESSION_FAREWELL_H
 #define MARGAY_SESSION_FAREWELL_H
 
+#include "session/farewell_id.h"
 #include "session/manager_impl.h"
 
 /* Does it stand in two managers? */
@@ -49,8 +50,5 @@ void farewell_send(struct manager *m, struct record *ended, struct instant now);
  * reference. */
 struct record *farewell_ahead(const struct manager *m,
                               const uint8_t id[ID_SIZE], struct instant now);
-
-void farewell_id(const uint8_t id[ID_SIZE], uint8_t out[ID_SIZE]);
-bool farewell_is(const struct record *record);
 
 #endif

@@ -56,7 +56,7 @@ const struct option manager_option_table[] = {
     {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
 };
 
-static int64_t grace_of(const struct manager_options *o)
+int64_t manager_grace_ms(const struct manager_options *o)
 {
     int64_t seconds = o->access_interval;
 
@@ -97,7 +97,7 @@ enum rc manager_new(const struct manager_ops *ops,
     m->counters = mem_zero(sizeof *m->counters);
     m->keep_ended_ms = KEEP_ENDED_MS;
     if (!(ops->flags & MANAGER_LOCAL))
-        m->grace_ms = grace_of(common);
+        m->grace_ms = manager_grace_ms(common);
     id_mint(m->secret);
     if (ops->open)
         rc = ops->open(m, err);

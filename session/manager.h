@@ -68,6 +68,9 @@ struct manager_options {
 };
 enum manager_exceeded { EXCEEDED_END_OLDEST, EXCEEDED_REJECT };
 extern const struct option manager_option_table[];
+/* How much later than a store knows a session may have been used, in ms: what
+ * every copy adds to the idle limit. */
+int64_t manager_grace_ms(const struct manager_options *o);
 
 struct find_op {
     void (*done)(struct find_op *op);

@@ -64,6 +64,8 @@ struct store_call {
                          dropped what it had of this id, else UNKNOWN */
     bool only_this;   /* UNAVAILABLE: for what is in the place of this row,
                          which cannot be used; the store is well else */
+    bool refused;     /* UNAVAILABLE: for want of rights, or by a password; no
+                         use to ask again before somebody changes them */
     struct err err;   /* for UNAVAILABLE, UNCERTAIN, TOOBIG */
 
     /* the store's own while the call is under way */
@@ -78,6 +80,8 @@ struct store_env {
     const char *node;      /* for the log */
     unsigned min_replicas; /* a put is done when so many replicas of the store
                               have it as well */
+    bool makes_nothing;    /* a file or folder that is not there is not made:
+                              it would be another user's than the rest */
 };
 
 struct store_stats {
@@ -150,6 +154,7 @@ struct store_page {
     bool more;          /* ask for the next page */
     uint8_t (*ids)[16]; /* malloc'ed, the caller frees them */
     size_t count;
+    bool refused; /* as in a call */
     struct err err;
 
     /* the store's own */

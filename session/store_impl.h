@@ -134,6 +134,8 @@ typedef enum rc store_list_fn(struct store_base *store,
  * anew where that is needed (with STORE_REMOTE after up to a second while it is
  * not there, each time after another while). RC_OK: it can be used.
  * RC_UNAVAILABLE: not now; calls are answered at once with err's text.
+ * RC_ILLEGAL: as UNAVAILABLE, by a password or for want of rights: nothing
+ * changes before somebody changes these.
  * RC_INVALID: it can never work; at the first check store_open fails with it,
  * later it is as UNAVAILABLE. */
 typedef enum rc store_check_fn(struct store_base *store, struct err *err);

@@ -145,7 +145,7 @@ static bool is_refused(const char *line, size_t len, const char *why)
 
 static void why_it_is_none_is_said(void)
 {
-    static char deep[100000];
+    static char deep[10000];
     const char *twice = "{\"end\":true,\"end\":true,\"sessions\":1}";
     const char *large = "{\"accessed\":99999999999999999999}";
 
@@ -155,6 +155,55 @@ static void why_it_is_none_is_said(void)
     CU_ASSERT(is_refused(large, strlen(large), "a number that is too large"));
     CU_ASSERT(is_refused("{\"\xff\":1}", 7, "not UTF-8"));
     CU_ASSERT(is_refused("{\"end\":", 7, "not one JSON object (at byte 7)"));
+}
+
+/* Small values take many times their bytes: they are counted first, whatever
+ * stands in a string. */
+static void a_line_has_no_more_values_than_a_session(void)
+{
+    static char text[3 * SESSIONS_VALUES_MAX + 100];
+    const char *end = "\":1,\"sessions\":0,\"end\":true}";
+    struct sessions_line line;
+    size_t len = 0;
+
+    text[len++] = '[';
+    for (size_t i = 0; i < SESSIONS_VALUES_MAX; i++, len += 3)
+        memcpy(text + len, "[],", 3);
+    memcpy(text + len - 1, "]", 2);
+    CU_ASSERT(is_refused(text, strlen(text), "values"));
+    /* in a name they are none */
+    memset(text, ',', sizeof text - 1);
+    memcpy(text, "{\"\\\"[{", 6);
+    memcpy(text + sizeof text - 1 - strlen(end), end, strlen(end));
+    CHECK_INT(sessions_line_read(text, strlen(text), &line, NULL), RC_OK);
+    sessions_line_release(&line);
+}
+
+/* They are for people: the record has all. */
+static void a_session_of_very_many_attributes_comes_back(void)
+{
+    struct value yes = {.type = VALUE_BOOL, .truth = true};
+    struct sessions_line back;
+    struct changes c;
+    struct buf line;
+    char name[16];
+
+    changes_init(&c);
+    for (int i = 0; i < SESSIONS_ATTRIBUTES_MAX + 5; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        set(&c, name, yes);
+    }
+    struct record *r = record_new(RECORD_SESSION, id, 1700000000000, &c, 9);
+    buf_init(&line, SESSIONS_LINE_MAX);
+    CHECK_INT_FATAL(sessions_write_session(&line, r, 1, NULL), RC_OK);
+    CU_ASSERT(strstr(buf_str(&line), "\"attributesLeftOut\":5,") != NULL);
+    CHECK_INT_FATAL(sessions_line_read(line.data, line.len - 1, &back, NULL),
+                    RC_OK);
+    CU_ASSERT(record_equal(back.record, r));
+    sessions_line_release(&back);
+    buf_release(&line);
+    changes_release(&c);
+    record_unref(&r);
 }
 
 static void what_was_seen_is_known(void)
@@ -249,6 +298,8 @@ static void only_a_signal_that_ends_a_process_ends_it(void)
 
 UNIT_MAIN("sessions_json", CASE(every_value_is_there_and_the_record_comes_back),
           CASE(what_is_no_line_is_refused), CASE(why_it_is_none_is_said),
+          CASE(a_line_has_no_more_values_than_a_session),
+          CASE(a_session_of_very_many_attributes_comes_back),
           CASE(what_was_seen_is_known), CASE(only_a_session_is_one),
           CASE(base64_is_that_of_the_rfc),
           CASE(only_a_signal_that_ends_a_process_ends_it))

@@ -136,20 +136,23 @@ void folder_release(struct folder *f)
 enum rc folder_failed(const char *what, const char *path, struct err *err)
 {
     const char *next = "";
+    int why = errno;
 
-    if (errno == ENOTDIR || errno == ELOOP)
+    if (why == ENOTDIR || why == ELOOP)
         next = ": a folder is wanted; name another one, or move away what is "
                "there";
-    else if (errno == EACCES || errno == EPERM)
+    else if (why == EACCES || why == EPERM)
         next = ": make it belong to the user that Margay runs as";
-    else if (errno == EROFS)
+    else if (why == EROFS)
         next = ": mount it so that it can be written";
-    else if (errno == ENOSPC || errno == EDQUOT)
+    else if (why == ENOSPC || why == EDQUOT)
         next = ": make room";
-    else if (errno == EMFILE || errno == ENFILE)
+    else if (why == EMFILE || why == ENFILE)
         next = ": raise the limit of open files";
-    return err_set(err, RC_UNAVAILABLE, "cannot %s %s: %s%s", what, path,
-                   strerror(errno), next);
+    err_set(err, RC_UNAVAILABLE, "cannot %s %s: %s%s", what, path,
+            strerror(why), next);
+    errno = why;
+    return RC_UNAVAILABLE;
 }
 
 static enum rc make_directories(const struct folder *f, struct err *err)
@@ -185,16 +188,35 @@ static void sync_above(const char *path)
     close(fd);
 }
 
+/* Nobody but a person can mend these. */
+static bool is_for_good(const struct folder *f, int why)
+{
+    return why == EACCES || why == EPERM || why == EROFS || why == ENOTDIR ||
+           why == ELOOP || (f->makes_nothing && why == ENOENT);
+}
+
+/* The folder, made where need be; its descriptor, or -1 with errno. */
+static int find_folder(const struct folder *f, struct err *err)
+{
+    int fd;
+
+    if (!f->makes_nothing && make_directories(f, err) != RC_OK)
+        return -1;
+    fd = open(f->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        folder_failed("open", f->path, err);
+    return fd;
+}
+
 enum rc folder_open(struct folder *f, struct err *err)
 {
+    int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
     struct stat st;
-    enum rc rc = make_directories(f, err);
+    enum rc rc;
+    int fd = find_folder(f, err);
 
-    if (rc != RC_OK)
-        return rc;
-    int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0)
-        return folder_failed("open", f->path, err);
+        return is_for_good(f, errno) ? RC_ILLEGAL : RC_UNAVAILABLE;
     if (fstat(fd, &st)) {
         rc = folder_failed("open", f->path, err);
         close(fd);
@@ -207,7 +229,7 @@ enum rc folder_open(struct folder *f, struct err *err)
     if (f->is_full)
         sync_above(f->path);
     f->turn_fd =
-        openat(fd, ".turn", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        openat(fd, ".turn", f->makes_nothing ? flags : flags | O_CREAT, 0600);
     f->fd = fd;
     f->dev = st.st_dev;
     f->ino = st.st_ino;

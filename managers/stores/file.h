@@ -56,18 +56,21 @@ struct folder {
     int turn_fd; /* of .turn, or -1 */
     uint64_t dev, ino;
     atomic_bool had[CELLS]; /* rows were seen there */
+    bool makes_nothing;     /* as in struct store_env */
 };
 
 /* RC_INVALID: no folder can have such a name. */
 enum rc folder_init(struct folder *f, struct log *log, const char *directory,
                     const char *app, bool is_full, struct err *err);
 void folder_release(struct folder *f);
-/* Makes the folders (0700) where there are none. */
+/* Makes the folders (0700) where there are none. RC_ILLEGAL: it may not, or
+ * what is there is none. */
 enum rc folder_open(struct folder *f, struct err *err);
 /* Is what is at the path the folder that we have open? */
 enum rc folder_look(const struct folder *f, struct err *err);
 
-/* "cannot WHAT PATH: ...", by errno, and what to do next: RC_UNAVAILABLE. */
+/* "cannot WHAT PATH: ...", by errno, which stays, and what to do next:
+ * RC_UNAVAILABLE. */
 enum rc folder_failed(const char *what, const char *path, struct err *err);
 
 /* "ID.session" */

@@ -443,6 +443,7 @@ static enum rc file_open(struct store_base *base, struct err *err)
                              base->env.app, is_full, err);
     if (rc != RC_OK)
         return rc;
+    s->folder.makes_nothing = base->env.makes_nothing;
     s->group_max = is_full ? GROUP_MAX : 1;
     log_state(base->env.log, LOG_INFO, "store",
               "FileStore keeps the sessions in %s", s->folder.path);

@@ -131,8 +131,16 @@ static int lock_byte(int fd, int byte, short type)
 
 static enum rc gate_errno(const char *what, const char *path, struct err *err)
 {
-    return err_set(err, RC_UNAVAILABLE, "cannot %s %s: %s", what, path,
-                   strerror(errno));
+    bool refused = errno == EACCES || errno == EPERM || errno == EROFS;
+
+    return err_set(err, refused ? RC_ILLEGAL : RC_UNAVAILABLE,
+                   "cannot %s %s: %s", what, path, strerror(errno));
+}
+
+static enum rc gate_missing(const char *path, struct err *err)
+{
+    return err_set(err, RC_ILLEGAL,
+                   "%s is not there, and is not to be made by this user", path);
 }
 
 static enum rc gate_make_directories(const struct gate *g, struct err *err)
@@ -151,7 +159,9 @@ static enum rc gate_make_directories(const struct gate *g, struct err *err)
 
 static int gate_open_lock(const struct gate *g)
 {
-    return open(g->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int flags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
+
+    return open(g->lock_path, g->makes_nothing ? flags : flags | O_CREAT, 0600);
 }
 
 /* Text that is compared and never parsed; always as long, so that writing it
@@ -209,14 +219,20 @@ static bool gate_lock_file_is_there(const struct gate *g)
 
 enum rc gate_keep(struct gate *g, struct err *err)
 {
+    bool makes = g->presence == GATE_OUTSIDE && !g->makes_nothing;
+    enum rc rc = RC_OK;
     struct stat st;
     int fd;
 
     if (gate_lock_file_is_there(g))
         return RC_OK;
-    if (g->presence == GATE_OUTSIDE && gate_make_directories(g, err) != RC_OK)
-        return RC_UNAVAILABLE;
+    if (makes)
+        rc = gate_make_directories(g, err);
+    if (rc != RC_OK)
+        return rc;
     fd = gate_open_lock(g);
+    if (fd < 0 && errno == ENOENT && g->makes_nothing)
+        return gate_missing(g->lock_path, err);
     if (fd < 0)
         return gate_errno("open", g->lock_path, err);
     if (fstat(fd, &st) || !gate_move_presence(g, fd)) {
@@ -305,6 +321,8 @@ static enum rc gate_make_file(const struct gate *g, struct err *err)
                        "%s is not there, but other instances still hold it: "
                        "move it back, or restart every instance that used it",
                        g->path);
+    if (g->makes_nothing)
+        return gate_missing(g->path, err);
     fd =
         open(g->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)

@@ -30,7 +30,8 @@
  * Time    gate_lock waits by asking again every half millisecond, not by
  *         F_OFD_SETLKW: a wait for a process that was stopped must end.
  * Threads None: one gate, one thread at a time.
- * Errors  RC_UNAVAILABLE with what to do next. */
+ * Errors  RC_UNAVAILABLE with what to do next; RC_ILLEGAL for want of rights,
+ *         or of what is not to be made. */
 #ifndef MARGAY_MANAGERS_STORES_GATE_H
 #define MARGAY_MANAGERS_STORES_GATE_H
 
@@ -58,6 +59,7 @@ struct gate {
     bool is_mine;                  /* file_fd was once recorded */
     struct gate_mark lock_mark, marks[GATE_FILES];
     enum gate_presence presence;
+    bool makes_nothing; /* as in struct store_env */
 };
 
 /* path is copied and made absolute. companions may be NULL; else borrowed. */

@@ -132,7 +132,8 @@ struct redis_link {
 };
 
 /* Asks the server for its role; connects, where that is needed, to the one
- * that is the master now. RC_OK: redis is there and takes commands. */
+ * that is the master now. RC_OK: redis is there and takes commands.
+ * RC_ILLEGAL: it refuses these for good. */
 enum rc redis_link_check(struct redis_link *l, int64_t timeout_ms,
                          struct err *err);
 /* Closes it; the next check connects anew. */

@@ -37,45 +37,54 @@ void redis_link_close(struct redis_link *l)
 
 static const struct refusal {
     const char *word, *text;
-    bool elsewhere; /* the master is another one */
+    enum { AGAIN, ELSEWHERE, FOR_GOOD } ask;
 } refusals[] = {
-    {"NOAUTH", "it wants a password: give it in the url", false},
-    {"WRONGPASS", "it refuses the user or password of the url", false},
+    {"NOAUTH", "it wants a password: give it in the url", FOR_GOOD},
+    {"WRONGPASS", "it refuses the user or password of the url", FOR_GOOD},
+    {"ERR AUTH", "it has no password, and the url gives one: take it out",
+     FOR_GOOD},
     {"NOPERM",
      "the user of the url may not use a command that is needed (see "
      "docs/stored-form.md)",
-     false},
+     FOR_GOOD},
     {"OOM",
      "it is out of memory: raise its maxmemory, or let sessions live shorter",
-     false},
-    {"READONLY", "it is a replica and takes no writes", true},
-    {"MASTERDOWN", "it is a replica that has lost its master", true},
-    {"LOADING", "it is loading its data", false},
+     AGAIN},
+    {"READONLY", "it is a replica and takes no writes", ELSEWHERE},
+    {"MASTERDOWN", "it is a replica that has lost its master", ELSEWHERE},
+    {"LOADING", "it is loading its data", AGAIN},
     {"MISCONF",
      "it cannot write its data to disk and refuses writes: its log "
      "says why",
-     false},
+     AGAIN},
     {"NOREPLICAS", "it has fewer replicas than its min-replicas-to-write",
-     false},
-    {"BUSY", "it is busy with a script of somebody else", false},
-    {"WRONGTYPE", "a key of ours holds something that is not ours", false},
-    {"MOVED", "it belongs to a Redis Cluster, which is not supported", false},
+     AGAIN},
+    {"BUSY", "it is busy with a script of somebody else", AGAIN},
+    {"WRONGTYPE", "a key of ours holds something that is not ours", AGAIN},
+    {"MOVED", "it belongs to a Redis Cluster, which is not supported",
+     FOR_GOOD},
     {"CLUSTERDOWN", "it belongs to a Redis Cluster, which is not supported",
-     false},
+     FOR_GOOD},
 };
+
+static const struct refusal *refusal_of(const struct redis_reply *reply)
+{
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
+        if (redis_refused(reply, refusals[i].word))
+            return &refusals[i];
+    return NULL;
+}
 
 enum rc redis_link_refused(struct redis_link *l,
                            const struct redis_reply *reply, struct err *err)
 {
-    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
-        const struct refusal *r = &refusals[i];
-        if (!redis_refused(reply, r->word))
-            continue;
-        if (r->elsewhere)
-            l->ask_at = 0;
+    const struct refusal *r = refusal_of(reply);
+
+    if (r && r->ask == ELSEWHERE)
+        l->ask_at = 0;
+    if (r)
         return err_set(err, RC_UNAVAILABLE, "Redis at %s:%u: %s", l->at.name,
                        l->at.port, r->text);
-    }
     if (reply->kind != REDIS_REFUSAL)
         return err_set(err, RC_UNAVAILABLE,
                        "Redis at %s:%u answers what Redis would not",
@@ -218,15 +227,16 @@ static enum rc link_find(struct redis_link *l, int64_t deadline,
 
 /* --- the server ----------------------------------------------------------- */
 
-/* The next reply, which must not be a refusal. */
+/* The next reply, which must not be a refusal. RC_ILLEGAL: one for good. */
 static enum rc link_next(struct redis_link *l, int64_t deadline,
                          struct redis_reply *reply, struct err *err)
 {
     enum rc rc = redis_next(l->redis, deadline, reply, err);
+    const struct refusal *r = rc == RC_OK ? refusal_of(reply) : NULL;
 
     if (rc == RC_OK && reply->kind == REDIS_REFUSAL)
         rc = redis_link_refused(l, reply, err);
-    return rc;
+    return r && r->ask == FOR_GOOD ? RC_ILLEGAL : rc;
 }
 
 static enum rc link_role(struct redis_link *l, int64_t deadline,

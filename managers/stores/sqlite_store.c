@@ -339,6 +339,7 @@ static enum rc sqlite_open(struct store_base *base, struct err *err)
 
     (void)err;
     gate_init(&s->gate, base->env.log, o->path, sqlite_companions);
+    s->gate.makes_nothing = base->env.makes_nothing;
     s->db = db_new(s->gate.path, base->env.app, o->synchronous == DB_SYNC_FULL);
     log_state(base->env.log, LOG_INFO, "store",
               "SQLiteStore keeps the "
