@@ -144,10 +144,14 @@ static enum rc load(struct command *c, struct loaded *l, notes_fn *warn,
     return rc;
 }
 
+/* Who runs waits until what is in a store's place has been removed. */
+enum patience { REFUSES, WAITS };
+
 /* What the managers say of their options, and of their stores: no line of
  * server.xml alone says whether those could ever work. */
 static enum rc examine_manager(const struct manager_config *m, const char *app,
-                               notes_fn *warn, struct err *err)
+                               enum patience patience, notes_fn *warn,
+                               struct err *err)
 {
     const struct notes notes = {.warn = warn};
     struct err why = {""};
@@ -161,21 +165,25 @@ static enum rc examine_manager(const struct manager_config *m, const char *app,
         return RC_OK;
     rc = managers_examine(m->kind->ops, m->options, m->store->kind->ops,
                           m->store->options, app, &why);
-    return rc == RC_OK ? rc : xml_error(m->store->at, rc, err, "%s", why.text);
+    if (rc == RC_OK || (rc == RC_ILLEGAL && patience == WAITS))
+        return RC_OK;
+    return xml_error(m->store->at, rc, err, "%s", why.text);
 }
 
-static enum rc examine_context(const struct context *x, notes_fn *warn,
-                               struct err *err)
+static enum rc examine_context(const struct context *x, enum patience patience,
+                               notes_fn *warn, struct err *err)
 {
     const struct manager_config *m = x->config->level.manager;
     enum rc rc = RC_OK;
 
     for (; m && rc == RC_OK; m = m->previous)
-        rc = examine_manager(m, x->path[0] ? x->path : "/", warn, err);
+        rc =
+            examine_manager(m, x->path[0] ? x->path : "/", patience, warn, err);
     return rc;
 }
 
-static enum rc examine(const struct loaded *l, notes_fn *warn, struct err *err)
+static enum rc examine(const struct loaded *l, enum patience patience,
+                       notes_fn *warn, struct err *err)
 {
     const struct instance *in = l->instance;
     const struct notes notes = {.warn = warn};
@@ -186,7 +194,8 @@ static enum rc examine(const struct loaded *l, notes_fn *warn, struct err *err)
         const void *manager = in->contexts[i]->config->level.manager;
         bool again =
             i > 0 && in->contexts[i - 1]->config->level.manager == manager;
-        rc = examine_context(in->contexts[i], again ? no_warning : warn, err);
+        rc = examine_context(in->contexts[i], patience,
+                             again ? no_warning : warn, err);
     }
     return rc;
 }
@@ -218,7 +227,7 @@ static int run(struct command *c)
     int status = STATUS_REFUSED;
 
     if (rc == RC_OK)
-        rc = examine(&l, print_warning, &err);
+        rc = examine(&l, WAITS, print_warning, &err);
     if (rc == RC_OK) {
         warn_of_unused(c);
         rc = state_make(c, l.config, &err);
@@ -375,7 +384,7 @@ static int check(struct command *c)
     enum rc rc = load(c, &l, print_warning, &err);
 
     if (rc == RC_OK)
-        rc = examine(&l, print_warning, &err);
+        rc = examine(&l, REFUSES, print_warning, &err);
     buf_init(&cluster, 65536);
     if (rc == RC_OK && l.config->cluster)
         rc = understand_cluster(l.config->cluster, 0, &cluster, &err);
@@ -401,7 +410,7 @@ static int sessions(struct command *c)
 
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error */
     if (rc == RC_OK)
-        rc = examine(&l, no_warning, &err);
+        rc = examine(&l, REFUSES, no_warning, &err);
     if (rc == RC_OK)
         warn_of_unused(c);
     /* A folder that root makes is of no use to instances of another user. */
@@ -605,7 +614,7 @@ static int launch_check(struct command *c, struct launcher_options *o,
                      "instances cannot differ",
                      c->file);
     if (rc == RC_OK)
-        rc = examine(&l, no_warning, &err);
+        rc = examine(&l, WAITS, no_warning, &err);
     if (rc == RC_OK && l.config->cluster)
         rc = choose_members(c, o, &err);
     if (rc == RC_OK)

@@ -12,8 +12,8 @@ enum rc store_examine(const struct store_ops *ops, const void *options,
 {
     enum rc rc = ops->examine ? ops->examine(options, env, err) : RC_OK;
 
-    if (rc == RC_OK && ops->examine && env->min_replicas &&
-        !(ops->flags & STORE_REPLICATES))
+    if ((rc == RC_OK || rc == RC_ILLEGAL) && ops->examine &&
+        env->min_replicas && !(ops->flags & STORE_REPLICATES))
         return err_set(err, RC_INVALID,
                        "minReplicas=\"%u\": %s has no replicas; leave it out",
                        env->min_replicas, ops->name);

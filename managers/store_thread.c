@@ -591,7 +591,7 @@ enum rc store_open(const struct store_ops *ops, const void *options,
     store_assert_ops(ops, ops->flags);
     assert(env->app && *env->app);
     rc = store_examine(ops, options, env, err);
-    if (rc != RC_OK)
+    if (rc != RC_OK && rc != RC_ILLEGAL)
         return rc;
     s = store_new(ops, options, env);
     rc = ops->open(s->base, &why);

@@ -92,8 +92,9 @@ struct store_stats {
     bool available;  /* the last contact succeeded, with each of its servers */
 };
 
-/* Could such a store ever work, as far as its options say? Nothing is reached,
- * nothing is made. */
+/* Could such a store ever work, as far as its options say? RC_ILLEGAL: not
+ * before somebody has removed what is in its place; store_open waits for that.
+ * Nothing is reached, nothing is made. */
 enum rc store_examine(const struct store_ops *ops, const void *options,
                       const struct store_env *env, struct err *err);
 /* Two stores of that kind, by their options: are they one, however that is

@@ -56,7 +56,8 @@ struct store_base {
 };
 
 /* Looks at the configuration alone, reaches nothing and makes nothing:
- * RC_INVALID when it can never work. */
+ * RC_INVALID when it can never work, RC_ILLEGAL when something is in its place
+ * that has to go. */
 typedef enum rc store_examine_fn(const void *options,
                                  const struct store_env *env, struct err *err);
 /* `store` points to ops->size zeroed bytes that begin with a filled struct

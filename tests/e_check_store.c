@@ -63,17 +63,24 @@ static const char *file_in(const char *name, const char *text)
     return path;
 }
 
-static void is_refused(const char *name, const char *more, const char *why)
+/* By `check`, or both. */
+static void is_refused_by(int count, const char *name, const char *more,
+                          const char *why)
 {
     static const char *const verbs[] = {"check", "run"};
     char place[64];
     snprintf(place, sizeof place, "%s:%u: ", name, store_line(name));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < count; i++) {
         CHECK_INT(margay(verbs[i], shipped(name), more), 1);
         CU_ASSERT(strstr(said, place) != NULL);
         CU_ASSERT(strstr(said, why) != NULL);
         CU_ASSERT(strstr(said, "SECRET") == NULL);
     }
+}
+
+static void is_refused(const char *name, const char *more, const char *why)
+{
+    is_refused_by(2, name, more, why);
 }
 
 static void an_address_that_is_none_is_refused(void)
@@ -96,6 +103,11 @@ static void a_path_that_is_none_is_refused(void)
     snprintf(more, sizeof more, "-D store.path=%s", file_in("plain", "text"));
     is_refused("file.xml", more, "is a file");
     is_refused("sqlite.xml", more, "is not a session file of Margay");
+    snprintf(more, sizeof more, "-D store.path=%s/plain/below", unit_tmpdir());
+    is_refused("file.xml", more, "is a file, or lies in one");
+    is_refused_by(1, "sqlite.xml", more, "is a folder, or lies below a file");
+    snprintf(more, sizeof more, "-D store.path=%s", unit_tmpdir());
+    is_refused_by(1, "sqlite.xml", more, "is a folder, or lies below a file");
     snprintf(more, sizeof more, "-D store.path=%s/new", unit_tmpdir());
     CHECK_INT(margay("check", shipped("file.xml"), more), 0);
     CHECK_INT(margay("check", shipped("sqlite.xml"), more), 0);

@@ -7,6 +7,7 @@
 #include "managers/stores/sqlite.h"
 #include "session/buf.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -345,8 +346,14 @@ enum rc db_examine(const char *path, struct err *err)
     unsigned char header[100] = {0};
     struct db s = {.path = path};
     struct stat st;
+    bool there = stat(path, &st) == 0;
 
-    if (stat(path, &st) || !S_ISREG(st.st_mode) || !st.st_size)
+    if (there ? S_ISDIR(st.st_mode) : errno == ENOTDIR)
+        return err_set(err, RC_ILLEGAL,
+                       "SQLiteStore: path=\"%.200s\" is a folder, or lies "
+                       "below a file: name a file in a folder",
+                       path);
+    if (!there || !S_ISREG(st.st_mode) || !st.st_size)
         return RC_OK;
     db_read_header(&s, header);
     if (!memcmp(header, none, sizeof none) ||

@@ -18,7 +18,8 @@
 
 struct db;
 
-/* RC_INVALID: what is there can be no database of ours. It is not touched. */
+/* RC_INVALID: what is there can be no database of ours. It is not touched.
+ * RC_ILLEGAL: a folder, or below what is none. */
 enum rc db_examine(const char *path, struct err *err);
 /* path and app are borrowed. is_full: synchronous=FULL. Opens nothing. */
 struct db *db_new(const char *path, const char *app, bool is_full);
