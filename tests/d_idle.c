@@ -90,6 +90,14 @@ static void a_copy_is_stored_once_per_use(struct world *w)
     CHECK_INT(world_count(w, 0, id, "n"), 2);
 }
 
+/* One that is stored; COPIES in memory after that (comes_to). */
+static void one_is_stored(struct world *w, unsigned copies, uint8_t id[ID_SIZE])
+{
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    pass(w, 11);
+    CU_ASSERT(comes_to(w, copies, 0));
+}
+
 static void a_kill_loses_what_was_not_stored(struct world *w)
 {
     uint8_t old[ID_SIZE], fresh[ID_SIZE];
@@ -110,9 +118,7 @@ static void what_was_logged_out_stays_out(struct world *w)
 {
     uint8_t id[ID_SIZE];
 
-    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
-    pass(w, 11);
-    CU_ASSERT(comes_to(w, 1, 0));
+    one_is_stored(w, 1, id);
     CHECK_INT(world_end(w, 0, id, REASON_LOGOUT), RC_OK);
     kill_it(w);
     CHECK_INT(world_reason(w, 0, id), REASON_LOGOUT);
@@ -195,9 +201,7 @@ static void a_stop_ends_what_is_in_memory(struct world *w)
     uint8_t away[ID_SIZE], here[ID_SIZE], back[ID_SIZE], user[ID_SIZE];
 
     CHECK_INT_FATAL(world_create(w, 0, away), RC_OK);
-    CHECK_INT_FATAL(world_create(w, 0, back), RC_OK);
-    pass(w, 11);
-    CU_ASSERT(comes_to(w, 0, 0));
+    one_is_stored(w, 0, back);
     CHECK_INT_FATAL(world_create(w, 0, here), RC_OK);
     CHECK_INT(world_look(w, 0, back, NULL), RC_OK);
     CHECK_INT_FATAL(world_create(w, 0, user), RC_OK);
@@ -215,9 +219,7 @@ static void a_stop_that_cannot_end_what_is_stored_says_so(struct world *w)
 {
     uint8_t back[ID_SIZE], here[ID_SIZE];
 
-    CHECK_INT_FATAL(world_create(w, 0, back), RC_OK);
-    pass(w, 11);
-    CU_ASSERT(comes_to(w, 0, 0));
+    one_is_stored(w, 0, back);
     CHECK_INT(world_look(w, 0, back, NULL), RC_OK);
     CHECK_INT_FATAL(world_create(w, 0, here), RC_OK);
     atomic_store(&w->faults.fail_puts, UINT32_MAX);
@@ -237,9 +239,7 @@ static void a_stop_whose_store_hangs_says_so(struct world *w)
 {
     uint8_t id[ID_SIZE];
 
-    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
-    pass(w, 11);
-    CU_ASSERT(comes_to(w, 0, 0));
+    one_is_stored(w, 0, id);
     CHECK_INT(world_look(w, 0, id, NULL), RC_OK);
     atomic_store(&w->faults.delay_ms, 500);
     atomic_store(&w->faults.fail_puts, UINT32_MAX);
@@ -257,9 +257,7 @@ static void a_row_that_lapsed_is_made_anew(struct world *w)
 {
     uint8_t id[ID_SIZE];
 
-    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
-    pass(w, 11);
-    CU_ASSERT(comes_to(w, 1, 0));
+    one_is_stored(w, 1, id);
     for (int i = 0; i < 60; i++) {
         CHECK_INT(world_hit(w, 0, id, "n"), RC_OK);
         pass(w, 60);
@@ -299,9 +297,7 @@ static void an_outage_is_not_noticed_in_memory(struct world *w)
 {
     uint8_t id[ID_SIZE];
 
-    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
-    pass(w, 11);
-    CU_ASSERT(comes_to(w, 1, 0));
+    one_is_stored(w, 1, id);
     atomic_store(&w->faults.fail_puts, 3);
     CHECK_INT(world_hit(w, 0, id, "n"), RC_OK);
     for (unsigned left = 3; left--;)

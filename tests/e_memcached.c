@@ -8,6 +8,7 @@
 
 #include "tests/load.h"
 #include "tests/memcached_server.h"
+#include "tests/page.h"
 #include "tests/relay.h"
 #include "tests/unit.h"
 
@@ -385,25 +386,6 @@ static void who_is_dropped_for_room_is_told(void)
 
 /* ---- the page ---- */
 
-/* Runs the first block of that language behind the heading "Memcached" of
- * docs/stored-form.md and returns what it prints. */
-static const char *page_run(const struct fleet *f, const char *language,
-                            const char *program, const char *arguments,
-                            char *out, size_t size)
-{
-    const char *top = getenv("srcdir");
-    char command[2000];
-    snprintf(command, sizeof command,
-             "awk -v fence='```%s' '/^## Memcached/ { at = 1 } "
-             "at && $0 == fence { f = 1; next } /^```/ { if (f) exit } f' "
-             "%s/docs/stored-form.md >%s/block && %s %s/block %s 2>&1",
-             language, top ? top : ".", f->dir, program, f->dir, arguments);
-    FILE *p = popen(command, "r");
-    out[p ? fread(out, 1, size - 1, p) : 0] = 0;
-    CU_ASSERT(p && pclose(p) == 0);
-    return out;
-}
-
 static void the_page_shows_how_to_read_a_session(void)
 {
     if (!memcached_is_there())
@@ -422,8 +404,8 @@ static void the_page_shows_how_to_read_a_session(void)
     CHECK_INT(browser_get(&b, fleet_server(f, 0), "/login/me"), 200);
     browser_line(&b, "session", id);
     snprintf(arguments, sizeof arguments, "'%s' %s", g->url, id);
-    page_run(f, "python", python ? python : "/usr/bin/python3", arguments, out,
-             sizeof out);
+    page_run(f, "Memcached", "python", python ? python : "/usr/bin/python3",
+             arguments, out, sizeof out);
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "\"user\": \"kim\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "\"hits\": 3"));
     CU_ASSERT_PTR_NOT_NULL(strstr(out, id));

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "tests/load.h"
+#include "tests/page.h"
 #include "tests/redis_server.h"
 #include "tests/unit.h"
 
@@ -249,25 +250,6 @@ static void tracking_asks_less(void)
 
 /* ---- the page ---- */
 
-/* Runs a block of docs/stored-form.md (the first of that language behind the
- * heading "Redis") and returns what it prints. */
-static const char *page_run(const struct fleet *f, const char *language,
-                            const char *program, const char *arguments,
-                            char *out, size_t size)
-{
-    const char *top = getenv("srcdir");
-    char command[2000];
-    snprintf(command, sizeof command,
-             "awk -v fence='```%s' '/^## Redis/ { at = 1 } "
-             "at && $0 == fence { f = 1; next } /^```/ { if (f) exit } f' "
-             "%s/docs/stored-form.md >%s/block && %s %s/block %s 2>&1",
-             language, top ? top : ".", f->dir, program, f->dir, arguments);
-    FILE *p = popen(command, "r");
-    out[p ? fread(out, 1, size - 1, p) : 0] = 0;
-    CU_ASSERT(p && pclose(p) == 0);
-    return out;
-}
-
 static void the_page_shows_how_to_read_a_session(void)
 {
     if (!redis_is_there())
@@ -286,8 +268,8 @@ static void the_page_shows_how_to_read_a_session(void)
     CHECK_INT(browser_get(&b, fleet_server(f, 0), "/login/me"), 200);
     browser_line(&b, "session", id);
     snprintf(arguments, sizeof arguments, "'%s' %s", url, id);
-    page_run(f, "python", python ? python : "/usr/bin/python3", arguments, out,
-             sizeof out);
+    page_run(f, "Redis", "python", python ? python : "/usr/bin/python3",
+             arguments, out, sizeof out);
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "\"user\": \"kim\""));
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "\"hits\": 3"));
     CU_ASSERT_PTR_NOT_NULL(strstr(out, id));
@@ -295,7 +277,7 @@ static void the_page_shows_how_to_read_a_session(void)
              redis->port);
     setenv("URL", arguments, 1);
     setenv("ID", id, 1);
-    page_run(f, "sh", "sh -e", "", out, sizeof out);
+    page_run(f, "Redis", "sh", "sh -e", "", out, sizeof out);
     CU_ASSERT_PTR_NOT_NULL(strstr(out, id));
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "kim"));
     CU_ASSERT_PTR_NOT_NULL(strstr(out, "\n19")); /* PTTL of 32 minutes */

@@ -4,6 +4,7 @@
 #include "tests/memcached_server.h"
 
 #include "session/buf.h"
+#include "tests/neighbour.h"
 #include "tests/unit.h"
 
 #include <arpa/inet.h>
@@ -34,31 +35,6 @@ static struct {
 
 /* ---- asking ---- */
 
-static long long now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-static FILE *server_connect(const struct memcached_server *m)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)m->port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval limit = {.tv_sec = 2};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        abort();
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, (struct sockaddr *)&a, sizeof a)) {
-        close(fd);
-        return NULL;
-    }
-    return fdopen(fd, "r+");
-}
-
 static bool line_ends_it(const char *line)
 {
     static const char *const last[] = {
@@ -77,7 +53,8 @@ const char *memcached_do(struct memcached_server *m, char *out, size_t size,
     char line[4096];
     size_t used = 0;
     va_list ap;
-    FILE *f = server_connect(m);
+    int fd = neighbour_connect(m->port);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "r+");
     out[0] = 0;
     if (!f)
         return out;
@@ -122,29 +99,11 @@ bool memcached_is_there(void)
     return false;
 }
 
-static int port_free(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) ||
-        getsockname(fd, (struct sockaddr *)&a, &len))
-        abort();
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 static void server_exec(const struct memcached_server *m, pid_t parent)
 {
     char port[16], options[128], *argv[32], *rest = options, *word;
     int argc = 0;
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
+    neighbour_begin(parent, "/dev/null");
     snprintf(port, sizeof port, "%d", m->port);
     snprintf(options, sizeof options, "%s", m->options);
     argv[argc++] = (char *)"memcached";
@@ -164,30 +123,14 @@ static void server_exec(const struct memcached_server *m, pid_t parent)
         if (*word)
             argv[argc++] = word;
     argv[argc] = NULL;
-    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        _exit(127);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
     execv(BINARY, argv);
     _exit(127);
 }
 
-/* False: it has ended, or says nothing. */
-static bool server_up(struct memcached_server *m)
+static bool server_answers(void *server)
 {
     char said[64];
-    long long end = now_ms() + UP_MS;
-    while (now_ms() < end) {
-        if (*memcached_do(m, said, sizeof said, "version"))
-            return true;
-        if (waitpid(m->pid, NULL, WNOHANG) == m->pid) {
-            m->pid = 0;
-            return false;
-        }
-        poll(NULL, 0, 2);
-    }
-    return false;
+    return *memcached_do(server, said, sizeof said, "version");
 }
 
 static bool server_start(struct memcached_server *m)
@@ -196,7 +139,7 @@ static bool server_start(struct memcached_server *m)
     m->pid = fork();
     if (m->pid == 0)
         server_exec(m, parent);
-    return m->pid > 0 && server_up(m) &&
+    return m->pid > 0 && neighbour_is_up(&m->pid, server_answers, m) &&
            memcached_stat_of(m, "pid") == m->pid; /* and not somebody else */
 }
 
@@ -216,7 +159,7 @@ struct memcached_server *memcached_start(const char *options)
     started.all[started.count++] = m;
     snprintf(m->options, sizeof m->options, "%s", options ? options : "");
     for (int i = 0; i < 10; i++) {
-        m->port = port_free();
+        m->port = neighbour_port();
         if (server_start(m))
             return m;
         memcached_kill(m);
@@ -249,11 +192,7 @@ void memcached_signal(struct memcached_server *m, int signal)
 
 void memcached_kill(struct memcached_server *m)
 {
-    if (m->pid <= 0)
-        return;
-    kill(m->pid, SIGKILL);
-    waitpid(m->pid, NULL, 0);
-    m->pid = 0;
+    neighbour_kill(&m->pid);
 }
 
 void memcached_stop_all(void)

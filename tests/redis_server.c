@@ -4,6 +4,7 @@
 #include "tests/redis_server.h"
 
 #include "session/buf.h"
+#include "tests/neighbour.h"
 #include "tests/unit.h"
 
 #include <arpa/inet.h>
@@ -43,23 +44,6 @@ static long long now_ms(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-static int port_connect(int port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_port = htons((uint16_t)port),
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval limit = {.tv_sec = 2};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        abort();
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-        return fd;
-    close(fd);
-    return -1;
 }
 
 static bool line_read(FILE *in, char *out, size_t size)
@@ -109,7 +93,7 @@ static void words_ask(const struct redis_server *r, struct buf *reply,
                       const char *words, bool wait)
 {
     char login[80];
-    int fd = port_connect(r->port);
+    int fd = neighbour_connect(r->port);
     if (fd < 0)
         return;
     FILE *in = fdopen(fd, "r");
@@ -163,55 +147,23 @@ bool redis_is_there(void)
     return false;
 }
 
-static int port_free(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) ||
-        getsockname(fd, (struct sockaddr *)&a, &len))
-        abort();
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 static void server_exec(const struct redis_server *r, pid_t parent)
 {
     char log[300];
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(127);
     snprintf(log, sizeof log, "%s/log", r->dir);
-    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (fd < 0 || chdir(r->dir))
+    neighbour_begin(parent, log);
+    if (chdir(r->dir))
         _exit(127);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
     execl(BINARY, "redis-server", r->conf, r->is_sentinel ? "--sentinel" : NULL,
           NULL);
     _exit(127);
 }
 
-/* False: it has ended, or says nothing. */
-static bool server_up(struct redis_server *r)
+/* While it loads, or wants a password, it is there. */
+static bool server_answers(void *server)
 {
     char said[64];
-    long long end = now_ms() + UP_MS;
-    while (now_ms() < end) {
-        /* While it loads, or wants a password, it is there. */
-        if (*redis_do(r, said, sizeof said, "PING"))
-            return true;
-        if (waitpid(r->pid, NULL, WNOHANG) == r->pid) {
-            r->pid = 0;
-            return false;
-        }
-        poll(NULL, 0, 2);
-    }
-    return false;
+    return *redis_do(server, said, sizeof said, "PING");
 }
 
 static bool server_start(struct redis_server *r)
@@ -220,7 +172,7 @@ static bool server_start(struct redis_server *r)
     r->pid = fork();
     if (r->pid == 0)
         server_exec(r, parent);
-    return r->pid > 0 && server_up(r);
+    return r->pid > 0 && neighbour_is_up(&r->pid, server_answers, r);
 }
 
 static void stop_at_exit(void)
@@ -254,7 +206,7 @@ static struct redis_server *server_make(const char *common,
     if (password)
         sscanf(password, "requirepass %63s", r->password);
     for (int i = 0; i < 10; i++) {
-        r->port = port_free();
+        r->port = neighbour_port();
         FILE *conf = fopen(r->conf, "w");
         if (!conf)
             abort();
@@ -293,11 +245,7 @@ void redis_signal(struct redis_server *r, int signal)
 
 void redis_kill(struct redis_server *r)
 {
-    if (r->pid <= 0)
-        return;
-    kill(r->pid, SIGKILL);
-    waitpid(r->pid, NULL, 0);
-    r->pid = 0;
+    neighbour_kill(&r->pid);
 }
 
 void redis_stop_all(void)
