@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "managers/managers.h"
+#include "session/farewell.h"
 #include "tests/world.h"
 
 #include <string.h>
@@ -306,6 +307,44 @@ static void a_stop_may_end_all_sessions(void)
     world_free(&w);
 }
 
+static void was_written(struct manager_write *w)
+{
+    w->user = "written";
+}
+
+/* What stands in another manager as well is not to come back from there. */
+static void a_stop_that_ends_all_says_farewell(void)
+{
+    struct world *w =
+        world_with(&fixture_delta, "expireSessionsOnShutdown", "true");
+    struct instant now = world_now(w, 0);
+    struct value mark = {.type = VALUE_INT, .number = 7};
+    struct manager_write put = {.done = was_written};
+    struct find_op op = {.now = now, .peek = true};
+    struct changes changes;
+    uint8_t id[ID_SIZE];
+
+    id_mint(id);
+    changes_init(&changes);
+    changes_set(&changes, key_field(FIELD_BOTH), &mark);
+    struct record *record =
+        record_new(RECORD_SESSION, id, now.wall, &changes, 1);
+    changes_release(&changes);
+    manager_write_init(&put, WRITE_CREATE, id, now);
+    put.record = record;
+    enum rc rc = w->m[0]->ops->write(w->m[0], &put);
+    CU_ASSERT_FATAL(rc == RC_OK || (rc == RC_PENDING && put.user));
+    manager_write_release(&put);
+    record_unref(&record);
+    world_stop(w, 2);
+    CHECK_INT(world_reason(w, 0, id), REASON_ADMIN);
+    farewell_id(id, op.id);
+    CHECK_INT_FATAL(w->m[0]->ops->find(w->m[0], &op), RC_OK);
+    CU_ASSERT(farewell_is(op.record));
+    record_unref(&op.record);
+    world_free(&w);
+}
+
 static void listeners_hear_of_others_when_asked_to(void)
 {
     for (int notify = 0; notify < 2; notify++) {
@@ -364,6 +403,7 @@ UNIT_MAIN("delta", CASE(reads_are_told_once_per_interval),
           CASE(the_last_survivor_serves),
           CASE(a_miss_is_asked_for_where_the_route_says),
           CASE(at_all_a_miss_is_absent), CASE(a_stop_may_end_all_sessions),
+          CASE(a_stop_that_ends_all_says_farewell),
           CASE(listeners_hear_of_others_when_asked_to),
           CASE(without_a_cluster_it_says_what_to_add),
           CASE(logins_of_a_user_are_counted_everywhere))
