@@ -430,6 +430,7 @@ static enum rc backup_open(struct manager *m, struct err *err)
     b->min_copies = o ? (unsigned)o->min_copies : 0;
     if (b->min_copies > b->backups)
         b->min_copies = b->backups;
+    b->leave.looks = LEAVE_LOOKS;
     b->swept_view = UINT64_MAX; /* none: also who is alone counts */
     m->secret_shared = true;
     return RC_OK;

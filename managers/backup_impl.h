@@ -30,8 +30,9 @@
 
 #include <pthread.h>
 
-#define CACHED_MS 2000 /* a copy of what others hold is of use for so long */
-#define ODD_MS 10000   /* what does not fit together may still come to fit */
+#define LEAVE_LOOKS 20000 /* at each pause: milliseconds of the channel's */
+#define CACHED_MS 2000    /* a copy of what others hold is of use for so long */
+#define ODD_MS 10000      /* what does not fit together may still come to fit */
 /* So many calls in a row from one member, and none between: the balancer sends
  * the session there now. */
 #define MOVE_AFTER 32
@@ -91,8 +92,13 @@ static inline size_t sending_cost(const struct record *r)
 struct leave {
     struct channel_pause pause;
     bool begun, over;
+    bool told;     /* all have heard of it once */
+    int64_t asked; /* mono: the others were, to confirm that they are there */
     unsigned leaf;
-    int64_t next; /* mono: of the next pass */
+    size_t looks;  /* at each pause */
+    int64_t next;  /* mono: of the next pass */
+    bool clear;    /* the last one found nothing that is to be done, */
+    uint64_t view; /* by the channel's view at its beginning */
     size_t own, others, alone;
     size_t handed; /* in all */
 };

@@ -4,7 +4,9 @@
  * nobody gives it more, and the first of the holders that stay acts for a
  * session and takes another one. What nobody who stays holds, this member hands
  * over itself. It is done when it is in no list any more that somebody else
- * could be in, and what others did before they knew has come. */
+ * could be in, what others did before they knew has come, and all who are here
+ * have just been heard of: one that died with its host is a holder until
+ * dropTime is over. */
 #include "config.h"
 
 #include "managers/backup_impl.h"
@@ -15,7 +17,6 @@
 /* On the way at a time, of the cluster's log: more would push the first out of
  * it, since others use it as well. */
 #define LEAVE_SHARE 8
-#define LEAVE_LOOKS 20000 /* at each pause: milliseconds of the channel's */
 #define LEAVE_AGAIN_MS 200
 
 /* ---- one session ---- */
@@ -94,7 +95,7 @@ static enum part part_of_unlisted(const struct backup *b, const struct place *p)
 
 static enum part part_of(struct backup *b, struct entry *e)
 {
-    bool told = atomic_load(&replica_members(b->replica)->left);
+    bool told = b->leave.told;
     struct place p;
 
     if (!is_live(e))
@@ -193,9 +194,12 @@ static bool leave_pass(struct backup *b, struct instant now)
     struct found f = {.b = b};
     struct leave *l = &b->leave;
 
-    if (l->leaf == 0)
+    if (l->leaf == 0) {
         l->own = l->others = l->alone = 0;
-    while (l->leaf < TABLE_LEAVES && f.seen < LEAVE_LOOKS && !is_crowded(b, &f))
+        l->clear = false;
+        l->view = atomic_load(&b->channel->view);
+    }
+    while (l->leaf < TABLE_LEAVES && f.seen < l->looks && !is_crowded(b, &f))
         table_each_in(b->base.table, l->leaf++, leave_look, &f);
     found_send(&f, now);
     if (l->leaf < TABLE_LEAVES)
@@ -230,22 +234,60 @@ static bool has_copies(const struct backup *b)
     return c.primary + c.backup > 0;
 }
 
+static bool is_confirmed(const struct backup *b)
+{
+    const struct channel_app *app = replica_members(b->replica);
+
+    return atomic_load(&app->left) && !atomic_load(&app->again);
+}
+
+/* An answer that took longer, for one of them stood still, says nothing of the
+ * others: one may have died since it gave its own. */
+static bool is_fresh(const struct backup *b, struct instant now)
+{
+    return now.mono - b->leave.asked <= b->channel->drop_ms / 3;
+}
+
+static void ask_again(struct backup *b, struct instant now)
+{
+    b->leave.asked = now.mono;
+    atomic_store(&replica_members(b->replica)->again, true);
+}
+
+/* The last pass found nothing to be done, and nobody has come or gone since. */
+static bool is_clear(const struct backup *b)
+{
+    const struct leave *l = &b->leave;
+
+    return l->clear && l->view == atomic_load(&b->channel->view) &&
+           !atomic_load(&b->protecting);
+}
+
+/* What nothing changes is not looked at again while the others are asked: with
+ * many sessions a pass takes longer than an answer may. */
 static void leave_step(struct backup *b, struct instant now)
 {
     struct leave *l = &b->leave;
 
     if (!channel_may_answer(b->channel, now)) {
         /* what others decided meanwhile is not known */
+        l->clear = false;
         if (!has_copies(b))
             leave_done(b);
         return;
     }
-    if (now.mono < l->next || !leave_pass(b, now))
+    bool confirmed = is_confirmed(b);
+    l->told |= confirmed;
+    if (!is_clear(b) && now.mono >= l->next && leave_pass(b, now)) {
+        l->clear = l->told && !l->own && !l->others;
+        l->next = l->own || !l->told ? now.mono : now.mono + LEAVE_AGAIN_MS;
+    }
+    if (!is_clear(b))
         return;
-    bool told = atomic_load(&replica_members(b->replica)->left);
-    l->next = l->own || !told ? now.mono : now.mono + LEAVE_AGAIN_MS;
-    if (told && !l->own && !l->others && !atomic_load(&b->protecting))
+    if (l->over || (confirmed && is_fresh(b, now)))
         leave_done(b);
+    else if (confirmed)
+        ask_again(b, now);
 }
 
 static void leave_go_on(struct channel_pause *pause)
@@ -265,6 +307,7 @@ static void leave_go_on(struct channel_pause *pause)
 void leave_begin(struct backup *b, struct instant now)
 {
     b->leave.begun = true;
+    b->leave.asked = now.mono;
     atomic_store(&b->stopping, true);
     channel_withdraw(b->channel, b->replica);
     leave_step(b, now);
@@ -282,10 +325,11 @@ void leave_end(struct backup *b, struct instant now)
     if (!l->begun)
         leave_begin(b, now);
     /* where members are a call away it is done now */
-    l->next = 0;
-    for (int i = 0; i < 3 && !atomic_load(&b->left); i++)
-        leave_step(b, now);
     l->over = true;
+    for (int i = 0; i < 3 && !atomic_load(&b->left); i++) {
+        l->next = 0;
+        leave_step(b, now);
+    }
     if (atomic_load(&b->left))
         return;
     places_counts(replica_places(b->replica), &c);

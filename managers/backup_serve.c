@@ -25,6 +25,13 @@ static struct channel_reply reply_to(const struct backup *b,
 
 /* ---- whose it is ---- */
 
+/* It is over at others, who may know more than the copy here does. */
+static bool is_stray(const struct backup *b, const struct place *p)
+{
+    return p->kind == PLACE_OVER && !place_has(p, self(b)) &&
+           acting_primary(b, p);
+}
+
 /* Answers where this member is not to do it; its stripe is locked. */
 static bool is_for_us(const struct backup *b, const struct entry *e,
                       struct channel_reply *reply)
@@ -36,8 +43,9 @@ static bool is_for_us(const struct backup *b, const struct entry *e,
              (!is_copy(e) || (reply->place.kind == PLACE_FINAL &&
                               !record_ended(e->record, NULL))))
         reply->answer = CALL_ABSENT;
-    else if (reply->place.kind == PLACE_LIST &&
-             acting_primary(b, &reply->place) != self(b))
+    else if ((reply->place.kind == PLACE_LIST &&
+              acting_primary(b, &reply->place) != self(b)) ||
+             is_stray(b, &reply->place))
         reply->answer = CALL_ELSEWHERE;
     else if (!is_copy(e))
         reply->answer = CALL_UNAVAILABLE;

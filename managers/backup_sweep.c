@@ -163,6 +163,20 @@ enum reason reason_here(const struct backup *b, const uint8_t id[ID_SIZE],
 /* What is to be done about it, the stripe locked. */
 enum remedy { NOTHING, TELL, PROTECT, LET_GO, LATER };
 
+/* A copy that the place does not name: its holders may know more. */
+static enum remedy remedy_of_stray(struct backup *b, struct entry *e,
+                                   const uint8_t id[ID_SIZE], struct place *p,
+                                   struct instant now)
+{
+    const struct place before = *p;
+
+    if (acting_primary(b, p))
+        return backup_entry(e)->errands ? LATER : LET_GO;
+    if (!all_gone(b, p))
+        return LATER;
+    return adopt(b, e, id, &before, now, p) ? PROTECT : NOTHING;
+}
+
 static enum remedy remedy_of_list(struct backup *b, struct entry *e,
                                   const uint8_t id[ID_SIZE], struct place *p,
                                   struct instant now)
@@ -186,13 +200,7 @@ static enum remedy remedy_of_list(struct backup *b, struct entry *e,
             place_end(p, &before, PLACE_OVER, REASON_LOST, now);
         return place_change(b, e, id, p, now) ? TELL : NOTHING;
     }
-    if (!copy)
-        return NOTHING;
-    if (acting_primary(b, p))
-        return backup_entry(e)->errands ? LATER : LET_GO;
-    if (!all_gone(b, p))
-        return LATER;
-    return adopt(b, e, id, &before, now, p) ? PROTECT : NOTHING;
+    return copy ? remedy_of_stray(b, e, id, p, now) : NOTHING;
 }
 
 static enum remedy remedy_of(struct backup *b, struct entry *e,
@@ -214,6 +222,8 @@ static enum remedy remedy_of(struct backup *b, struct entry *e,
         return TELL; /* a place that was ended where nobody could be told */
     if (!lives(b, e, now))
         return NOTHING;
+    if (p->reason != REASON_LOST && !place_has(p, self(b)))
+        return remedy_of_stray(b, e, id, p, now);
     before = *p;
     return adopt(b, e, id, &before, now, p) ? PROTECT : NOTHING;
 }

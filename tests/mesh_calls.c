@@ -186,6 +186,8 @@ void mesh_pause(struct channel *c, struct channel_pause *pause)
         m->last_pause = &m->pauses;
     *m->last_pause = pause;
     m->last_pause = &pause->next;
+    if (m->replica) /* all that are there have confirmed at once */
+        atomic_store(&replica_members(m->replica)->again, false);
     pthread_mutex_unlock(&m->mesh->lock);
 }
 

@@ -156,7 +156,12 @@ struct channel_app {
     _Atomic bool leaves;                   /* this member does */
     _Atomic bool left; /* and all that are here know that, and what they did
                           before is here */
-    int64_t left_from; /* the channel's own */
+    /* The manager's: all are to be heard of once more. The channel takes `left`
+     * back, then this. */
+    _Atomic bool again;
+    /* the channel's own */
+    int64_t left_from;
+    bool only_heard;
 };
 struct channel_member {
     _Atomic uint64_t node; /* 0: nobody yet */

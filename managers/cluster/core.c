@@ -759,6 +759,8 @@ void core_flush(struct core *core, struct instant now)
     stream_flush(core, now);
     if (core->says_apps && !core->stopping) /* behind what it decided */
         say_apps(core, now);
+    if (view_look_again(core, now) && !core->stopping)
+        pulse_all(core, now);
 }
 
 bool core_idle(const struct core *core)

@@ -422,5 +422,7 @@ void view_joined(struct core *core, struct replica *r);
 bool view_lacks(struct core *core, const struct peer *p, uint32_t app);
 /* Do all that are here know that this member leaves the application? */
 void view_look_left(struct core *core);
+/* True: all are to hear of this member at once. */
+bool view_look_again(struct core *core, struct instant now);
 
 #endif

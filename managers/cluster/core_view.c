@@ -169,12 +169,28 @@ void view_look_left(struct core *core)
         bool all = atomic_load(&app->leaves);
         for (size_t k = 0; all && k < core->peer_count; k++) {
             const struct peer *p = core->peers[k];
-            all = !p->waited ||
-                  (p->echo >= app->left_from && p->applied >= p->seq);
+            all = !p->waited || (p->echo >= app->left_from &&
+                                 (app->only_heard || p->applied >= p->seq));
         }
         if (all)
             atomic_store(&app->left, true);
     }
+}
+
+bool view_look_again(struct core *core, struct instant now)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < core->replica_count; i++) {
+        struct channel_app *app = replica_members(core->replicas[i]);
+        if (!atomic_load(&app->again))
+            continue;
+        app->left_from = now.mono;
+        app->only_heard = any = true;
+        atomic_store(&app->left, false);
+        atomic_store(&app->again, false);
+    }
+    return any;
 }
 
 /* ---- slots ---- */

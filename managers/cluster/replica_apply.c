@@ -187,6 +187,7 @@ static enum replica_rc join_live(struct arrival *a, struct table_stripe *stripe,
     if (changed || idle != was_idle)
         replica_recount(a->r, e, a->now);
     a->end.reason = REASON_IDLE;
+    a->stood |= was_idle && !idle; /* its place may say that it is over */
     if (!idle || was_idle)
         record_unref(&a->before);
     if (idle || !came.idle_ended || !is_idle(m, &life, a->access, a->now))

@@ -246,7 +246,8 @@ void partial_tell_odd(struct replica *r, const uint8_t id[ID_SIZE],
     bool ended = e && record_ended(e->record, NULL);
     bool odd = !places_get(r->places, id, &place) ||
                !place_has(&place, r->channel->node) ||
-               (ended && place.kind == PLACE_LIST);
+               (ended ? place.kind == PLACE_LIST
+                      : e && !e->idle && place.kind == PLACE_OVER);
     table_unlock(stripe);
     if (odd && r->placed)
         r->placed(r->serve_user, id, &place, now);

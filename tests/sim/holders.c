@@ -343,6 +343,16 @@ static bool is_last(const struct sim *sim, const struct member *m)
     return !any && atomic_load(&b->left) && b->leave.alone > 0;
 }
 
+/* It said that somebody who stays has it. Of a death it hears at the latest
+ * when an answer that it has asked for is a third of dropTime late; who dies
+ * then it cannot know of. */
+static bool is_to_blame(const struct member *m, const struct story *s)
+{
+    int64_t late = m->sim->plan.drop_ms * MS / 3 + 10 * MS;
+
+    return m->parted && (!s->last_death || s->last_death + late < m->left_at);
+}
+
 static void lost_one(struct sim *sim, struct story *s, int slot)
 {
     const struct member *m = &sim->members[slot];
@@ -364,8 +374,8 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
     holders_say(sim, s);
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
-    if (m->parted && sim->plan.weather <= WEATHER_HOSTS && !s->renaming &&
-        !is_over(s) && !story_may_idle(s, s->used, sim->now))
+    if (is_to_blame(m, s) && sim->plan.weather <= WEATHER_HOSTS &&
+        !s->renaming && !is_over(s) && !story_may_idle(s, s->used, sim->now))
         sim_fail(sim,
                  "session %u: what was acknowledged goes with %s, which stops "
                  "in order",
@@ -399,6 +409,8 @@ static bool takes_along(const struct sim *sim, const struct story *s, int slot)
 
 void holders_end(struct sim *sim, int slot)
 {
+    const struct member *m = &sim->members[slot];
+
     sim->ends++;
     if (!sim->plan.backup || sim->plan.weather == WEATHER_FORGET)
         return;
@@ -410,6 +422,8 @@ void holders_end(struct sim *sim, int slot)
             lost_one(sim, s, slot);
         else if (!s->bereft)
             s->bereft = takes_along(sim, s, slot);
+        if (s->id_count && !m->parted && has_it(m, s))
+            s->last_death = sim->now;
     }
 }
 

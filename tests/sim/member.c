@@ -75,10 +75,18 @@ void member_enter(struct member *m)
     m->depth++;
 }
 
+static void note_left(struct member *m)
+{
+    if (!m->left_at && atomic_load(&backup_of(m->manager)->left))
+        m->left_at = m->sim->now;
+}
+
 void member_exit(struct member *m)
 {
     m->depth--;
     holders_view(m);
+    if (m->parting && m->manager)
+        note_left(m);
     member_touch(m);
 }
 
@@ -189,6 +197,7 @@ void member_start(struct member *m)
     m->up = true;
     m->leaving = m->silent = m->waking = m->flushing = m->handing = false;
     m->parting = m->parted = false;
+    m->left_at = 0;
     m->paused_until = m->busy_until = 0;
     m->started = m->resumed = m->view_at = sim->now;
     m->view = m->here = m->here_low = 0;

@@ -22,9 +22,10 @@ struct member {
     int slot;
     char name[16], address[24];
     bool up, leaving;
-    bool parting; /* BackupManager: hands over what it holds */
-    bool parted;  /* and nobody needs it any more, it says */
-    bool silent;  /* its host is down: its port does not even refuse */
+    bool parting;    /* BackupManager: hands over what it holds */
+    bool parted;     /* and nobody needs it any more, it says */
+    int64_t left_at; /* us: since then; 0: not yet */
+    bool silent;     /* its host is down: its port does not even refuse */
     uint32_t life;
     int64_t started, resumed; /* when it last started, woke */
     int64_t mono, wall;       /* at the world's beginning, ms */

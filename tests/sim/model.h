@@ -66,6 +66,7 @@ struct story {
     /* BackupManager (holders.h) */
     unsigned missing;    /* so many went down since it had all its copies */
     bool bereft;         /* something of it is gone with all that had it */
+    int64_t last_death;  /* us: of one that had all of it; 0: none died */
     bool orphaned;       /* at some moment no member had a copy */
     int home, home_left; /* where its requests go, and how many still */
 };
