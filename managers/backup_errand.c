@@ -155,7 +155,9 @@ static bool learn_place(struct errand *r, struct instant now)
 }
 
 /* What the primary has, into a copy for this request and a write after it. A
- * holder has its own copy. Returns it, its stripe locked. */
+ * holder has its own copy. Where no write is under way the primary's word
+ * stands: what one that died had not acknowledged is not to be shown for as
+ * long as somebody asks. Returns it, its stripe locked. */
 static struct entry *cache(struct backup *b, struct table_stripe *stripe,
                            struct record *record, int64_t access,
                            struct instant now)
@@ -173,7 +175,10 @@ static struct entry *cache(struct backup *b, struct table_stripe *stripe,
         manager_arm(&b->base, stripe, e, now);
         row_add(b, &b->cached, id, now.mono + CACHED_MS);
     } else if (record_kind(e->record) == record_kind(record)) {
-        table_replace(stripe, e, record_merge(e->record, record));
+        table_replace(stripe, e,
+                      is_copy(e) || backup_entry(e)->errands
+                          ? record_merge(e->record, record)
+                          : record_ref(record));
     }
     if (e->flags & ENTRY_CACHED)
         replica_entry(e)->told = now.mono;

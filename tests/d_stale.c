@@ -248,6 +248,72 @@ static void an_old_copy_answers_nobody(void)
     net_free(&n);
 }
 
+/* ---- what only one that died had ---- */
+
+static void found(struct find_op *op)
+{
+    (void)op;
+}
+
+/* Does host i show that attribute? */
+static bool shows(struct net *n, int i, const uint8_t id[ID_SIZE],
+                  const char *name)
+{
+    struct manager *m = n->hosts[i].manager;
+    struct find_op op = {.done = found, .now = n->now, .rc = RC_PENDING};
+
+    memcpy(op.id, id, ID_SIZE);
+    enum rc rc = m->ops->find(m, &op);
+    for (int k = 0; rc == RC_PENDING && k < 2 * DROP; k += STEP) {
+        net_pass(n, STEP);
+        rc = op.rc;
+    }
+    CHECK_INT_FATAL(rc, RC_OK);
+    struct value v = record_attribute(op.record, name, strlen(name));
+    bool has = v.type != VALUE_NONE;
+    record_unref(&op.record);
+    return has;
+}
+
+/* A change that its primary alone had, and that others saw there: whoever saw
+ * it shows what the next one has. */
+static void what_died_with_its_primary_is_not_shown(void)
+{
+    struct net *n = net_of(4, 0);
+    struct request q = {.w = {.done = answered}};
+    struct value one = value_number(VALUE_INT, 1);
+    struct manager *m = n->hosts[0].manager;
+    uint8_t id[ID_SIZE];
+    struct changes c;
+    int holder, other = 1;
+
+    create(n, id);
+    holder = holder_of(n, id);
+    while (other == holder)
+        other++;
+    net_cut(n, 0, holder, true); /* it hears nothing of what follows */
+    changes_init(&c);
+    changes_set(&c, key_name("seen", 4), &one);
+    manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+    q.w.changes = &c;
+    CHECK_INT_FATAL(m->ops->write(m, &q.w), RC_PENDING);
+    net_pass(n, STEP);
+    CU_ASSERT(shows(n, other, id, "seen"));
+    n->refuse = true;
+    for (int i = 1; i < n->count; i++)
+        net_cut(n, 0, i, true);
+    net_pass(n, DROP);
+    CHECK_INT(holder_state(backup_at(n, other), n->hosts[0].channel.node),
+              MEMBER_GONE);
+    CU_ASSERT(!shows(n, holder, id, "seen"));
+    CU_ASSERT(!shows(n, other, id, "seen"));
+    while (!q.done)
+        net_pass(n, STEP);
+    changes_release(&c);
+    manager_write_release(&q.w);
+    net_free(&n);
+}
+
 /* ---- holders ---- */
 
 /* Host 0 waits for one that stands still; its only holder dies meanwhile, and
@@ -325,4 +391,5 @@ static void a_leave_is_over_soon(void)
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
+          CASE(what_died_with_its_primary_is_not_shown),
           CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon))
