@@ -161,8 +161,9 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
                  (double)(asked->there - told->used) / SECOND);
         return;
     }
+    /* of two ids under which it goes on one may be lost, and the other not */
     if (reason == REASON_LOST && sim->plan.backup && !s->orphaned &&
-        sim->plan.weather < WEATHER_WILD)
+        !(s->forked && known->gone) && sim->plan.weather < WEATHER_WILD)
         sim_fail(sim, "%s says that session %u is lost, and it is not", m->name,
                  s->number);
     if (!is_fresh(sim, s) || !asked->born || s->may_end ||

@@ -391,19 +391,41 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
                  s->number, m->name, s->missing);
 }
 
-/* Does it take the last copy of one of its ids along? */
-static bool takes_along(const struct sim *sim, const struct story *s, int slot)
+static bool knows_end_elsewhere(const struct sim *sim,
+                                const uint8_t id[ID_SIZE], int slot)
+{
+    bool knows = false;
+
+    for (unsigned i = 0; i < sim->count && !knows; i++)
+        knows = counts(sim, i, slot) && knows_end(&sim->members[i], id);
+    return knows;
+}
+
+/* Does it take all along that there is of that id? Also an end that was not
+ * acknowledged, and that nobody else has heard of. */
+static bool takes_id(const struct sim *sim, const struct known_id *id, int slot)
+{
+    struct record *copy = copy_of(&sim->members[slot], id->id);
+    struct record *others = copy ? merged(sim, id->id, slot) : NULL;
+    struct record_end end;
+    bool takes = copy && !others;
+
+    if (takes && record_ended(copy, &end))
+        takes = id->over != OUT_DONE && end.reason != REASON_RENAMED &&
+                !knows_end_elsewhere(sim, id->id, slot);
+    record_unref(&copy);
+    record_unref(&others);
+    return takes;
+}
+
+/* The same of one of its ids at least. */
+static bool takes_along(const struct sim *sim, struct story *s, int slot)
 {
     bool takes = false;
 
-    for (unsigned i = 0; i < s->id_count && !takes; i++) {
-        const uint8_t *id = s->ids[i].id;
-        struct record *copy = copy_of(&sim->members[slot], id);
-        struct record *others = copy ? merged(sim, id, slot) : NULL;
-        takes = copy && !others && !record_ended(copy, NULL);
-        record_unref(&copy);
-        record_unref(&others);
-    }
+    for (unsigned i = 0; i < s->id_count; i++)
+        if (takes_id(sim, &s->ids[i], slot))
+            takes = s->ids[i].gone = true;
     return takes;
 }
 
@@ -418,10 +440,11 @@ void holders_end(struct sim *sim, int slot)
         struct story *s = sim->work->stories[i];
         if (!s->orphaned && s->id_count)
             s->orphaned = !any_copy(sim, s, slot);
+        bool takes = takes_along(sim, s, slot);
         if (!is_vague(s))
             lost_one(sim, s, slot);
-        else if (!s->bereft)
-            s->bereft = takes_along(sim, s, slot);
+        else
+            s->bereft |= takes;
         if (s->id_count && !m->parted && has_it(m, s))
             s->last_death = sim->now;
     }

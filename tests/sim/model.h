@@ -38,6 +38,7 @@ struct known_id {
     int64_t born_at;   /* us: acknowledged */
     enum outcome over; /* ended, or replaced by the next one */
     int64_t over_at;
+    bool gone; /* BackupManager: all there was of it went with a member */
 };
 
 /* What one member, in one life, said of it. */
