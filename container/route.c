@@ -17,7 +17,8 @@
 
 struct row {
     uint8_t id[ID_SIZE];
-    int64_t last; /* when its last request came here */
+    int64_t last;                /* when its last request came here */
+    struct record_others others; /* the most of it that was seen */
     unsigned count;
 };
 
@@ -43,15 +44,24 @@ void routes_free(struct routes **routes)
     *routes = NULL;
 }
 
+static bool was_elsewhere(const struct row *row, int64_t before,
+                          const struct record_others *others)
+{
+    return before > row->last + TOLERANCE_MS ||
+           others->newest > row->others.newest ||
+           others->added > row->others.added;
+}
+
 bool routes_count(struct routes *routes, const uint8_t id[ID_SIZE],
-                  int64_t before, int64_t now)
+                  int64_t before, int64_t now,
+                  const struct record_others *others)
 {
     struct row *row = &routes->rows[(id[0] | id[1] << 8) % ROUTE_ROWS];
     bool enough;
 
     pthread_mutex_lock(&routes->lock);
-    if (!id_equal(row->id, id) || before > row->last + TOLERANCE_MS) {
-        *row = (struct row){.last = now};
+    if (!id_equal(row->id, id) || was_elsewhere(row, before, others)) {
+        *row = (struct row){.last = now, .others = *others};
         memcpy(row->id, id, ID_SIZE);
     }
     if (now > row->last)
@@ -79,8 +89,14 @@ void route_note(struct http_request *r)
     struct instance *in = r->instance;
     const struct session *s = r->session->session;
 
-    r->route_row = in->routes && !in->cluster && other_route(r) &&
-                   routes_count(in->routes, s->id, s->last_access, r->now.wall);
+    struct record_others others;
+
+    r->route_row = false;
+    if (!in->routes || in->cluster || !other_route(r))
+        return;
+    session_others(s, &others);
+    r->route_row =
+        routes_count(in->routes, s->id, s->last_access, r->now.wall, &others);
 }
 
 bool route_is_stale(struct http_request *r)

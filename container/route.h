@@ -9,7 +9,8 @@
  *           to be gone (a name that they never heard of is left alone), or
  *         - there is no cluster, and ROUTE_ROW requests of the session came
  *           here in a row: of no use of it elsewhere in between this instance
- *           has heard (of reading it hears once in an accessInterval).
+ *           has heard (of each change that is in the session; of reading once
+ *           in an accessInterval).
  *         Never otherwise: behind a balancer that takes turns cookies stay as
  *         they are. (Tomcat's JvmRouteBinderValve changes the id as well, at
  *         every foreign route.)
@@ -21,6 +22,7 @@
 #define MARGAY_CONTAINER_ROUTE_H
 
 #include "session/id.h"
+#include "session/record.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -34,10 +36,11 @@ struct routes;
 struct routes *routes_new(void);
 void routes_free(struct routes **routes);
 /* One more request of that session, at `now`, came here with the name of
- * another instance; before: its last access until then (both wall ms). True:
- * enough in a row. */
+ * another instance; before: its last access until then (both wall ms); others:
+ * what other instances have written in it. True: enough in a row. */
 bool routes_count(struct routes *routes, const uint8_t id[ID_SIZE],
-                  int64_t before, int64_t now);
+                  int64_t before, int64_t now,
+                  const struct record_others *others);
 
 /* r was given the session of its cookie: counts where that is to be done. */
 void route_note(struct http_request *r);

@@ -376,6 +376,27 @@ void record_each(const struct record *r, record_each_fn *each, void *user)
     }
 }
 
+void record_others(const struct record *r, uint64_t node,
+                   struct record_others *out)
+{
+    struct walk w;
+    struct head head;
+    struct reg reg;
+    struct slots slots;
+    struct slot slot;
+
+    *out = (struct record_others){0, 0};
+    walk_record(&w, &head, r);
+    while (walk_next(&w, &reg)) {
+        if (reg.node != node && reg.time > out->newest)
+            out->newest = reg.time;
+        slots_begin(&slots, &reg);
+        while (slots_next(&slots, &slot))
+            if (slot.node != node)
+                out->added += slot.plus + slot.minus;
+    }
+}
+
 bool record_equal(const struct record *a, const struct record *b)
 {
     return a == b ||

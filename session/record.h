@@ -151,6 +151,16 @@ bool record_removed(const struct record *r, struct key key);
 /* Fields of type int; 0 when absent. */
 int64_t record_number(const struct record *r, enum record_field field);
 
+/* How far all other nodes have got in it: their highest stamp, and all that
+ * they have added to counters and taken from them. Either may become less where
+ * node writes over what they wrote. */
+struct record_others {
+    int64_t newest;
+    uint64_t added;
+};
+void record_others(const struct record *r, uint64_t node,
+                   struct record_others *out);
+
 /* Calls each(user, key, value, stamp time) for every register that holds a
  * value (removed ones are passed over), fields first, in the order of keys. */
 typedef void record_each_fn(void *user, struct key key,

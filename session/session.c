@@ -119,6 +119,11 @@ int64_t session_max_lifetime(const struct session *s)
     return number(s, FIELD_MAX_LIFETIME);
 }
 
+void session_others(const struct session *s, struct record_others *out)
+{
+    record_others(s->record, manager_writer(s->manager, s->id), out);
+}
+
 struct row {
     struct key key;
     struct value value;

@@ -104,6 +104,9 @@ int64_t session_max_inactive(const struct session *s); /* seconds, 0 never */
 int64_t session_max_lifetime(const struct session *s);
 enum rc session_set_max_inactive(struct session *s, int64_t seconds,
                                  struct err *err);
+/* What other instances have written in it, as it was when it was attached. Of a
+ * session that got a new id all that stood in it then counts as others'. */
+void session_others(const struct session *s, struct record_others *out);
 /* New id, same session. The caller sends the new cookie when the commit
  * answered OK. */
 enum rc session_change_id(struct session *s, struct err *err);

@@ -650,6 +650,42 @@ static void user_record_is_cut_at_once(void)
     changes_release(&c);
 }
 
+/* ---- others ---- */
+
+static void others_have_got_so_far(void)
+{
+    struct record *r = empty();
+    struct record_others o;
+
+    record_others(r, A, &o);
+    CHECK_INT(o.newest, 0);
+    CHECK_INT(o.added, 0);
+    set(&r, "x", value_number(VALUE_INT, 1), 2000, A);
+    add(&r, "n", 4, 2001, A);
+    add(&r, "n", 2, 2002, A);
+    record_others(r, A, &o);
+    CHECK_INT(o.newest, 0);
+    CHECK_INT(o.added, 0);
+    record_others(r, B, &o);
+    CHECK_INT(o.newest, 2000);
+    CHECK_INT(o.added, 6);
+    add(&r, "n", -1, 2003, B);
+    set(&r, "y", value_number(VALUE_INT, 2), 2004, C);
+    record_others(r, A, &o);
+    CHECK_INT(o.newest, 2004);
+    CHECK_INT(o.added, 1);
+    record_others(r, B, &o);
+    CHECK_INT(o.newest, 2004);
+    CHECK_INT(o.added, 6);
+    /* a removal is a write; what was written over is no more */
+    record_take(&r, delta_remove(r, "y", 2005, A));
+    record_others(r, B, &o);
+    CHECK_INT(o.newest, 2005);
+    record_others(r, A, &o);
+    CHECK_INT(o.newest, 0);
+    record_unref(&r);
+}
+
 UNIT_MAIN("record", CASE(new_record_says_who_it_is),
           CASE(holds_values_of_all_types), CASE(each_goes_in_the_order_of_keys),
           CASE(rekey_changes_the_id_only), CASE(life_is_read_in_one_pass),
@@ -664,4 +700,5 @@ UNIT_MAIN("record", CASE(new_record_says_who_it_is),
           CASE(decided_end_leaves_a_tombstone), CASE(earlier_decided_end_stays),
           CASE(renamed_end_names_the_new_id),
           CASE(later_access_of_idle_ends_stays),
-          CASE(user_record_keeps_the_newest), CASE(user_record_is_cut_at_once))
+          CASE(user_record_keeps_the_newest), CASE(user_record_is_cut_at_once),
+          CASE(others_have_got_so_far))

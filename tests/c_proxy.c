@@ -416,25 +416,37 @@ static void three_in_a_row(void)
 {
     struct routes *routes = routes_new();
     uint8_t a[ID_SIZE] = {1, 2, 3}, b[ID_SIZE] = {2, 2, 3};
+    struct record_others seen = {5, 7};
 
-    CU_ASSERT_FALSE(routes_count(routes, a, 50, 100));
-    CU_ASSERT_FALSE(routes_count(routes, b, 50, 100));
-    CU_ASSERT_FALSE(routes_count(routes, a, 100, 110));
-    CU_ASSERT(routes_count(routes, a, 111, 120));
-    CU_ASSERT(routes_count(routes, a, 120, 130));
+    CU_ASSERT_FALSE(routes_count(routes, a, 50, 100, &seen));
+    CU_ASSERT_FALSE(routes_count(routes, b, 50, 100, &seen));
+    CU_ASSERT_FALSE(routes_count(routes, a, 100, 110, &seen));
+    CU_ASSERT(routes_count(routes, a, 111, 120, &seen));
+    CU_ASSERT(routes_count(routes, a, 120, 130, &seen));
     /* used elsewhere in between */
-    CU_ASSERT_FALSE(routes_count(routes, a, 145, 150));
-    CU_ASSERT_FALSE(routes_count(routes, a, 153, 160));
-    CU_ASSERT_FALSE(routes_count(routes, a, 160, 170));
-    CU_ASSERT(routes_count(routes, a, 170, 180));
+    CU_ASSERT_FALSE(routes_count(routes, a, 145, 150, &seen));
+    CU_ASSERT_FALSE(routes_count(routes, a, 153, 160, &seen));
+    CU_ASSERT_FALSE(routes_count(routes, a, 160, 170, &seen));
+    CU_ASSERT(routes_count(routes, a, 170, 180, &seen));
     /* of two parallel requests the later one may be first */
-    CU_ASSERT(routes_count(routes, a, 179, 179));
-    CU_ASSERT(routes_count(routes, a, 180, 190));
+    CU_ASSERT(routes_count(routes, a, 179, 179, &seen));
+    CU_ASSERT(routes_count(routes, a, 180, 190, &seen));
+    /* changed elsewhere, in the same ms; what was taken back is no change */
+    seen.newest = 6;
+    CU_ASSERT_FALSE(routes_count(routes, a, 190, 191, &seen));
+    seen.newest = 4;
+    CU_ASSERT_FALSE(routes_count(routes, a, 191, 192, &seen));
+    CU_ASSERT(routes_count(routes, a, 192, 193, &seen));
+    seen.added = 8;
+    CU_ASSERT_FALSE(routes_count(routes, a, 193, 194, &seen));
+    seen.added = 0;
+    CU_ASSERT_FALSE(routes_count(routes, a, 194, 195, &seen));
+    CU_ASSERT(routes_count(routes, a, 195, 196, &seen));
     /* another session in its place */
     a[2] = 9;
-    CU_ASSERT_FALSE(routes_count(routes, a, 155, 190));
-    CU_ASSERT_FALSE(routes_count(routes, b, 100, 200));
-    CU_ASSERT(routes_count(routes, b, 200, 210));
+    CU_ASSERT_FALSE(routes_count(routes, a, 155, 190, &seen));
+    CU_ASSERT_FALSE(routes_count(routes, b, 100, 200, &seen));
+    CU_ASSERT(routes_count(routes, b, 200, 210, &seen));
     routes_free(&routes);
     CU_ASSERT_PTR_NULL(routes);
 }
