@@ -88,15 +88,23 @@ static enum rc store_unknown(struct reader *r, const struct xml_element *e,
 }
 
 /* A store knows no folder of its own; a relative path is below the state's. */
-static enum rc place_store(struct reader *r, struct store_config *store)
+static enum rc place_option(struct reader *r, struct store_config *store,
+                            const char *name)
 {
-    const char *path = reader_get(store->at, "path");
-    const struct option *o = option_find(store->kind->options, "path");
+    const char *path = reader_get(store->at, name);
+    const struct option *o = option_find(store->kind->options, name);
 
     if (!path || path[0] == '/' || !o || o->kind != OPTION_STRING)
         return RC_OK;
-    return option_set(o, store->options, "path",
+    return option_set(o, store->options, name,
                       reader_path(r, r->config->state_dir, path), r->err);
+}
+
+static enum rc place_store(struct reader *r, struct store_config *store)
+{
+    enum rc rc = place_option(r, store, "path");
+
+    return rc == RC_OK ? place_option(r, store, "directory") : rc;
 }
 
 static enum rc read_store(struct reader *r, const struct xml_element *e,
@@ -175,17 +183,16 @@ const struct option manager_rest_option_table[] = {
     {.name = "minReplicas",
      .kind = OPTION_LATER,
      .preset = "0",
-     .help = IN_CLUSTER("DeltaManager")},
+     .help = "use <Manager className=\"PersistentManager\"> with a "
+             "RedisStore"},
     {.name = "replication",
      .kind = OPTION_LATER,
      .help = IN_CLUSTER("DeltaManager")},
-    {.name = "persistAuthentication",
-     .kind = OPTION_LATER,
-     .preset = "false",
-     .help = "who is logged in is part of the session; leave it out"},
     IGNORED("sessionAttributeValueClassNameFilter",
             "values have no class; sessionAttributeNameFilter goes by names"),
     IGNORED("notifyBindingListenerOnUnchangedValue", IN_JAVA),
+    IGNORED("persistAuthentication",
+            "who is logged in is always kept with the session"),
     IGNORED("processExpiresFrequency", "sessions end to the second"),
     IGNORED("secureRandomAlgorithm", IN_JAVA),
     IGNORED("secureRandomClass", IN_JAVA),

@@ -685,8 +685,8 @@ static void persistent_describe(const struct manager *m, char *out, size_t size)
 
 const struct manager_ops manager_persistent = {
     .name = "PersistentManager",
-    .summary = "sessions in a store, written through; any server serves any "
-               "user",
+    .summary = "sessions in a store, written through (any server serves any "
+               "user) unless an idle mode is set",
     .size = sizeof(struct persistent),
     .options_size = sizeof(struct persistent_options),
     .options = persistent_options,

@@ -427,7 +427,9 @@ static void standard_describe(const struct manager *m, char *out, size_t size)
 
 const struct manager_ops manager_standard = {
     .name = "StandardManager",
-    .summary = "sessions in this process; a file keeps them over a restart",
+    .summary =
+        "sessions in this process; with pathname a file keeps them over a "
+        "restart",
     .size = sizeof(struct standard),
     .options_size = sizeof(struct standard_options),
     .options = standard_options,

@@ -176,22 +176,28 @@ static void managers_by_level(void)
     CU_ASSERT_PTR_NULL(b->level.manager->store);
 }
 
-static void a_store_is_below_the_state_folder(void)
+static void check_place(const char *store_class, const char *attribute)
 {
     const struct store_config *store;
-    char wanted[PATH_MAX + 32];
+    char text[512], wanted[PATH_MAX + 32];
 
-    CHECK_INT_FATAL(scratch_read_text(
-                        &site, SERVER("", "",
-                                      "<Manager className='PersistentManager'>"
-                                      "<Store className='SQLiteStore' "
-                                      "path='x.db'/></Manager>")),
-                    RC_OK);
+    snprintf(text, sizeof text,
+             SERVER("", "",
+                    "<Manager className='PersistentManager'>"
+                    "<Store className='%s' %s='x.db'/></Manager>"),
+             store_class, attribute);
+    CHECK_INT_FATAL(scratch_read_text(&site, text), RC_OK);
     store = site.config->level.manager->store;
     snprintf(wanted, sizeof wanted, "%s/state/x.db", site.folder);
     CHECK_STR(*(char **)((char *)store->options +
-                         option_find(store->kind->options, "path")->offset),
+                         option_find(store->kind->options, attribute)->offset),
               wanted);
+}
+
+static void a_store_is_below_the_state_folder(void)
+{
+    check_place("SQLiteStore", "path");
+    check_place("FileStore", "directory");
 }
 
 static void folders_are_applications(void)
@@ -289,11 +295,15 @@ static void what_needs_java_warns_once(void)
             SERVER("", "",
                    "<Valve className='ErrorReportValve' showReport='false'/>\n"
                    "<Manager secureRandomAlgorithm='SHA1PRNG' "
+                   "persistAuthentication='true' "
                    "sessionAttributeValueClassNameFilter='java\\..*'>\n"
                    "<SessionIdGenerator sessionIdLength='16'/></Manager>\n"
                    "<Realm className='JNDIRealm' connectionURL='ldap://x'/>")),
         RC_OK);
-    CHECK_INT(site.warning_count, 4);
+    CHECK_INT(site.warning_count, 5);
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:6: <Manager persistAuthentication> is ignored: who "
+               "is logged in is always kept with the session"));
     CU_ASSERT(scratch_warned(&site,
                              "server.xml:5: ErrorReportValve is ignored: "
                              "error pages are made without it"));

@@ -374,6 +374,10 @@ static void what_is_wrong(void)
         {CLUSTER("", DELTA("backups='2'")),
          "server.xml:5: <Manager> backups=\"2\" is not offered in this "
          "version: use <Manager className=\"BackupManager\"> in a <Cluster>"},
+        {ENGINE("<Manager className='StandardManager' minReplicas='1'/>", ""),
+         "server.xml:4: <Manager> minReplicas=\"1\" is not offered in this "
+         "version: use <Manager className=\"PersistentManager\"> with a "
+         "RedisStore"},
         {CLUSTER("", "<Manager className='StandardManager'/>"),
          "server.xml:5: StandardManager keeps no copies at other members: put "
          "it beside the <Cluster>, or use DeltaManager"},
