@@ -242,13 +242,18 @@ static enum rc start_connectors(struct instance *in, struct err *err)
 static void on_signal(uv_signal_t *handle, int number);
 static void on_drained(uv_timer_t *timer);
 
-/* Before the first request can be answered: from then on an end is in order. */
+/* Before the first request can be answered: from then on an end is in order. A
+ * terminal that goes is one as well, but for who was told not to mind (nohup).
+ */
 static void catch_signals(struct instance_loop *loop)
 {
+    struct sigaction hang_up;
+
     loop->own_process = true;
     uv_signal_start(&loop->term, on_signal, SIGTERM);
     uv_signal_start(&loop->interrupt, on_signal, SIGINT);
-    uv_signal_start(&loop->hang_up, on_signal, SIGHUP);
+    if (sigaction(SIGHUP, NULL, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN)
+        uv_signal_start(&loop->hang_up, on_signal, SIGHUP);
 }
 
 static bool has_stores(const struct instance *in)

@@ -201,6 +201,25 @@ static void a_hang_up_is_an_orderly_stop(void)
     CHECK_INT(server_wait(fleet_server(f, 0), 5000), 0);
 }
 
+/* nohup: who started it wants it to outlive the terminal. */
+static void a_hang_up_that_is_ignored_is_none(void)
+{
+    struct fleet *f = fleet_new("sqlite.xml");
+    if (!f)
+        return;
+    fleet_define(f, "drain", "2");
+    signal(SIGHUP, SIG_IGN);
+    bool started = fleet_start(f, 1);
+    signal(SIGHUP, SIG_DFL);
+    CU_ASSERT_FATAL(started);
+    struct server *s = fleet_server(f, 0);
+    long long begin = clock_ms();
+    server_signal(s, SIGHUP);
+    server_signal(s, SIGTERM); /* were it the second one, it would hurry */
+    CHECK_INT(server_wait(s, 15000), 0);
+    CU_ASSERT(clock_ms() - begin >= 1900);
+}
+
 static void loses_nothing(struct fleet *f)
 {
     struct browser b;
@@ -280,13 +299,11 @@ static void what_cannot_start_says_so(void)
 ON_ONE(what_arrived_is_answered)
 ON_ONE(what_still_runs_is_answered)
 ON_ONE(it_is_ready_soon)
-UNIT_MAIN_AROUND("stop", NULL, fleet_end,
-                 FLEET_ENTRIES(what_arrived_is_answered),
-                 CASE(what_computes_is_answered),
-                 FLEET_ENTRIES(what_still_runs_is_answered),
-                 CASE(draining_serves_on), CASE(a_second_signal_skips_the_wait),
-                 CASE(a_hang_up_is_an_orderly_stop),
-                 CASE(an_orderly_restart_with_a_store_loses_nothing),
-                 CASE(an_orderly_restart_with_a_file_loses_nothing),
-                 FLEET_ENTRIES(it_is_ready_soon),
-                 CASE(what_cannot_start_says_so))
+UNIT_MAIN_AROUND(
+    "stop", NULL, fleet_end, FLEET_ENTRIES(what_arrived_is_answered),
+    CASE(what_computes_is_answered), FLEET_ENTRIES(what_still_runs_is_answered),
+    CASE(draining_serves_on), CASE(a_second_signal_skips_the_wait),
+    CASE(a_hang_up_is_an_orderly_stop), CASE(a_hang_up_that_is_ignored_is_none),
+    CASE(an_orderly_restart_with_a_store_loses_nothing),
+    CASE(an_orderly_restart_with_a_file_loses_nothing),
+    FLEET_ENTRIES(it_is_ready_soon), CASE(what_cannot_start_says_so))
