@@ -284,8 +284,7 @@ static void await_sessions(struct instance *in)
     while ((instance_health(in) == INSTANCE_STARTING || !has_stores(in)) &&
            !loop->stopping && instant_read().mono < until)
         uv_run(&loop->uv, UV_RUN_DEFAULT);
-    if (!loop->stopping)
-        uv_timer_stop(&loop->drain);
+    uv_timer_stop(&loop->drain);
 }
 
 enum rc instance_start(struct instance *in, bool own_process, struct err *err)
@@ -306,7 +305,8 @@ enum rc instance_start(struct instance *in, bool own_process, struct err *err)
         if (own_process)
             catch_signals(in->loop);
         await_sessions(in);
-        rc = start_connectors(in, err);
+        if (!in->loop->stopping)
+            rc = start_connectors(in, err);
     }
     if (rc != RC_OK)
         atomic_store(&in->state, INSTANCE_STOPPED);
@@ -363,8 +363,8 @@ static void stop_wanted(struct instance *in)
         loop->hurry = true;
     if (!again && loop->own_process)
         notify_send("STOPPING=1");
-    if (again || in->config->drain == 0) {
-        uv_stop(&loop->uv);
+    if (again || in->config->drain == 0 || in->connector_count == 0) {
+        uv_stop(&loop->uv); /* before its ports open nobody is served */
         return;
     }
     atomic_store(&in->state, INSTANCE_DRAINING);
@@ -613,7 +613,7 @@ int instance_run(struct instance *in)
 
     uv_timer_start(&loop->fast, on_fast, 0, CONNECTOR_TICK_MS);
     uv_timer_start(&loop->slow, on_slow, MANAGER_TICK_MS, MANAGER_TICK_MS);
-    if (!loop->stopping || in->config->drain > 0) /* told while it began */
+    if (!loop->stopping) /* else it was told while it began */
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     stop(in);
     return 0;

@@ -6,11 +6,18 @@
 #include "tests/client.h"
 #include "tests/unit.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
@@ -220,6 +227,83 @@ static void a_hang_up_that_is_ignored_is_none(void)
     CU_ASSERT(clock_ms() - begin >= 1900);
 }
 
+/* A member that takes connections and says nothing. */
+static int silent_member(char define[64])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&a, len) == 0 &&
+                    listen(fd, 10) == 0 &&
+                    getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    snprintf(define, 64, "cluster.members=127.0.0.1:%u", ntohs(a.sin_port));
+    return fd;
+}
+
+/* Has somebody connected, and begun to speak? */
+static bool is_spoken_to(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    if (poll(&p, 1, 20000 * slowness()) != 1)
+        return false;
+    int link = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    bool spoken = link >= 0 && recv(link, &byte, 1, 0) == 1;
+    close(fd); /* the link stays, and says nothing */
+    return spoken;
+}
+
+static pid_t run_delta(const char *members)
+{
+    char binary[400], conf[400], port[64];
+    pid_t parent = getpid();
+
+    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    snprintf(conf, sizeof conf, "%s/etc/margay/delta.xml", stage_dir());
+    snprintf(port, sizeof port, "cluster.port=%d", fleet_free_port());
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() == parent)
+        execl(binary, binary, "run", "-c", conf, "-D", "port=0", "-D",
+              "drain=3600", "-D", "cluster.dropTime=60", "-D", port, "-D",
+              members, (char *)NULL);
+    _exit(127);
+}
+
+static bool has_ended(void *user)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PID, (id_t) * (pid_t *)user, &info,
+                  WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid != 0;
+}
+
+/* Nobody is served yet, so there is nothing to drain, and nothing to wait
+ * for. */
+static void a_stop_before_the_port_opens_is_at_once(void)
+{
+    char members[64];
+    int status = -1;
+    if (!fleet_new("delta.xml")) /* skips */
+        return;
+    int fd = silent_member(members);
+    pid_t pid = run_delta(members);
+    CU_ASSERT(is_spoken_to(fd));
+    kill(pid, SIGTERM);
+    if (!eventually(15000, has_ended, &pid)) {
+        CU_FAIL("it still runs");
+        kill(pid, SIGKILL);
+    }
+    CU_ASSERT_EQUAL_FATAL(waitpid(pid, &status, 0), pid);
+    CHECK_INT(WIFEXITED(status) ? WEXITSTATUS(status) : -1, 0);
+}
+
 static void loses_nothing(struct fleet *f)
 {
     struct browser b;
@@ -304,6 +388,7 @@ UNIT_MAIN_AROUND(
     CASE(what_computes_is_answered), FLEET_ENTRIES(what_still_runs_is_answered),
     CASE(draining_serves_on), CASE(a_second_signal_skips_the_wait),
     CASE(a_hang_up_is_an_orderly_stop), CASE(a_hang_up_that_is_ignored_is_none),
+    CASE(a_stop_before_the_port_opens_is_at_once),
     CASE(an_orderly_restart_with_a_store_loses_nothing),
     CASE(an_orderly_restart_with_a_file_loses_nothing),
     FLEET_ENTRIES(it_is_ready_soon), CASE(what_cannot_start_says_so))
