@@ -390,6 +390,18 @@ bool town_forgets(struct town *t, int i, const uint8_t id[ID_SIZE])
     return town_told(t, i, id) == REASON_UNKNOWN;
 }
 
+bool town_answers(struct town *t, int i, const uint8_t id[ID_SIZE])
+{
+    int64_t until = instant_read().mono + 20000;
+    while (town_told(t, i, id) == REASON_COUNT) {
+        if (instant_read().mono >= until)
+            return false;
+        town_tick_all(t);
+        sched_yield();
+    }
+    return true;
+}
+
 bool town_logs(struct town *t, const char *text)
 {
     int64_t until = instant_read().mono + 20000;

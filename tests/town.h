@@ -100,6 +100,8 @@ enum rc town_write(struct manager *m, enum write_kind kind,
 bool town_is_told(struct town *t);
 /* That one says no more why there is no such session: more than two minutes. */
 bool town_forgets(struct town *t, int i, const uint8_t id[ID_SIZE]);
+/* That one says how it is with it: its stores are back. */
+bool town_answers(struct town *t, int i, const uint8_t id[ID_SIZE]);
 /* Somebody writes that into the log. */
 bool town_logs(struct town *t, const char *text);
 /* That one says that all came over. */
