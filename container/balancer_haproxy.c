@@ -77,11 +77,12 @@ static void by_route(struct buf *out, const struct balancer_plan *plan)
         "    hash-type consistent\n",
         plan->cookie);
     /* The first cookie of that name, as the instance reads it: others are of
-     * applications with other paths. Possessive, so that it takes no time. */
+     * applications with other paths. Possessive, so that it takes no time.
+     * fhdr: for hdr a comma would end the header. */
     for (size_t i = 0; i < plan->count; i++) {
         const char *name = plan->members[i].name;
         buf_addf(out,
-                 "    use-server %s if { req.hdr(cookie) -m reg "
+                 "    use-server %s if { req.fhdr(cookie) -m reg "
                  "'^((?!%s=)[^;]*+;[[:space:]]*+)*+%s=[^;]*[.]%s(;|$)' }\n",
                  name, plan->cookie, plan->cookie, name);
         buf_addf(out,

@@ -431,7 +431,8 @@ void story_of_bare_restarts(void)
     }
 }
 
-/* The first of two cookies of that name counts, as for the instance. */
+/* The first of two cookies of that name counts, as for the instance. A comma in
+ * a cookie parts nothing, though one parts the values of other headers. */
 void story_of_two_cookies(const char *kind)
 {
     struct fleet *f = run(kind, "route", "standard.xml");
@@ -443,10 +444,15 @@ void story_of_two_cookies(const char *kind)
         return;
     browser_renew(other);
     at = log_in(b, "kim");
-    CU_ASSERT_FATAL(at >= 0 && browser_cookie(b, "/login", mine));
+    for (int i = 0; i < 5 && at == 0; i++) { /* not the first one of a list */
+        browser_renew(b);
+        at = log_in(b, "kim");
+    }
+    CU_ASSERT_FATAL(at > 0 && browser_cookie(b, "/login", mine));
     for (int i = 0; i < 3; i++) {
-        snprintf(header, sizeof header, "Cookie: %s; JSESSIONID=%032d.node%d",
-                 mine, 0, i + 1);
+        snprintf(header, sizeof header,
+                 "Cookie: a=1,2; %s; b=1,2; JSESSIONID=%032d.node%d", mine, 0,
+                 i + 1);
         CHECK_INT(
             browser_get_with(other, &site.front.server, "/login/me", header),
             200);
