@@ -419,10 +419,15 @@ static void reap(struct launcher *l)
 
 /* ---- the loop ---- */
 
+/* Its terminal has gone, says the kernel, or the shell that it began in. Who
+ * was told not to mind (nohup) lives on, and a person may still want a roll. */
 static bool is_hang_up(const struct launcher *l,
                        const struct signalfd_siginfo *info)
 {
-    return info->ssi_code == SI_KERNEL || (l->has_terminal && !has_terminal());
+    if (info->ssi_code == SI_KERNEL)
+        return true;
+    return l->has_terminal && !has_terminal() &&
+           (!l->outlives || (pid_t)info->ssi_pid == getsid(0));
 }
 
 static void signals_read(struct launcher *l)
@@ -436,6 +441,8 @@ static void signals_read(struct launcher *l)
             continue; /* a terminal that goes says so more than once */
         else if (info.ssi_signo == SIGHUP && !is_hang_up(l, &info))
             roll_begin(l);
+        else if (info.ssi_signo == SIGHUP && l->outlives)
+            continue;
         else
             stop(l);
 }
@@ -598,9 +605,18 @@ static void start_all(struct launcher *l)
         node_start(l, node_at(l, i));
 }
 
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 int launcher_run(const struct launcher_options *options)
 {
-    struct launcher l = {.options = options, .has_terminal = has_terminal()};
+    struct launcher l = {.options = options,
+                         .has_terminal = has_terminal(),
+                         .outlives = is_ignored(SIGHUP)};
     sigset_t ours;
 
     sigemptyset(&ours);

@@ -27,10 +27,11 @@
  *         balancer knows of the one that came back.
  * Stop    What they say is passed on to the last line. Not waited for is who
  *         only keeps an output of one that has ended open.
- *         SIGTERM or SIGINT, or SIGHUP because the terminal has gone: SIGTERM
- *         to every child in the order of their names; a second one is handed on
- *         (it skips their drain), a third kills. A child gets SIGTERM also when
- *         this process dies.
+ *         SIGTERM or SIGINT, or SIGHUP because the terminal has gone (not
+ *         where SIGHUP was ignored at the start: nohup): SIGTERM to every child
+ *         in the order of their names; a second one is handed on (it skips
+ *         their drain), a third kills. A child gets SIGTERM also when this
+ *         process dies.
  * Owns    Its children and their pipes, until launcher_run returns.
  * Threads It must be the only thread. */
 #ifndef MARGAY_CONTAINER_LAUNCHER_H

@@ -34,6 +34,7 @@ struct launcher {
     int signals;          /* signalfd */
     unsigned stops;
     bool has_terminal;
+    bool outlives; /* the terminal: SIGHUP was ignored at the start */
     bool announced, failed;
 
     bool rolls, roll_again;

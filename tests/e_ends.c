@@ -339,6 +339,90 @@ static void who_does_not_read_halts_nobody(void)
     close(ends[1]);
 }
 
+/* A session of its own, with a terminal. Returns the terminal's other end. */
+static int run_in_terminal(pid_t *pid, const char *log, const char *port,
+                           bool nohup)
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    char binary[320], name[64];
+
+    snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
+    CU_ASSERT_FATAL(master >= 0 && grantpt(master) == 0 &&
+                    unlockpt(master) == 0 &&
+                    ptsname_r(master, name, sizeof name) == 0);
+    *pid = fork();
+    if (*pid != 0)
+        return master;
+    setsid();
+    signal(SIGHUP, nohup ? SIG_IGN : SIG_DFL);
+    if (open(name, O_RDWR) < 0)
+        _exit(127);
+    dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    execl(binary, binary, "cluster", "--manager", "standard", "-n", "1", "-p",
+          port, "-D", "drain=0", (char *)NULL);
+    _exit(127);
+}
+
+struct asked_to_roll {
+    pid_t pid;
+    const char *log;
+};
+
+/* Again and again: of two that wait to be seen the second one is dropped. */
+static bool rolls(void *user)
+{
+    struct asked_to_roll *a = user;
+
+    kill(a->pid, SIGHUP);
+    return file_says(a->log, "rolling restart: node1");
+}
+
+static int status_at_the_end(pid_t pid)
+{
+    int status = -1;
+
+    for (int i = 0; i < 2000 && waitpid(pid, &status, WNOHANG) == 0; i++)
+        poll(NULL, 0, 10);
+    if (status == -1)
+        kill(pid, SIGKILL);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_terminal_goes(bool nohup)
+{
+    struct asked_to_roll a;
+    char log[320], port[16];
+
+    if (!fleet_new("standard.xml")) /* skips */
+        return;
+    snprintf(log, sizeof log, "%s/terminal.log", unit_tmpdir());
+    snprintf(port, sizeof port, "%d", fleet_free_port());
+    a.log = log;
+    int terminal = run_in_terminal(&a.pid, log, port, nohup);
+    struct server s = {.port = atoi(port)};
+    snprintf(s.url, sizeof s.url, "http://127.0.0.1:%s", port);
+    CU_ASSERT(eventually(10000, serves, &s));
+    close(terminal);
+    if (nohup) {
+        CU_ASSERT(eventually(10000, rolls, &a));
+        kill(a.pid, SIGTERM);
+    }
+    CHECK_INT(status_at_the_end(a.pid), 0);
+    CHECK_INT(file_says(log, "rolling restart"), nohup);
+    unlink(log);
+}
+
+static void a_terminal_that_goes_ends_all(void)
+{
+    a_terminal_goes(false);
+}
+
+static void under_nohup_it_may_go(void)
+{
+    a_terminal_goes(true);
+}
+
 UNIT_MAIN_AROUND("ends", NULL, fleet_end,
                  CASE(a_check_that_hangs_touches_nothing),
                  CASE(who_holds_an_output_delays_no_stop),
@@ -346,4 +430,6 @@ UNIT_MAIN_AROUND("ends", NULL, fleet_end,
                  CASE(a_file_that_fails_is_written_later),
                  CASE(a_killed_master_takes_its_workers_along),
                  CASE(a_door_that_is_taken_is_told),
-                 CASE(who_does_not_read_halts_nobody))
+                 CASE(who_does_not_read_halts_nobody),
+                 CASE(a_terminal_that_goes_ends_all),
+                 CASE(under_nohup_it_may_go))
