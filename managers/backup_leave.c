@@ -238,7 +238,8 @@ static bool is_confirmed(const struct backup *b)
 {
     const struct channel_app *app = replica_members(b->replica);
 
-    return atomic_load(&app->left) && !atomic_load(&app->again);
+    /* in this order: the channel takes `left` back first */
+    return !atomic_load(&app->again) && atomic_load(&app->left);
 }
 
 /* An answer that took longer, for one of them stood still, says nothing of the
