@@ -338,7 +338,9 @@ static void check_all_answer(struct net *n)
         CU_ASSERT(net_answers(n, i));
 }
 
-static void a_joiner_compares_with_everybody(void)
+/* Host 2 starts anew where two have been for long, and has compared with the
+ * first; the second greets, and then hears nothing. */
+static struct net *half_joined(void)
 {
     struct net *n = partial_new(3);
 
@@ -350,15 +352,44 @@ static void a_joiner_compares_with_everybody(void)
     manager_free(&n->hosts[2].manager);
     net_start(n, 2, 50);
     net_manage_partial(n, 2, NULL, NULL);
-    n->hosts[1].deaf = true; /* greets, and then hears nothing */
+    n->hosts[1].deaf = true;
     for (int i = 0; i < 2; i++)
         net_cut(n, i, 2, false);
     net_pass(n, 1500);
     CHECK_INT(net_peer(n, 2, 0)->pulled_for, n->hosts[2].core->stale_no);
     CU_ASSERT(!net_answers(n, 2));
+    return n;
+}
+
+static void a_joiner_compares_with_everybody(void)
+{
+    struct net *n = half_joined();
+
     n->hosts[1].deaf = false;
     net_pass(n, 1500);
     CHECK_INT(net_peer(n, 2, 1)->pulled_for, n->hosts[2].core->stale_no);
+    CU_ASSERT(net_answers(n, 2));
+    net_free(&n);
+}
+
+/* Whom it has compared with may have given it up meanwhile, and acknowledged
+ * changes without it. */
+static void who_stands_still_while_it_joins_compares_anew(void)
+{
+    struct net *n = half_joined();
+    struct core *joiner = n->hosts[2].core;
+    uint64_t compared = joiner->stale_no;
+
+    n->hosts[2].paused = true;
+    net_pass(n, 2 * DROP);
+    CU_ASSERT(!net_peer(n, 0, 2)->waited);
+    n->hosts[2].paused = false;
+    core_tick(joiner, n->now);
+    CU_ASSERT(joiner->stale_no > compared);
+    n->hosts[1].deaf = false;
+    net_pass(n, DROP);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(net_peer(n, 2, i)->pulled_for, joiner->stale_no);
     CU_ASSERT(net_answers(n, 2));
     net_free(&n);
 }
@@ -455,6 +486,7 @@ UNIT_MAIN("core_calls", CASE(a_call_is_answered),
           CASE(who_is_not_there_is_unavailable_at_once),
           CASE(a_call_ends_with_its_link), CASE(a_call_does_not_wait_for_ever),
           CASE(garbage_is_no_answer), CASE(a_joiner_compares_with_everybody),
+          CASE(who_stands_still_while_it_joins_compares_anew),
           CASE(who_does_not_hear_is_not_waited_for),
           CASE(all_that_begin_together_answer),
           CASE(all_that_were_apart_answer),

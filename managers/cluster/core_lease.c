@@ -51,6 +51,9 @@ void lease_time(struct core *core, struct instant now)
             core->peers[i]->give_up_at += gap;
             core->peers[i]->withdraw_at += gap;
         }
+        /* the answers to its questions are as old */
+        if (!core->complete)
+            lease_stale(core);
     }
     if (until && now.mono >= until) {
         core->lapsed = true;
