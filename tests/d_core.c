@@ -404,6 +404,24 @@ static void a_leaf_is_compared_in_parts(void)
     compare_leaf(3 * FRAME_LIST_MAX, 1);
 }
 
+/* The answers to its announcements wait in its sockets. */
+static void who_sleeps_has_not_looked_for_others(void)
+{
+    struct net *n = net_new(1);
+    struct core *core = n->hosts[0].core;
+
+    core->options.listed = false;
+    net_pass(n, DROP / 12);
+    n->hosts[0].paused = true;
+    net_pass(n, DROP / 3 - 50);
+    n->hosts[0].paused = false;
+    net_pass(n, DROP / 12);
+    CU_ASSERT(!core->complete);
+    net_pass(n, DROP / 3);
+    CU_ASSERT(core->complete && net_answers(n, 0));
+    net_free(&n);
+}
+
 UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(a_new_start_with_an_older_clock_is_let_in),
           CASE(only_the_smaller_side_drops),
@@ -415,4 +433,5 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(a_wrong_vector_hides_nothing),
           CASE(comparing_swallows_no_access),
           CASE(large_updates_fill_the_window),
-          CASE(a_leaf_is_compared_in_parts))
+          CASE(a_leaf_is_compared_in_parts),
+          CASE(who_sleeps_has_not_looked_for_others))

@@ -45,8 +45,11 @@ void lease_time(struct core *core, struct instant now)
     int64_t until = get_until(core);
 
     core->clock = now;
+    /* who looks for others has to be awake; a little always counts, or a slow
+     * machine would look for ever */
+    if (gap > core->options.pulse_ms)
+        core->joining_since += gap - core->options.pulse_ms;
     if (gap > pause_of(core)) {
-        core->joining_since += gap;
         for (size_t i = 0; i < core->peer_count; i++) {
             core->peers[i]->give_up_at += gap;
             core->peers[i]->withdraw_at += gap;
