@@ -368,6 +368,8 @@ static void stop_wanted(struct instance *in)
         return;
     }
     atomic_store(&in->state, INSTANCE_DRAINING);
+    if (in->cluster)
+        in->config->cluster->ops->drain(in->cluster);
     log_line(&in->log, LOG_INFO, "server",
              "draining for %" PRId64 " s; another signal skips that",
              in->config->drain);

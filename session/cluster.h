@@ -79,13 +79,17 @@ struct cluster_ops {
                      struct err *err);
     /* Has it been complete, so that this instance may answer at this moment? */
     bool (*ready)(const struct cluster *c);
+    /* The loop's thread. Others are told that this instance ends soon, and
+     * count it as gone (is_gone); it serves as before. */
+    void (*drain)(struct cluster *c);
     /* Turns the loop itself. */
     void (*stop)(struct cluster *c, int64_t within_ms);
     void (*free)(struct cluster **c);
     void (*figures)(struct cluster *c, struct cluster_figures *out);
     /* Any thread. Has there been a member of that name, and is it known to
-     * serve nobody any more? It has left, its process is gone, it was silent
-     * for too long, or it is back and has not been admitted yet. */
+     * serve nobody any more, or not for long? It has left, or drains, its
+     * process is gone, it was silent for too long, or it is back and has not
+     * been admitted yet. */
     bool (*is_gone)(struct cluster *c, const char *name, size_t len);
     /* "127.0.0.1:4000": where others reach it. From open on. */
     const char *(*address)(const struct cluster *c);

@@ -90,6 +90,7 @@ static void pulse_comes_back(void)
         .epoch = 9,
         .floor = UINT64_MAX,
         .compare = true,
+        .drains = true,
         .seq = 300,
         .ack = {10, 20, 30},
         .root_count = 2,
@@ -104,6 +105,7 @@ static void pulse_comes_back(void)
     CHECK_INT(f.type, FRAME_PULSE);
     CU_ASSERT(f.pulse.mono == FRAME_TIME_MAX && f.pulse.echo == 5);
     CU_ASSERT(f.pulse.waits && f.pulse.compare && !f.pulse.answering);
+    CU_ASSERT(f.pulse.drains);
     CU_ASSERT(f.pulse.epoch == 9 && f.pulse.floor == UINT64_MAX);
     CHECK_INT(f.pulse.seq, 300);
     CHECK_INT(f.pulse.ack.applied, 10);
@@ -117,13 +119,14 @@ static void pulse_comes_back(void)
     CU_ASSERT(!frame_next_root(&f.pulse, &root));
     w.len = 0;
     p.echo = INT64_MIN;
-    p.waits = p.compare = false;
+    p.waits = p.compare = p.drains = false;
     p.answering = true;
     p.ack = (struct frame_ack){10, 12, 12}; /* nothing yet behind a hole */
     p.root_count = 0;
     frame_pulse(&w, &p, NULL);
     CHECK_INT_FATAL(decode(&w, &f), RC_OK);
     CU_ASSERT(f.pulse.answering && !f.pulse.waits && !f.pulse.compare);
+    CU_ASSERT(!f.pulse.drains);
     CHECK_INT(f.pulse.echo, -1);
     CU_ASSERT(f.pulse.ack.ahead_from == 12 && f.pulse.ack.ahead_to == 12);
     CU_ASSERT(!frame_next_root(&f.pulse, &root));

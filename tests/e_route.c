@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * e_route.c: the part of JSESSIONID behind the dot. It is written anew when the
- * member that it names is known to be gone; without a membership after three
- * requests in a row elsewhere; never otherwise. And who comes while an instance
- * drains. */
+ * member that it names is known to be gone, or to drain; without a membership
+ * after three requests in a row elsewhere; never otherwise. And who comes while
+ * an instance drains. */
 #include "config.h"
 
 #include "tests/client.h"
@@ -126,6 +126,65 @@ static void a_stopped_members_name(void)
     browser_close(&b);
 }
 
+static bool drains(void *user)
+{
+    return server_health(user) == 404;
+}
+
+/* The second signal skips the rest. */
+static void stop_draining(struct server *s)
+{
+    server_signal(s, SIGTERM);
+    CU_ASSERT_FATAL(eventually(10000, drains, s));
+    server_signal(s, SIGTERM);
+    CHECK_INT(server_wait(s, 15000), 0);
+}
+
+/* It serves whom it is sent; who comes elsewhere is to stay there. */
+static void draining(const char *conf, unsigned members)
+{
+    struct fleet *f = fleet_new(conf);
+    struct browser b, stays;
+    char id[128], other[128], now[128], route[128];
+
+    if (!f)
+        return;
+    fleet_define(f, "drain", "20");
+    CU_ASSERT_FATAL(fleet_start(f, members));
+    begin(&b, f, id);
+    begin(&stays, f, other);
+    CHECK_STR(ask(&b, f, 1, "/login/me", id), "");
+    server_signal(fleet_server(f, 0), SIGTERM);
+    struct asked a = {&b, fleet_server(f, 1)};
+    CU_ASSERT_FATAL(eventually(10000, is_rebound, &a));
+    cookie_split(&b, now, route);
+    CHECK_STR(route, "node2");
+    CHECK_STR(now, id);
+    CHECK_INT(server_health(fleet_server(f, 0)), 404);
+    CHECK_STR(ask(&stays, f, 0, "/login/hit", other), "");
+    CHECK_STR(ask(&b, f, members - 1, "/login/hit", id), "");
+    server_signal(fleet_server(f, 0), SIGTERM);
+    CHECK_INT(server_wait(fleet_server(f, 0), 15000), 0);
+    /* who comes again under that name is there */
+    CU_ASSERT_FATAL(fleet_restart(f, 0));
+    CU_ASSERT_FATAL(eventually(20000, is_complete, fleet_server(f, 0)));
+    CHECK_STR(ask(&stays, f, 1, "/login/hit", other), "");
+    for (unsigned i = 0; i < members; i++)
+        stop_draining(fleet_server(f, i));
+    browser_close(&stays);
+    browser_close(&b);
+}
+
+static void a_draining_members_name_on_delta(void)
+{
+    draining("delta.xml", 3);
+}
+
+static void a_draining_members_name_on_backup(void)
+{
+    draining("backup.xml", 4);
+}
+
 /* A name that nobody has heard of is nobody that has gone. */
 static void a_name_that_never_was(void)
 {
@@ -187,11 +246,6 @@ static void the_valve_switches_it_off(void)
     browser_close(&b);
 }
 
-static bool drains(void *user)
-{
-    return server_health(user) == 404;
-}
-
 static void who_comes_while_it_drains(void)
 {
     struct fleet *f = fleet_new("sqlite.xml");
@@ -232,7 +286,9 @@ static void who_comes_while_it_drains(void)
 
 UNIT_MAIN_AROUND("route", NULL, fleet_end, CASE(a_dead_members_name_on_delta),
                  CASE(a_dead_members_name_on_backup),
-                 CASE(a_stopped_members_name), CASE(a_name_that_never_was),
-                 CASE(three_in_a_row_on_sqlite),
+                 CASE(a_stopped_members_name),
+                 CASE(a_draining_members_name_on_delta),
+                 CASE(a_draining_members_name_on_backup),
+                 CASE(a_name_that_never_was), CASE(three_in_a_row_on_sqlite),
                  CASE(the_valve_switches_it_off),
                  CASE(who_comes_while_it_drains))

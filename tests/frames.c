@@ -176,6 +176,7 @@ static void any_pulse(struct pack_writer *w, struct dice *d)
         .floor = any_number(d),
         .compare = any_bool(d),
         .answering = any_bool(d),
+        .drains = any_bool(d),
         .seq = any_number(d),
         .ack = any_ack(d),
         .root_count = dice_one_in(d, 20) ? FRAME_APPS_MAX : dice_below(d, 4),

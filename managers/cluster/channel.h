@@ -167,7 +167,8 @@ struct channel_member {
     _Atomic uint64_t node; /* 0: nobody yet */
     _Atomic uint64_t name; /* replica_hash of it */
     _Atomic unsigned state;
-    _Atomic bool left; /* GONE: it has said so itself, as the last thing */
+    _Atomic bool left;   /* GONE: it has said so itself, as the last thing */
+    _Atomic bool drains; /* its instance ends soon, and serves until then */
 };
 
 struct channel_figures {

@@ -60,6 +60,13 @@ const char *cluster_address(const struct cluster *c)
     return c->address;
 }
 
+void cluster_drain(struct cluster *c)
+{
+    cluster_core_lock(c);
+    core_drain(c->core, instant_read());
+    cluster_core_unlock(c);
+}
+
 bool cluster_ready(const struct cluster *c)
 {
     return channel_may_answer(&c->channel, instant_read());

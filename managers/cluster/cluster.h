@@ -53,6 +53,9 @@ struct channel *cluster_channel(struct cluster *c);
 const char *cluster_address(const struct cluster *c);
 /* This member's state is complete, so that it may answer. */
 bool cluster_ready(const struct cluster *c);
+/* The loop's thread: others are told, with the next pulse, at once, that this
+ * instance ends soon (channel_member.drains). */
+void cluster_drain(struct cluster *c);
 
 /* An orderly end, within so many ms: accepts nobody any more, waits until all
  * others have what was sent, says good-bye, closes. Turns the loop itself (and

@@ -122,9 +122,10 @@ static bool ops_is_gone(struct cluster *c, const char *name, size_t len)
         unsigned state = atomic_load_explicit(&m->state, memory_order_relaxed);
         if (atomic_load_explicit(&m->name, memory_order_relaxed) != hash)
             continue;
-        if (state == MEMBER_HERE)
+        bool drains = atomic_load_explicit(&m->drains, memory_order_relaxed);
+        if (state == MEMBER_HERE && !drains)
             return false;
-        known |= state == MEMBER_AWAY || state == MEMBER_GONE;
+        known |= state != MEMBER_UNKNOWN;
     }
     return known;
 }
@@ -145,6 +146,7 @@ const struct cluster_ops cluster_tcp = {
     .channel = cluster_channel,
     .start = cluster_start,
     .ready = cluster_ready,
+    .drain = cluster_drain,
     .stop = cluster_stop,
     .free = cluster_free,
     .figures = ops_figures,

@@ -100,6 +100,8 @@ void core_pause(struct core *core, struct channel_pause *pause,
                 struct instant now);
 /* channel_wonder */
 void core_wonder(struct core *core, uint64_t node, struct instant now);
+/* The pulses say from now on that its instance ends soon. */
+void core_drain(struct core *core, struct instant now);
 void core_join(struct core *core, struct replica *replica);
 void core_withdraw(struct core *core, struct replica *replica,
                    struct instant now);

@@ -219,6 +219,7 @@ struct core {
     struct replica **replicas;
     size_t replica_count;
     bool says_apps, says_lacks; /* with the next flush */
+    bool drains;                /* say the pulses */
 
     /* core_stream.c */
     uint64_t seq;

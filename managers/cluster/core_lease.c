@@ -168,6 +168,7 @@ void lease_send_pulse(struct core *core, struct peer *p, struct instant now)
         .echo = wire_mono(p->their_mono),
         .waits = p->waited && p->withdrawn == NEVER,
         .answering = core_may_answer(core, now),
+        .drains = core->drains,
         .seq = core->seq,
         .epoch = p->epoch,
         .floor = p->floor,
@@ -186,6 +187,14 @@ void lease_send_pulse(struct core *core, struct peer *p, struct instant now)
     core_post(core, p);
     p->next_pulse = now.mono + core->options.pulse_ms;
     peer_ack_told(p);
+}
+
+void core_drain(struct core *core, struct instant now)
+{
+    lease_time(core, now);
+    core->drains = true;
+    for (size_t i = 0; i < core->peer_count; i++)
+        core->peers[i]->next_pulse = now.mono; /* with the next tick */
 }
 
 static bool equal_roots(struct core *core, const struct peer *p,

@@ -155,6 +155,8 @@ bool view_pulsed(struct core *core, struct peer *p, const struct frame_pulse *f)
     if (news)
         warn_other_kinds(core, p, before, before_count);
     free(before);
+    if (p->has_slot)
+        atomic_store(&core->channel->members[p->slot].drains, f->drains);
     if (!news)
         return false;
     note_apps(core, p);
@@ -201,6 +203,7 @@ static void slot_take(struct core *core, struct peer *p)
     unsigned slot = slot_for(core, p->node);
 
     atomic_store(&c->members[slot].state, MEMBER_UNKNOWN);
+    atomic_store(&c->members[slot].drains, false); /* the next pulse says */
     atomic_store(&c->members[slot].node, p->node);
     atomic_store(&c->members[slot].name,
                  replica_hash((const uint8_t *)p->name, strlen(p->name)));

@@ -273,8 +273,8 @@ static bool read_pulse(struct pack_reader *r, struct frame *f)
     if (!get_time(r, &p->mono) || !get_time_or_never(r, &p->echo) ||
         !get_bool(r, &p->waits) || !get_any(r, &p->epoch) ||
         !get_any(r, &p->floor) || !get_bool(r, &p->compare) ||
-        !get_bool(r, &p->answering) || !get_any(r, &p->seq) ||
-        !get_ack(r, &p->ack) ||
+        !get_bool(r, &p->answering) || !get_bool(r, &p->drains) ||
+        !get_any(r, &p->seq) || !get_ack(r, &p->ack) ||
         !get_groups(r, 3, FRAME_APPS_MAX, &p->root_count))
         return false;
     p->roots = *r;
@@ -517,7 +517,7 @@ static const struct shape {
     read_fn *read;
 } shapes[] = {
     [FRAME_HELLO] = {"HELLO", 11, read_hello},
-    [FRAME_PULSE] = {"PULSE", 11, read_pulse},
+    [FRAME_PULSE] = {"PULSE", 12, read_pulse},
     [FRAME_UPDATES] = {"UPDATES", 7, read_updates},
     [FRAME_ACK] = {"ACK", 2, read_ack},
     [FRAME_MISSED] = {"MISSED", 2, read_missed},

@@ -138,6 +138,7 @@ struct frame_pulse {
     uint64_t epoch, floor;
     bool compare;
     bool answering; /* the sender may answer from its own copies */
+    bool drains;    /* its instance ends soon; it serves whom it is sent */
     uint64_t seq;   /* the sender's last update */
     struct frame_ack ack;
     struct pack_reader roots; /* frame_next_root */

@@ -151,7 +151,7 @@ void frame_hello(struct pack_writer *w, const struct frame_hello *f)
 void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
                  const struct frame_root *roots)
 {
-    size_t at = frame_begin(w, FRAME_PULSE, 11);
+    size_t at = frame_begin(w, FRAME_PULSE, 12);
 
     assert(f->root_count <= FRAME_APPS_MAX);
     put_time(w, f->mono);
@@ -161,6 +161,7 @@ void frame_pulse(struct pack_writer *w, const struct frame_pulse *f,
     pack_uint(w, f->floor);
     pack_bool(w, f->compare);
     pack_bool(w, f->answering);
+    pack_bool(w, f->drains);
     pack_uint(w, f->seq);
     put_ack(w, &f->ack);
     pack_array(w, 3 * (size_t)f->root_count);
