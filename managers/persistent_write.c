@@ -645,10 +645,9 @@ static bool is_stored_at_once(struct persistent *p, struct entry *e,
 {
     const struct copy *c = copy_of(e);
 
-    if (w->kind == WRITE_CREATE)
-        return farewell_is(w->record);
-    return w->kind != WRITE_CHANGE &&
-           (c->version || c->maybe || c->flight || atomic_load(&p->tells_ends));
+    if (w->kind == WRITE_CREATE || w->kind == WRITE_CHANGE)
+        return farewell_is(e->record);
+    return c->version || c->maybe || c->flight || atomic_load(&p->tells_ends);
 }
 
 /* Applies the write and finds it a put to ride with; *send: a new one. */

@@ -30,21 +30,37 @@ struct cut {
     uint8_t ids[3][ID_SIZE];
 };
 
-/* Sessions stand in both; only one that knows one of them is left. */
-static void cut_begin(struct cut *c, int ends)
+/* Sessions stand in both; only one that knows one of them is left. idle: that
+ * one stores them later. */
+static void cut_begin_in(struct cut *c, int ends, bool idle)
 {
     struct town *t = town_new(true);
+    int part = ends == NEW ? NEXT : PREVIOUS;
     *c = (struct cut){.t = t, .ends = ends};
-    town_make_fail(t, ends == NEW ? NEXT : PREVIOUS, &c->faults);
+    t->idle[part] = (struct persistent_options){.write_through = WRITE_FALSE,
+                                                .max_idle_backup = -1,
+                                                .max_idle_swap = -1,
+                                                .min_idle_swap = -1,
+                                                .save_on_restart = true};
+    t->in_idle_mode[part] = idle;
+    t->pair =
+        (struct manager_pair){town_part(t, NEXT), town_part(t, PREVIOUS), true};
+    town_make_fail(t, part, &c->faults);
     town_start(t, BOTH);
     for (int n = 0; n < 3; n++) {
         CHECK_INT(town_make(t, BOTH, c->ids[n]), RC_OK);
         if (n < 2)
             CHECK_INT(town_login(t, BOTH, c->ids[n]), RC_OK);
-        town_pass(t, 2000);
+        if (!idle) /* waits for what is not stored */
+            town_pass(t, 2000);
     }
     town_start(t, ends);
     town_stop(t, BOTH);
+}
+
+static void cut_begin(struct cut *c, int ends)
+{
+    cut_begin_in(c, ends, false);
 }
 
 /* After so many more writes to the store it is no more; another one is there in
@@ -105,38 +121,49 @@ static void a_logout_at_an_old_one_that_dies_is_final_or_none(void)
 }
 
 /* Whoever is told that it was not done does it again. */
-static void a_logout_is_repeated(enum failing_how how)
+static void a_logout_is_repeated(enum failing_how how, int ends, bool idle)
 {
     for (unsigned writes = 0; writes < 2; writes++) {
         struct cut c;
         uint8_t farewell[ID_SIZE];
-        cut_begin(&c, NEW);
+        cut_begin_in(&c, ends, idle);
         atomic_store(&c.faults.how, how);
         cut_after(&c, writes);
-        CHECK_INT(town_end(c.t, NEW, c.ids[2]) == RC_OK, 0);
+        CHECK_INT(town_end(c.t, ends, c.ids[2]) == RC_OK, 0);
         atomic_store(&c.faults.fail_puts, 0);
-        if (town_told(c.t, NEW, c.ids[2]) == REASON_NONE)
-            CHECK_INT(town_end(c.t, NEW, c.ids[2]), RC_OK);
+        if (town_told(c.t, ends, c.ids[2]) == REASON_NONE)
+            CHECK_INT(town_end(c.t, ends, c.ids[2]), RC_OK);
         /* it may be killed now */
         farewell_id(c.ids[2], farewell);
-        CU_ASSERT(memory_rows_forget(c.t->rows[NEXT], APP, farewell));
+        CU_ASSERT(memory_rows_forget(c.t->rows[ends == NEW ? NEXT : PREVIOUS],
+                                     APP, farewell));
         town_free(c.t);
     }
 }
 
 static void a_logout_that_failed_is_done_again(void)
 {
-    a_logout_is_repeated(FAILING_UNAVAILABLE);
+    a_logout_is_repeated(FAILING_UNAVAILABLE, NEW, false);
 }
 
 static void a_logout_that_was_not_known_is_done_again(void)
 {
-    a_logout_is_repeated(FAILING_LOST);
+    a_logout_is_repeated(FAILING_LOST, NEW, false);
 }
 
 static void a_logout_that_was_done_unseen_is_done_again(void)
 {
-    a_logout_is_repeated(FAILING_LAST);
+    a_logout_is_repeated(FAILING_LAST, NEW, false);
+}
+
+static void a_logout_in_a_new_idle_mode_is_done_again(void)
+{
+    a_logout_is_repeated(FAILING_LOST, NEW, true);
+}
+
+static void a_logout_in_an_old_idle_mode_is_done_again(void)
+{
+    a_logout_is_repeated(FAILING_LOST, OLD, true);
 }
 
 /* The id of before it. */
@@ -309,6 +336,8 @@ UNIT_MAIN("succession_farewell",
           CASE(a_logout_that_failed_is_done_again),
           CASE(a_logout_that_was_not_known_is_done_again),
           CASE(a_logout_that_was_done_unseen_is_done_again),
+          CASE(a_logout_in_a_new_idle_mode_is_done_again),
+          CASE(a_logout_in_an_old_idle_mode_is_done_again),
           CASE(a_login_that_is_cut_off_leaves_no_old_id),
           CASE(who_is_replaced_by_one_that_dies_is_out_or_in),
           CASE(an_outage_of_one_after_the_other_undoes_no_logout),
