@@ -591,7 +591,8 @@ static bool acting_look(void *user, struct entry *e)
     struct place p;
     bool gone;
 
-    if (place_of(look->b, record_id(e->record), &p) &&
+    if (record_kind(e->record) == RECORD_SESSION && !has_ended(e) &&
+        place_of(look->b, record_id(e->record), &p) &&
         others_of(look->b, e, &p, &gone) >= 0)
         ids_add(&look->found, record_id(e->record), 0);
     return true;

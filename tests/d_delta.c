@@ -345,6 +345,51 @@ static void a_stop_that_ends_all_says_farewell(void)
     world_free(&w);
 }
 
+static enum rc written(struct world *w, unsigned i, struct record *record)
+{
+    struct manager_write put = {.done = was_written};
+    struct instant now = world_now(w, i);
+
+    manager_write_init(&put, WRITE_CREATE, record_id(record), now);
+    put.record = record;
+    enum rc rc = w->m[i]->ops->write(w->m[i], &put);
+    if (rc == RC_PENDING && put.user)
+        rc = put.rc;
+    manager_write_release(&put);
+    return rc;
+}
+
+/* They are no sessions, and speak of what was ended before. */
+static void a_stop_that_ends_all_keeps_farewells(const struct fixture *fixture)
+{
+    struct world *w = world_with(fixture, "expireSessionsOnShutdown", "true");
+    uint8_t id[ID_SIZE], gone[ID_SIZE];
+    struct find_op op = {.now = world_now(w, 2), .peek = true};
+
+    id_mint(gone);
+    struct record *farewell = farewell_ahead(w->m[2], gone, op.now);
+    CHECK_INT_FATAL(written(w, 2, farewell), RC_OK);
+    CHECK_INT(world_create(w, 2, id), RC_OK);
+    world_stop(w, 2);
+    CHECK_INT(world_reason(w, 0, id), REASON_ADMIN);
+    farewell_id(gone, op.id);
+    CHECK_INT_FATAL(w->m[0]->ops->find(w->m[0], &op), RC_OK);
+    CU_ASSERT(farewell_is(op.record));
+    record_unref(&op.record);
+    record_unref(&farewell);
+    world_free(&w);
+}
+
+static void a_stop_that_ends_all_keeps_farewells_on_delta(void)
+{
+    a_stop_that_ends_all_keeps_farewells(&fixture_delta);
+}
+
+static void a_stop_that_ends_all_keeps_farewells_on_backup(void)
+{
+    a_stop_that_ends_all_keeps_farewells(&fixture_backup);
+}
+
 static void listeners_hear_of_others_when_asked_to(void)
 {
     for (int notify = 0; notify < 2; notify++) {
@@ -404,6 +449,8 @@ UNIT_MAIN("delta", CASE(reads_are_told_once_per_interval),
           CASE(a_miss_is_asked_for_where_the_route_says),
           CASE(at_all_a_miss_is_absent), CASE(a_stop_may_end_all_sessions),
           CASE(a_stop_that_ends_all_says_farewell),
+          CASE(a_stop_that_ends_all_keeps_farewells_on_delta),
+          CASE(a_stop_that_ends_all_keeps_farewells_on_backup),
           CASE(listeners_hear_of_others_when_asked_to),
           CASE(without_a_cluster_it_says_what_to_add),
           CASE(logins_of_a_user_are_counted_everywhere))
