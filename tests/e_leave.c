@@ -158,6 +158,21 @@ static void a_backup_that_stops_is_replaced_before(struct fleet *f)
     CHECK_INT(guests_there(&g, "/login/me"), GUESTS);
 }
 
+/* Nor does it wait for one that stands still to say good-bye. */
+static void who_stops_beside_one_that_stands_still(struct fleet *f)
+{
+    struct guests g = {.count = 0};
+    guests_make(&g, f, GUESTS);
+    server_signal(fleet_server(f, 2), SIGSTOP);
+    g.away[2] = true;
+    long long begin = clock_ms();
+    stop_at_once(&g, 1u << 1);
+    CU_ASSERT(clock_ms() - begin < 8000); /* stopTimeout: 10 s */
+    CHECK_INT(server_said_times(fleet_server(f, 1), "the stop hangs"), 0);
+    CHECK_INT(guests_there(&g, "/login/me"), GUESTS);
+    server_signal(fleet_server(f, 2), SIGCONT);
+}
+
 /* Each says how many that it was the last to hold had nobody to go to. */
 static unsigned said_alone(struct fleet *f)
 {
@@ -205,10 +220,12 @@ static void who_lacks_the_application_holds_nothing(struct fleet *f)
 
 FLEET_CASE(three_of_five_stop_at_once, backup, "backup.xml", MEMBERS)
 FLEET_CASE(a_backup_that_stops_is_replaced_before, backup, "backup.xml", 3)
+FLEET_CASE(who_stops_beside_one_that_stands_still, backup, "backup.xml", 3)
 FLEET_CASE(who_lacks_the_application_holds_nothing, backup, "backup.xml", 4)
 FLEET_CASE(when_all_stop_the_last_say_what_is_lost, backup, "backup.xml", 3)
 UNIT_MAIN_AROUND("leave", NULL, fleet_end,
                  CASE(three_of_five_stop_at_once_on_backup),
                  CASE(a_backup_that_stops_is_replaced_before_on_backup),
+                 CASE(who_stops_beside_one_that_stands_still_on_backup),
                  CASE(who_lacks_the_application_holds_nothing_on_backup),
                  CASE(when_all_stop_the_last_say_what_is_lost_on_backup))

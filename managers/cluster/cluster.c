@@ -260,8 +260,14 @@ static void close_rest(struct cluster *c)
     close_handle(&c->check);
 }
 
+/* Who does not take its good-bye, for it stands still, is not waited for any
+ * longer than one who is told at the last moment. */
 static void say_goodbye(struct cluster *c)
 {
+    uint64_t by = uv_now(c->loop) + (c->stop_by - c->leave_by);
+
+    if (by < c->stop_by)
+        c->stop_by = by;
     cluster_queue_close(c);
     pthread_mutex_lock(&c->core_lock);
     core_stop(c->core, instant_read());

@@ -767,7 +767,8 @@ bool core_idle(const struct core *core)
 {
     for (size_t i = 0; i < core->peer_count; i++) {
         const struct peer *p = core->peers[i];
-        if (peer_linked(p) && p->answering && !stream_has_all(core, p))
+        if (peer_linked(p) && p->waited && p->answering &&
+            !stream_has_all(core, p))
             return false;
     }
     return true;
