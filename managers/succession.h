@@ -91,6 +91,13 @@ struct mark mark_in(const struct record *record);
 /* base and delta (may be NULL) in one; a reference. */
 struct record *with_delta(struct record *base, struct record *delta);
 
+/* What a repair wrote into the next one: that tells the others alone, so
+ * listeners here hear it now, if they hear of others by the next one. */
+void tell_brought(struct succession *s, struct record *record,
+                  struct instant now);
+void tell_ended(struct succession *s, const struct manager_write *end,
+                struct instant now);
+
 /* When an end is brought that one of them has seen. Of two ends the earlier one
  * stays (record.h): that is to be the one that somebody made, and tells of. */
 static inline struct instant instant_of_repair(struct instant now)

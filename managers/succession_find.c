@@ -505,10 +505,24 @@ static void bring_rest(struct look *l)
         bring_renamed(l, l->w.before, seen->last_access);
 }
 
+static void tell_here(struct look *l)
+{
+    const struct repair *r = &l->repairs[l->at];
+
+    if (r->part != NEXT)
+        return;
+    if (r->kind == WRITE_CREATE && !r->revives)
+        tell_brought(l->s, r->record, l->op->now);
+    else if (r->kind == WRITE_END)
+        tell_ended(l->s, &l->w, l->op->now);
+}
+
 static void repaired(struct look *l, enum rc rc)
 {
-    if (rc == RC_OK)
+    if (rc == RC_OK) {
+        tell_here(l);
         bring_rest(l);
+    }
     if (l->repairs[l->at].revives && rc == RC_OK) {
         l->reason = REASON_NONE;
         l->brings = true;

@@ -140,3 +140,28 @@ struct record *with_delta(struct record *base, struct record *delta)
 {
     return delta ? record_merge(base, delta) : record_ref(base);
 }
+
+/* ---- what listeners here hear of a repair ---- */
+
+void tell_brought(struct succession *s, struct record *record,
+                  struct instant now)
+{
+    if (s->base.hears == s->part[NEXT])
+        manager_hear_created(s->part[NEXT], record, now);
+}
+
+void tell_ended(struct succession *s, const struct manager_write *end,
+                struct instant now)
+{
+    static const uint8_t none[ID_SIZE];
+
+    if (s->base.hears != s->part[NEXT] || !end->before)
+        return;
+    if (end->reason != REASON_RENAMED) {
+        manager_hear_end(s->part[NEXT], end->before, end->reason, now);
+    } else if (!id_equal(end->new_id, none)) {
+        struct record *renamed = record_rekey(end->before, end->new_id);
+        manager_hear_new_id(s->part[NEXT], renamed, end->id, now);
+        record_unref(&renamed);
+    }
+}

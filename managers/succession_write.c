@@ -375,6 +375,8 @@ static void relay_take(struct relay *r, enum rc rc)
         took_brought(r, rc);
         break;
     default: /* whether that was done or not: every find does it again */
+        if (rc == RC_OK && r->settle == NEXT)
+            tell_ended(r->s, &r->in, r->w->now);
         relay_end(r, RC_ENDED);
     }
 }

@@ -11,6 +11,7 @@
 #include "tests/unit.h"
 
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,6 +229,66 @@ static void listeners_hear_of_others_by_one_of_two(void)
     CHECK_INT(heard_by(false, false), PARTS);
 }
 
+static atomic_int came;
+
+static void comes(void *user, struct session *s)
+{
+    (void)user;
+    (void)s;
+    atomic_fetch_add(&came, 1);
+}
+
+static struct town *town_that_hears(bool hears, uint8_t id[ID_SIZE])
+{
+    struct town *t = town_new(true);
+    town_start(t, OLD);
+    CHECK_INT(town_make(t, OLD, id), RC_OK);
+    town_start(t, BOTH);
+    struct manager *m = t->m[BOTH];
+    m->hears = succession_of(m)->part[hears ? NEXT : PREVIOUS];
+    m->env.listeners.created = comes;
+    atomic_store(&came, 0);
+    for (int n = 0; n < 2; n++)
+        CHECK_INT(town_told(t, BOTH, id), REASON_NONE);
+    CHECK_INT(atomic_load(&came), hears);
+    CHECK_STR(t->events, "");
+    return t;
+}
+
+/* The next one tells others of it, the previous one nobody. */
+static void what_a_find_brings_is_heard_here_once(void)
+{
+    for (int hears = 0; hears < 2; hears++) {
+        uint8_t id[ID_SIZE];
+        struct town *t = town_that_hears(hears, id);
+        CHECK_INT(town_end(t, OLD, id), RC_OK);
+        CHECK_STR(t->events, "logout ");
+        t->events[0] = 0;
+        for (int n = 0; n < 2; n++)
+            CHECK_INT(town_told(t, BOTH, id), REASON_LOGOUT);
+        CHECK_STR(t->events, hears ? "logout " : "");
+        CHECK_INT(atomic_load(&came), hears);
+        town_free(t);
+    }
+}
+
+static void an_end_that_a_commit_brings_is_heard_here_once(void)
+{
+    struct value v = {.type = VALUE_INT, .number = 1};
+    struct town_request r;
+    uint8_t id[ID_SIZE];
+    struct town *t = town_that_hears(true, id);
+    CHECK_INT_FATAL(town_look(&r, t, BOTH, id), RC_OK);
+    CHECK_INT(town_end(t, OLD, id), RC_OK);
+    t->events[0] = 0;
+    CHECK_INT(session_set(&r.s, "n", &v, NULL), RC_OK);
+    CHECK_INT(town_commit(&r, t), RC_ENDED);
+    town_done(&r);
+    CHECK_INT(town_told(t, BOTH, id), REASON_LOGOUT);
+    CHECK_STR(t->events, "logout ");
+    town_free(t);
+}
+
 UNIT_MAIN("succession_pair", CASE(what_the_old_one_has_no_room_for_is_served),
           CASE(what_the_new_one_has_no_room_for_is_told),
           CASE(logins_from_a_standard_one_are_counted),
@@ -236,4 +297,6 @@ UNIT_MAIN("succession_pair", CASE(what_the_old_one_has_no_room_for_is_served),
           CASE(a_stop_saves_what_the_old_one_has), CASE(a_stop_has_an_end),
           CASE(the_new_one_may_be_more_patient),
           CASE(the_old_one_may_be_more_patient),
-          CASE(listeners_hear_of_others_by_one_of_two))
+          CASE(listeners_hear_of_others_by_one_of_two),
+          CASE(what_a_find_brings_is_heard_here_once),
+          CASE(an_end_that_a_commit_brings_is_heard_here_once))
