@@ -589,6 +589,14 @@ static void two_servers_are_told_apart_by_their_urls(void)
         {TWO("RedisStore", "url='redis://localhost:99'",
              "url='redis://127.0.0.1:99/0'"),
          SAME},
+        {TWO("RedisStore", "url='redis://LocalHost'", "url='redis://[::1]'"),
+         SAME},
+        {TWO("RedisStore", "url='redis://[::ffff:127.0.0.1]'",
+             "url='redis://127.0.0.1'"),
+         SAME},
+        {TWO("RedisStore", "url='redis://[0:0:0:0:0:0:0:1]'",
+             "url='redis://[::1]'"),
+         SAME},
         {TWO("RedisStore", "url='redis-sentinel://a,b/main'",
              "url='redis-sentinel://b:26379,c/main/0'"),
          SAME},
@@ -614,6 +622,12 @@ static void two_servers_are_told_apart_by_their_urls(void)
     check_other(TWO("RedisStore", "url='redis://h'", "url='redis://h:6380'"));
     check_other(TWO("RedisStore", "url='redis://localhost'",
                     "url='redis://127.0.0.1/1'"));
+    check_other(TWO("RedisStore", "url='redis://127.0.0.1/0'",
+                    "url='redis://127.0.0.2/0'"));
+    check_other(TWO("RedisStore", "url='redis://127.0.0.1/0'",
+                    "url='redis://[::1]/0'"));
+    check_other(TWO("RedisStore", "url='redis://127.x.example'",
+                    "url='redis://localhost'"));
     check_other(TWO("RedisStore", "url='redis-sentinel://a/one'",
                     "url='redis-sentinel://a/two'"));
 }

@@ -4,8 +4,10 @@
 #include "managers/stores/redis.h"
 #include "session/hex.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -224,16 +226,43 @@ enum rc redis_url_find(const char *text, const char *file,
     return redis_url_read(text, out, err);
 }
 
+/* As an address of IPv6. False: it is a name. */
+static bool address_read(const char *name, struct in6_addr *out)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+    memcpy(out->s6_addr, mapped, sizeof mapped);
+    return inet_pton(AF_INET, name, out->s6_addr + sizeof mapped) == 1 ||
+           inet_pton(AF_INET6, name, out) == 1;
+}
+
+/* localhost is either address. */
 static bool is_here(const char *name)
 {
-    return strcasecmp(name, "localhost") == 0 || strcmp(name, "::1") == 0 ||
-           strncmp(name, "127.", 4) == 0;
+    static const char *const here[] = {"127.0.0.1", "::1"};
+    struct in6_addr is, one;
+
+    if (!address_read(name, &is))
+        return strcasecmp(name, "localhost") == 0;
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++)
+        if (address_read(here[i], &one) && memcmp(&is, &one, sizeof is) == 0)
+            return true;
+    return false;
+}
+
+static bool is_same_name(const char *a, const char *b)
+{
+    struct in6_addr x, y;
+    bool numeric = address_read(a, &x), other = address_read(b, &y);
+
+    if (numeric && other)
+        return memcmp(&x, &y, sizeof x) == 0;
+    return numeric == other ? strcasecmp(a, b) == 0 : is_here(a) && is_here(b);
 }
 
 static bool is_same_host(const struct redis_host *a, const struct redis_host *b)
 {
-    return a->port == b->port && (strcasecmp(a->name, b->name) == 0 ||
-                                  (is_here(a->name) && is_here(b->name)));
+    return a->port == b->port && is_same_name(a->name, b->name);
 }
 
 bool redis_url_same(const struct redis_url *a, const struct redis_url *b)
