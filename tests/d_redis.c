@@ -380,7 +380,7 @@ static void a_restart_is_noticed_by_nobody(void)
 {
     if (!redis_is_there())
         return;
-    struct stand *s = stand_new("appendonly yes\nappendfsync everysec");
+    struct stand *s = stand_new("appendonly yes\nappendfsync always");
     struct ask ask;
     CHECK_INT(ask_put(&s->shop, &ask, 1, 0, "x", 1), RC_OK);
     redis_kill(s->redis);
