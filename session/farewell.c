@@ -82,25 +82,42 @@ struct record *farewell_ahead(const struct manager *m,
     return farewell_new(m, id, LONGEST_SECONDS, now);
 }
 
-/* There is one, or somebody is about to write it, or tried to: it is written
- * once more, so that the answer says that it is kept. */
-static void leave_again(struct farewell *f)
+static enum rc leave_again(struct farewell *f)
 {
-    struct value yes = {.type = VALUE_BOOL, .truth = true};
     struct instant now = f->w.now;
 
-    changes_set(&f->again, key_name(name, NAME_LEN), &yes);
     manager_write_release(&f->w);
     manager_write_init(&f->w, WRITE_CHANGE, record_id(f->record), now);
     f->w.changes = &f->again;
+    return f->m->ops->write(f->m, &f->w);
 }
 
+/* The one that is there was left when the session might idle for less. */
+static bool is_too_short(const struct farewell *f)
+{
+    return f->w.kind == WRITE_CHANGE && f->w.after &&
+           record_number(f->w.after, FIELD_MAX_INACTIVE) <
+               record_number(f->record, FIELD_MAX_INACTIVE);
+}
+
+/* There is one, or somebody is about to write it, or tried to: it is written
+ * once more, so that the answer says that it is kept; for the longer of both
+ * times. */
 static enum rc leave_turn(struct farewell *f, enum rc rc)
 {
-    if (rc != RC_CONFLICT || f->w.kind != WRITE_CREATE)
-        return rc;
-    leave_again(f);
-    return f->m->ops->write(f->m, &f->w);
+    struct value yes = {.type = VALUE_BOOL, .truth = true};
+    struct value keep = {.type = VALUE_INT};
+
+    if (rc == RC_CONFLICT && f->w.kind == WRITE_CREATE) {
+        changes_set(&f->again, key_name(name, NAME_LEN), &yes);
+        rc = leave_again(f);
+    }
+    if (rc == RC_OK && is_too_short(f)) {
+        keep.number = record_number(f->record, FIELD_MAX_INACTIVE);
+        changes_set(&f->again, key_field(FIELD_MAX_INACTIVE), &keep);
+        rc = leave_again(f);
+    }
+    return rc;
 }
 
 static void left(struct manager_write *w)

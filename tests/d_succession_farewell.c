@@ -330,6 +330,84 @@ static void what_ends_at_a_stop_ends_in_both(void)
     town_free(t);
 }
 
+/* ---- one that is there already ---- */
+
+struct leaving {
+    struct farewell f; /* first */
+    sem_t gate;
+    enum rc rc;
+};
+
+static void is_left(struct farewell *f, enum rc rc)
+{
+    struct leaving *l = (struct leaving *)f;
+    l->rc = rc;
+    sem_post(&l->gate);
+}
+
+/* By a session that may be idle for so long. */
+static void leave(struct town *t, const uint8_t id[ID_SIZE], int64_t seconds)
+{
+    struct leaving l = {.f = {.done = is_left}};
+    struct value idle = {.type = VALUE_INT, .number = seconds};
+    struct changes changes;
+    changes_init(&changes);
+    changes_set(&changes, key_field(FIELD_MAX_INACTIVE), &idle);
+    struct record *ended =
+        record_new(RECORD_SESSION, id, t->now.wall, &changes, 1);
+    changes_release(&changes);
+    sem_init(&l.gate, 0, 0);
+    enum rc rc = farewell_leave(&l.f, t->m[NEW], ended, id, t->now);
+    if (rc == RC_PENDING) {
+        sem_wait(&l.gate);
+        rc = l.rc;
+    }
+    CHECK_INT(rc, RC_OK);
+    farewell_release(&l.f);
+    sem_destroy(&l.gate);
+    record_unref(&ended);
+    town_pass(t, 2000);
+}
+
+static void is_found(struct find_op *op)
+{
+    sem_post(op->user_data);
+}
+
+static int64_t kept_for(struct town *t, const uint8_t id[ID_SIZE])
+{
+    sem_t gate;
+    struct find_op op = {
+        .done = is_found, .now = t->now, .peek = true, .user_data = &gate};
+    sem_init(&gate, 0, 0);
+    farewell_id(id, op.id);
+    op.manager = t->m[NEW];
+    enum rc rc = op.manager->ops->find(op.manager, &op);
+    if (rc == RC_PENDING) {
+        sem_wait(&gate);
+        rc = op.rc;
+    }
+    sem_destroy(&gate);
+    CHECK_INT_FATAL(rc, RC_OK);
+    int64_t seconds = record_number(op.record, FIELD_MAX_INACTIVE);
+    record_unref(&op.record);
+    return seconds;
+}
+
+static void a_farewell_is_kept_for_the_longer_time(void)
+{
+    static const uint8_t id[ID_SIZE] = {7, [6] = 0x40, [8] = 0x80};
+    struct town *t = town_new(true);
+    town_start(t, NEW);
+    leave(t, id, 5000);
+    CHECK_INT(kept_for(t, id), 5000 + 3600);
+    leave(t, id, 360000);
+    CHECK_INT(kept_for(t, id), 360000 + 3600);
+    leave(t, id, 5000);
+    CHECK_INT(kept_for(t, id), 360000 + 3600);
+    town_free(t);
+}
+
 UNIT_MAIN("succession_farewell",
           CASE(a_logout_at_a_new_one_that_dies_is_final_or_none),
           CASE(a_logout_at_an_old_one_that_dies_is_final_or_none),
@@ -344,4 +422,5 @@ UNIT_MAIN("succession_farewell",
           CASE(a_logout_that_cannot_last_is_none),
           CASE(what_cannot_be_marked_ends_all_the_same),
           CASE(what_cannot_be_marked_lives_by_its_use),
-          CASE(what_ends_at_a_stop_ends_in_both))
+          CASE(what_ends_at_a_stop_ends_in_both),
+          CASE(a_farewell_is_kept_for_the_longer_time))
