@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "managers/backup_impl.h"
+#include "session/farewell.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -498,7 +499,10 @@ static enum rc end_make(struct errand *r, struct entry *e)
 
     if (record_ended(e->record, &w->ended))
         return RC_ENDED;
+    record_unref(&w->before);
     w->before = record_ref(e->record);
+    if (w->unmarked && farewell_is_due(e->record))
+        return RC_CONFLICT;
     w->delta = record_end_delta(e->record, w->reason,
                                 renamed ? w->new_id : NULL, w->now.wall,
                                 manager_writer(&b->base, w->id) ^

@@ -4,6 +4,7 @@
 #include "config.h"
 
 #include "managers/backup_impl.h"
+#include "session/farewell.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -319,8 +320,8 @@ static void serve_making(struct backup *b, struct served *s, struct instant now)
     making_done(&k->w);
 }
 
-static void serve_commit(struct backup *b, const struct channel_called *call,
-                         struct instant now)
+static void serve_write(struct backup *b, const struct channel_called *call,
+                        struct instant now)
 {
     struct served *s = mem_zero(sizeof *s);
     struct record_end end;
@@ -361,6 +362,79 @@ static void serve_commit(struct backup *b, const struct channel_called *call,
     }
     channel_reply(b->channel, &s->reply);
     served_free(s);
+}
+
+/* ---- an end of what is marked: who sends it may not have known ---- */
+
+struct parting {
+    struct farewell f; /* first */
+    struct backup *b;
+    struct channel_called call;
+};
+
+static void parted(struct farewell *f, enum rc rc)
+{
+    struct parting *p = (struct parting *)f;
+
+    if (rc == RC_OK) {
+        serve_write(p->b, &p->call, f->w.now);
+    } else {
+        struct channel_reply reply = reply_to(p->b, &p->call, CALL_UNAVAILABLE);
+        channel_reply(p->b->channel, &reply);
+    }
+    farewell_release(f);
+    record_unref(&p->call.delta);
+    free(p);
+}
+
+/* What the end replaces here, if its farewell is to be left; a reference. */
+static struct record *to_part(struct backup *b,
+                              const struct channel_called *call)
+{
+    struct channel_reply reply = reply_to(b, call, CALL_UNAVAILABLE);
+    struct record_end end;
+    struct record *r = NULL;
+
+    if (!record_ended(call->delta, &end) || end.reason == REASON_LIFETIME ||
+        end.reason == REASON_LOST)
+        return NULL;
+    struct table_stripe *stripe = table_lock(b->base.table, call->id);
+    struct entry *e = table_find(stripe, call->id);
+    if (is_for_us(b, e, &reply) && farewell_is_due(e->record) &&
+        !record_ended(e->record, NULL))
+        r = record_ref(e->record);
+    table_unlock(stripe);
+    return r;
+}
+
+static bool is_left(struct backup *b, const uint8_t of[ID_SIZE])
+{
+    uint8_t id[ID_SIZE];
+    struct place p;
+
+    farewell_id(of, id);
+    return place_of(b, id, &p) && p.kind == PLACE_LIST;
+}
+
+static void serve_commit(struct backup *b, const struct channel_called *call,
+                         struct instant now)
+{
+    struct record *ended = to_part(b, call);
+
+    if (!ended || is_left(b, call->id)) {
+        record_unref(&ended);
+        serve_write(b, call, now);
+        return;
+    }
+    struct parting *p = mem_zero(sizeof *p);
+    p->f.done = parted;
+    p->b = b;
+    p->call = *call;
+    p->call.delta = record_ref(call->delta);
+    enum rc rc = farewell_leave(&p->f, &b->base, ended, call->id, now);
+    record_unref(&ended);
+    if (rc != RC_PENDING)
+        parted(&p->f, rc);
 }
 
 void serve_call(void *user, const struct channel_called *call,

@@ -435,6 +435,41 @@ static void land_unreadable(struct flight *f, struct table_stripe *stripe,
     o->send = o->anew = true;
 }
 
+static struct manager_write *take_end(struct manager_write **list)
+{
+    for (; *list; list = &(*list)->next)
+        if ((*list)->kind == WRITE_END && (*list)->unmarked) {
+            struct manager_write *w = *list;
+            *list = w->next;
+            return w;
+        }
+    return NULL;
+}
+
+/* An end that is for what is not marked, and somebody has marked it: whoever
+ * wanted it is told so, and the others go on. It was the last that was applied:
+ * they are in what it replaced. */
+static bool land_marked(struct flight *f, struct table_stripe *stripe,
+                        struct entry *e, struct record *other,
+                        struct outcome *o)
+{
+    if (!farewell_is_due(other))
+        return false;
+    struct manager_write *w = take_end(&f->riding);
+    if (!w)
+        w = take_end(&f->waiting);
+    if (!w)
+        return false;
+    w->next = NULL;
+    record_unref(&w->delta);
+    o->rc = RC_CONFLICT;
+    o->list = w;
+    table_set_idle(stripe, e, false);
+    table_replace(stripe, e, record_ref(w->before));
+    manager_arm(&f->p->base, stripe, e, f->now);
+    return true;
+}
+
 /* Somebody else wrote meanwhile: join both, try again. */
 static void land_conflict(struct flight *f, struct table_stripe *stripe,
                           struct entry *e, struct outcome *o)
@@ -474,9 +509,15 @@ static void land_conflict(struct flight *f, struct table_stripe *stripe,
         return;
     extend_before(f->riding, other);
     extend_before(f->waiting, other);
-    table_replace(stripe, e, record_merge(e->record, other));
+    bool parts = land_marked(f, stripe, e, other, o);
+    if (!parts)
+        table_replace(stripe, e, record_merge(e->record, other));
     record_unref(&f->base);
     f->base = other;
+    if (parts && !f->riding && !f->waiting && record_equal(e->record, other)) {
+        flight_land(f, e); /* nothing is left to store */
+        return;
+    }
     flight_load(f, e);
     o->send = true;
 }

@@ -121,6 +121,8 @@ static enum rc submit(struct relay *r, int part, enum write_kind kind,
     in->done = relay_done;
     manager_write_init(in, kind, id, r->w->now);
     in->reason = r->w->reason;
+    /* what only the previous one has is ended there */
+    in->unmarked = r->w->unmarked && (part == NEXT || r->first != RC_OK);
     memcpy(in->new_id, r->w->new_id, ID_SIZE);
     in->access = r->w->access;
     if (record && kind == WRITE_CHANGE) {
@@ -213,6 +215,8 @@ static void took_next(struct relay *r, enum rc rc)
     } else if (rc == RC_ABSENT) {
         if (r->w->delta)
             r->delta = record_ref(r->w->delta);
+    } else if (rc == RC_CONFLICT) {
+        take_in(&r->before, in->before, r->w->id);
     }
     bool ended = rc == RC_ENDED && is_final(&r->end) && !is_users(r);
     if (ended)
@@ -324,6 +328,8 @@ static void took_previous(struct relay *r, enum rc rc)
         }
         if (begun && is_note(r)) /* somebody else left it as well */
             rc = RC_OK;
+        if (r->w->kind == WRITE_END)
+            take_in(&r->before, r->in.before, r->w->id);
         relay_end(r, begun && rc != RC_OK ? RC_UNCERTAIN : rc);
         break;
     default:
@@ -399,7 +405,8 @@ static enum rc relay_finish(struct relay *r)
     struct manager_write *w = r->w;
     enum rc rc = w->rc;
 
-    if (rc == RC_OK || (rc == RC_UNCERTAIN && w->kind == WRITE_END)) {
+    if (rc == RC_OK ||
+        (w->kind == WRITE_END && (rc == RC_UNCERTAIN || rc == RC_CONFLICT))) {
         w->before = r->before;
         w->after = r->after;
         r->before = r->after = NULL;

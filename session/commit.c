@@ -354,12 +354,20 @@ static struct record *leaves(const struct commit_flow *flow)
     return r && farewell_is_due(r) ? r : NULL;
 }
 
+/* It was not when this request began. */
+static bool is_marked_now(const struct manager_write *w)
+{
+    return w->kind == WRITE_END && w->rc == RC_CONFLICT && w->before;
+}
+
 /* What was written has its answer. false: it is not over yet. */
 static bool settle(struct commit_flow *flow)
 {
     bool parted = flow->parted;
 
     flow->parted = false;
+    if (!parted && is_marked_now(&flow->w))
+        return part(flow, flow->w.before, true);
     if (!parted && farewell_is_missed(&flow->w))
         return part(flow, flow->w.before, false);
     answer(flow);
@@ -458,6 +466,7 @@ static bool flow_turn(struct commit_flow *flow)
                 return false;
             continue;
         }
+        flow->w.unmarked = flow->w.kind == WRITE_END && !flow->parted;
         flow->w.done = write_done;
         rc = flow->m->ops->write(flow->m, &flow->w);
         if (rc == RC_PENDING)

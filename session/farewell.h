@@ -14,7 +14,9 @@
  * Order   The farewell first, then the end: whoever dies between the two has
  *         told nobody that it ended, and the session lives; the other way
  *         round others would tell of an end that is undone later. A farewell
- *         beside a session that lives says nothing.
+ *         beside a session that lives says nothing. Who does not know of a mark
+ *         asks for an end of what is unmarked, and is refused
+ *         (manager_impl.h).
  * Threads Any. */
 #ifndef MARGAY_SESSION_FAREWELL_H
 #define MARGAY_SESSION_FAREWELL_H
@@ -25,7 +27,8 @@
 /* Does it stand in two managers? */
 bool farewell_is_due(const struct record *record);
 /* Of this write, which was answered, one is to be left, since who asked for it
- * did not know that what it ended was marked. */
+ * did not know that what it ended was marked, and was not refused (the acting
+ * primary has left one, if it knows of this; an older one has not). */
 bool farewell_is_missed(const struct manager_write *w);
 
 struct farewell {

@@ -13,7 +13,9 @@
  *         these out of `write`, so no manager repeats them.
  * Writes  CREATE inserts a whole record under an id that nobody has; CHANGE
  *         merges into what is there and never creates; END writes a decided
- *         end; IDLE_END a conditional one.
+ *         end; IDLE_END a conditional one. An END may be for a session only
+ *         that does not stand in two managers (farewell.h): whether it does is
+ *         looked at where the end is applied, and no write comes in between.
  *         Per id, a manager applies writes one after the other under the
  *         stripe's lock (manager_apply), so stamps and counter slots of one
  *         process never collide, and answers when the copies that it promises
@@ -40,7 +42,8 @@ struct manager_write {
     struct record *record;         /* CREATE: whole, borrowed */
     const struct changes *changes; /* CHANGE, borrowed */
     enum reason reason;            /* END */
-    uint8_t new_id[ID_SIZE];       /* END with RENAMED */
+    bool unmarked;           /* END: refused (CONFLICT) where it is marked */
+    uint8_t new_id[ID_SIZE]; /* END with RENAMED */
     const char *user; /* of a user's record: whose, borrowed; else NULL */
     int64_t access;   /* CREATE, CHANGE: the last access of which it tells, mono
                          ms; 0: now */
@@ -53,14 +56,15 @@ struct manager_write {
     /* The answer.
      * RC_OK; RC_ABSENT: nobody knows the id; RC_ENDED: it had ended before,
      * see ended; RC_CONFLICT: CREATE of an id that exists, IDLE_END that a
-     * later access beats; RC_UNAVAILABLE; RC_UNCERTAIN; RC_TOOBIG. */
+     * later access beats, END that was for what is not marked;
+     * RC_UNAVAILABLE; RC_UNCERTAIN; RC_TOOBIG. */
     enum rc rc;
     struct record_end ended;
     bool maybe; /* ENDED: an earlier try was UNCERTAIN, and may be part of
                    what ended */
     struct record *before; /* END, IDLE_END OK: what the end replaced; a
                               reference. NULL after IDLE_END: a later access
-                              beat it meanwhile */
+                              beat it meanwhile. END CONFLICT: what is marked */
     struct record *after;  /* CHANGE OK: what stands there now; a reference.
                               CREATE OK: the same where another copy may have
                               created it as well, else NULL */

@@ -3,6 +3,7 @@
  * What managers share: one entry of the table, looked at and written to. */
 #include "config.h"
 
+#include "session/farewell.h"
 #include "session/manager_counters.h"
 #include "session/manager_impl.h"
 
@@ -255,6 +256,8 @@ static enum rc apply_end(struct manager *m, struct table_stripe *stripe,
 
     record_unref(&w->before);
     w->before = record_ref(entry->record);
+    if (w->unmarked && farewell_is_due(entry->record))
+        return RC_CONFLICT;
     if (!w->delta)
         w->delta = record_end_delta(entry->record, w->reason, new_id,
                                     w->now.wall, manager_writer(m, w->id));

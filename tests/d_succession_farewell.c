@@ -120,6 +120,32 @@ static void a_logout_at_an_old_one_that_dies_is_final_or_none(void)
     a_logout_is_cut_off(OLD);
 }
 
+/* It was not marked when the request began that ends it. */
+static void a_logout_of_what_is_marked_meanwhile_is_final_or_none(void)
+{
+    for (unsigned writes = 0; writes < 4; writes++) {
+        struct cut c = {.t = town_new(true), .ends = OLD};
+        struct town_request r;
+        uint8_t id[ID_SIZE];
+        town_make_fail(c.t, PREVIOUS, &c.faults);
+        town_start(c.t, OLD);
+        CHECK_INT(town_make(c.t, OLD, id), RC_OK);
+        CHECK_INT_FATAL(town_look(&r, c.t, OLD, id), RC_OK);
+        CHECK_INT(session_invalidate(&r.s, REASON_LOGOUT, NULL), RC_OK);
+        town_start(c.t, BOTH);
+        CHECK_INT(town_told(c.t, BOTH, id), REASON_NONE);
+        town_stop(c.t, BOTH);
+        cut_after(&c, writes);
+        enum rc rc = town_commit(&r, c.t);
+        town_done(&r);
+        CU_ASSERT((rc == RC_OK) == (writes == 3));
+        cut_over(&c);
+        bool over = town_told(c.t, OLD, id) != REASON_NONE;
+        CU_ASSERT(over || rc != RC_OK);
+        cut_end(&c, id, over);
+    }
+}
+
 /* Whoever is told that it was not done does it again. */
 static void a_logout_is_repeated(enum failing_how how, int ends, bool idle)
 {
@@ -411,6 +437,7 @@ static void a_farewell_is_kept_for_the_longer_time(void)
 UNIT_MAIN("succession_farewell",
           CASE(a_logout_at_a_new_one_that_dies_is_final_or_none),
           CASE(a_logout_at_an_old_one_that_dies_is_final_or_none),
+          CASE(a_logout_of_what_is_marked_meanwhile_is_final_or_none),
           CASE(a_logout_that_failed_is_done_again),
           CASE(a_logout_that_was_not_known_is_done_again),
           CASE(a_logout_that_was_done_unseen_is_done_again),

@@ -128,12 +128,20 @@ bool replica_note_access(struct replica *r, struct entry *e)
     return true;
 }
 
+/* Who ended it elsewhere meanwhile, not marked yet, left no farewell. */
+static bool is_mark(const struct manager_write *w)
+{
+    return w->kind == WRITE_CHANGE && w->delta &&
+           record_kind(w->delta) == RECORD_SESSION &&
+           record_number(w->delta, FIELD_BOTH) != 0;
+}
+
 bool replica_must_settle(const struct manager_write *w)
 {
     const struct record *r = w->kind == WRITE_CREATE ? w->record : w->after;
 
     return (w->kind != WRITE_CREATE && w->kind != WRITE_CHANGE) ||
-           (r && record_kind(r) == RECORD_USER);
+           (r && record_kind(r) == RECORD_USER) || is_mark(w);
 }
 
 enum rc replica_settle(struct manager_write *w, struct entry *e)
@@ -149,6 +157,8 @@ enum rc replica_settle(struct manager_write *w, struct entry *e)
         record_ended(e->record, &w->ended);
         return RC_ENDED;
     default:
+        if (is_mark(w) && record_ended(e->record, &w->ended))
+            return RC_ENDED;
         if (replica_must_settle(w)) {
             record_unref(&w->after);
             w->after = record_ref(e->record);
