@@ -20,6 +20,7 @@
 #define PAGE 256
 #define PAUSE_MS 5000
 #define PAUSE_MAX_MS 20000
+#define TELL_MS 60000 /* between two lines about what does not come over */
 #define ASK_AGAIN_MS 20
 /* An era outlives every rolling change. */
 #define MARKER_SECONDS (365 * 24 * 3600)
@@ -376,6 +377,7 @@ struct told {
     bool unlisted, complete;
     uint64_t lost; /* as often as that */
     struct err why;
+    int64_t why_at; /* mono ms */
 };
 
 /* Where no list is to be had, everything has been used, or is over, by then. */
@@ -413,13 +415,17 @@ static void tell_complete(struct succession *s)
              atomic_load(&s->carried));
 }
 
-/* The same is told once. */
-static void tell_open(const struct round *r, struct told *told)
+/* The same is told once; another reason, which may name another session or
+ * member each time, once a minute. */
+static void tell_open(const struct round *r, struct told *told,
+                      struct instant now)
 {
     if (!r->open || r->stopped || !r->why.text[0] ||
-        strcmp(r->why.text, told->why.text) == 0)
+        strcmp(r->why.text, told->why.text) == 0 ||
+        (told->why.text[0] && now.mono - told->why_at < TELL_MS))
         return;
     told->why = r->why;
+    told->why_at = now.mono;
     log_line(r->s->base.env.log, LOG_WARN, "manager",
              "%" PRIu64 " sessions of %s could not be brought over, one of "
              "them: %s",
@@ -451,7 +457,7 @@ static int64_t walk_all(struct succession *s, struct told *told)
         tell_unlisted(s);
         told->unlisted = true;
     }
-    tell_open(&r, told);
+    tell_open(&r, told, now);
     atomic_store(&s->open, r.open);
     bool whole =
         known && !r.stopped && r.open == 0 && lost == atomic_load(&s->lost);

@@ -168,6 +168,50 @@ static void what_the_new_one_has_no_room_for_is_told(void)
     town_free(t);
 }
 
+/* How often the log says so. */
+static int times_logged(struct town *t, const char *text)
+{
+    int times = 0;
+    pthread_mutex_lock(&t->lock);
+    for (const char *at = t->lines; (at = strstr(at, text)); at++)
+        times++;
+    pthread_mutex_unlock(&t->lock);
+    return times;
+}
+
+/* A reason that is another one at each turn is not said at each turn. */
+static void what_does_not_come_over_is_told_once_a_minute(void)
+{
+    struct town *t = town_new(false);
+    struct failing_faults faults = {0};
+    uint8_t id[ID_SIZE];
+    town_make_fail(t, NEXT, &faults);
+    town_start(t, OLD);
+    CHECK_INT(town_make(t, OLD, id), RC_OK);
+    town_start(t, BOTH);
+    CU_ASSERT(town_is_complete(t, BOTH)); /* no walk is under way */
+    atomic_store(&faults.how, FAILING_TOO_BIG);
+    atomic_store(&faults.fail_puts, UINT32_MAX);
+    CHECK_INT(town_put(t, OLD, id, "a", "b"), RC_OK);
+    int64_t began = t->now.mono, until = instant_read().mono + 20000;
+    for (uint32_t done = 0; done < 20 && instant_read().mono < until;) {
+        int64_t look_until = instant_read().mono + 20;
+        town_pass(t, 5000);
+        town_tick_all(t);
+        while (UINT32_MAX - atomic_load(&faults.fail_puts) == done &&
+               instant_read().mono < look_until)
+            sched_yield();
+        done = UINT32_MAX - atomic_load(&faults.fail_puts);
+        /* a walk finds it twice: in either manager */
+        atomic_store(&faults.how,
+                     done / 2 % 2 ? FAILING_UNAVAILABLE : FAILING_TOO_BIG);
+    }
+    CU_ASSERT(town_logs(t, "could not be brought over"));
+    CU_ASSERT(times_logged(t, "could not be brought over") <=
+              1 + (t->now.mono - began) / 60000);
+    town_free(t);
+}
+
 /* ---- listeners that hear of what others did ---- */
 
 static void *notifying(const struct manager_ops *ops, bool yes)
@@ -291,6 +335,7 @@ static void an_end_that_a_commit_brings_is_heard_here_once(void)
 
 UNIT_MAIN("succession_pair", CASE(what_the_old_one_has_no_room_for_is_served),
           CASE(what_the_new_one_has_no_room_for_is_told),
+          CASE(what_does_not_come_over_is_told_once_a_minute),
           CASE(logins_from_a_standard_one_are_counted),
           CASE(logins_to_a_standard_one_are_counted),
           CASE(a_stop_saves_what_the_new_one_has),
