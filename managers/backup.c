@@ -119,11 +119,14 @@ static bool may_read(const struct backup *b, const struct entry *e,
     return b->copies == COPIES_ALL || acting_primary(b, p) == self(b);
 }
 
+/* *elsewhere: others have to be asked before it is told. */
 static enum rc find_ended(const struct backup *b, struct find_op *op,
-                          const struct entry *e, const struct place *p)
+                          const struct entry *e, const struct place *p,
+                          bool *elsewhere)
 {
     op->reason =
         p->reason == REASON_LOST ? lost_reason(b, e, op->now) : p->reason;
+    *elsewhere = op->reason == REASON_LOST && !lost_is_sure(b, op->id);
     return RC_ABSENT;
 }
 
@@ -143,7 +146,7 @@ static enum rc find_copy(struct backup *b, struct find_op *op, bool *elsewhere)
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
     } else if (placed && p.kind != PLACE_LIST &&
                !knows_better(b, e, &p, op->now)) {
-        rc = find_ended(b, op, e, &p);
+        rc = find_ended(b, op, e, &p, elsewhere);
     } else if (placed && may_read(b, e, &p)) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
         backup_entry(e)->streak = 0;

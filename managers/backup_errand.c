@@ -14,6 +14,7 @@
 /* Of an instance of which each request may wait for another member, there are
  * ten times as many as may wait. */
 #define ERRANDS_MAX 10000
+#define INQUIRE_AGAIN_MS 500
 /* the one that the cookie names, and those that its creator chose */
 #define ASKED_MAX (PLACE_HOLDERS + 1)
 
@@ -23,7 +24,7 @@ struct errand {
     struct backup *b;
     struct find_op *op; /* one of these */
     struct manager_write *w;
-    int64_t deadline;
+    int64_t deadline, inquire_at;
     /* members that were asked for an id that has no place here */
     uint64_t asked[ASKED_MAX];
     unsigned asked_count;
@@ -98,22 +99,6 @@ static void errand_fail(struct errand *r)
                            why));
 }
 
-static void errand_absent(struct errand *r, enum reason reason,
-                          struct instant now)
-{
-    if (reason == REASON_LOST)
-        reason = reason_here(r->b, errand_id(r), now);
-    if (r->op) {
-        r->op->reason = reason;
-        errand_end(r, RC_ABSENT);
-    } else if (reason == REASON_UNKNOWN || reason == REASON_RENAMED) {
-        errand_end(r, RC_ABSENT);
-    } else {
-        r->w->ended = (struct record_end){.reason = reason};
-        errand_end(r, RC_ENDED);
-    }
-}
-
 /* ---- waiting for a better time ---- */
 
 static void errand_paused(struct channel_pause *pause)
@@ -137,23 +122,54 @@ static void errand_pause(struct errand *r, struct instant now)
     channel_pause(r->b->channel, &r->pause);
 }
 
-/* ---- what came back ---- */
+/* ---- nothing is there ---- */
 
-/* Others know more of it. True: so do we now. */
-static bool learn_place(struct errand *r, struct instant now)
+static void errand_tell_absent(struct errand *r, enum reason reason)
 {
-    struct place p = r->call.place;
-    const uint8_t *id = errand_id(r);
-
-    if (!r->call.placed)
-        return false;
-    struct table_stripe *stripe = table_lock(r->b->base.table, id);
-    bool changed = place_change(r->b, table_find(stripe, id), id, &p, now);
-    table_unlock(stripe);
-    if (changed)
-        placed_here(r->b, id, &p, now);
-    return changed;
+    if (r->op) {
+        r->op->reason = reason;
+        errand_end(r, RC_ABSENT);
+    } else if (reason == REASON_UNKNOWN || reason == REASON_RENAMED) {
+        errand_end(r, RC_ABSENT);
+    } else {
+        r->w->ended = (struct record_end){.reason = reason};
+        errand_end(r, RC_ENDED);
+    }
 }
+
+static void errand_inquired(void *user, bool sure, struct instant now)
+{
+    if (sure)
+        errand_tell_absent(user, REASON_LOST);
+    else
+        errand_pause(user, now);
+}
+
+/* Who cannot say so now is asked again, but not all the time. */
+static void errand_inquire(struct errand *r, struct instant now)
+{
+    int64_t at = r->inquire_at;
+
+    r->inquire_at = now.mono + INQUIRE_AGAIN_MS;
+    if (now.mono >= at &&
+        lost_ask(r->b, errand_id(r), r->deadline, errand_inquired, r, now))
+        return;
+    r->inquire_at = at;
+    errand_pause(r, now);
+}
+
+static void errand_absent(struct errand *r, enum reason reason,
+                          struct instant now)
+{
+    if (reason == REASON_LOST)
+        reason = reason_here(r->b, errand_id(r), now);
+    if (reason == REASON_LOST && !lost_is_sure(r->b, errand_id(r)))
+        errand_inquire(r, now);
+    else
+        errand_tell_absent(r, reason);
+}
+
+/* ---- what came back ---- */
 
 /* What the primary has, into a copy for this request and a write after it. A
  * holder has its own copy. Where no write is under way the primary's word
@@ -340,7 +356,9 @@ static void errand_answered(struct channel_call *call)
     struct place p;
     bool had = place_of(r->b, errand_id(r), &p) &&
                (p.kind != PLACE_LIST || acting_primary(r->b, &p) == call->to);
-    bool learnt = learn_place(r, now), makes = is_making(r);
+    bool makes = is_making(r);
+    bool learnt =
+        call->placed && learn_place(r->b, errand_id(r), &call->place, now);
 
     if (makes && (call->answer == CALL_ABSENT || call->answer == CALL_LACKS))
         call->answer = CALL_UNAVAILABLE; /* it is another one's part by now */

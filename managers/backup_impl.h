@@ -7,6 +7,8 @@
  *         backup_errand.c  find and write of who does not: asks the acting
  *                          primary, wherever that is by now
  *         backup_serve.c   the acting primary's answers
+ *         backup_lost.c    before a session is told to be lost: has anybody a
+ *                          copy that no list names?
  *         backup_copies.c  who has a copy: the holders of a change, handing
  *                          over, repairing, letting go, moving
  *         backup_sweep.c   the same for what nobody uses, once a second
@@ -136,8 +138,9 @@ struct backup {
 
     _Atomic size_t protecting; /* bytes on their way to new holders */
     _Atomic uint64_t moved, handed_over, let_go;
-    _Atomic uint64_t ends_made;      /* by errands */
-    _Atomic unsigned errands, lefts; /* under way (backup_errand.c, _left.c) */
+    _Atomic uint64_t ends_made; /* by errands */
+    /* under way (backup_errand.c, _left.c, _lost.c) */
+    _Atomic unsigned errands, lefts, inquiries;
     _Atomic uint64_t left_out; /* what was said under an old id, and could not
                                   be written under the new one */
     uint64_t left_out_said;    /* the tick's */
@@ -203,6 +206,9 @@ static inline uint64_t first_of(const struct backup *b,
 uint64_t acting_primary(const struct backup *b, const struct place *p);
 bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
               struct place *out);
+/* Others know more of it. true: so does this member now. No lock is held. */
+bool learn_place(struct backup *b, const uint8_t id[ID_SIZE],
+                 const struct place *place, struct instant now);
 /* How long after its beginning an errand is given up. */
 static inline int64_t errand_ms(const struct backup *b)
 {
@@ -298,6 +304,13 @@ bool knows_better(const struct backup *b, const struct entry *e,
  * e may be NULL. Stripe locked. */
 enum reason lost_reason(const struct backup *b, const struct entry *e,
                         struct instant now);
+/* The last copy that there may be: no list names it, and whoever one names is
+ * gone. Stripe locked. */
+bool is_last_copy(const struct backup *b, const struct entry *e,
+                  const struct place *p, struct instant now);
+/* What does not fit together is mended now, not with the next tick. No lock is
+ * held. */
+void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now);
 /* The same two where the stripe is not locked. */
 bool is_found(const struct backup *b, const uint8_t id[ID_SIZE],
               const struct place *p, struct instant now);
@@ -306,6 +319,20 @@ enum reason reason_here(const struct backup *b, const uint8_t id[ID_SIZE],
 /* The hook of replica_serve. */
 void placed_here(void *user, const uint8_t id[ID_SIZE],
                  const struct place *place, struct instant now);
+
+/* ---- backup_lost.c ---- */
+
+/* May a request be told that it is lost, as its place says? */
+bool lost_is_sure(const struct backup *b, const uint8_t id[ID_SIZE]);
+/* May somebody have a copy who cannot be asked? */
+bool lost_is_doubtful(const struct backup *b, const uint8_t id[ID_SIZE],
+                      struct instant now);
+/* Asks all who are here. done is called exactly once, from any thread, perhaps
+ * before it returns. sure: nobody has it, and so lost_is_sure from now on.
+ * false: this is no time to ask; done is not called. No lock is held. */
+bool lost_ask(struct backup *b, const uint8_t id[ID_SIZE], int64_t deadline,
+              void (*done)(void *user, bool sure, struct instant now),
+              void *user, struct instant now);
 
 /* ---- backup_leave.c ---- */
 

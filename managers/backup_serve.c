@@ -55,6 +55,20 @@ static bool is_for_us(const struct backup *b, const struct entry *e,
     return false;
 }
 
+/* Nothing is here of what is lost, or will be. That says that there is nothing,
+ * but for those that cannot be asked. Its stripe is locked. */
+static void deny(const struct backup *b, const struct entry *e,
+                 struct channel_reply *reply, struct instant now)
+{
+    const struct place *p = &reply->place;
+
+    if (!reply->placed || is_copy(e) || acting_primary(b, p) ||
+        (p->kind != PLACE_LIST && p->reason != REASON_LOST))
+        return;
+    reply->answer =
+        lost_is_doubtful(b, reply->id, now) ? CALL_UNAVAILABLE : CALL_ABSENT;
+}
+
 /* Does it come so often from there that it should live there? Stripe locked. */
 static bool note_streak(struct entry *e, uint64_t from)
 {
@@ -116,21 +130,27 @@ static void serve_find(struct backup *b, const struct channel_called *call,
                        struct instant now)
 {
     struct channel_reply reply = reply_to(b, call, CALL_UNAVAILABLE);
-    bool touch = false, move = false;
+    bool touch = false, move = false, last;
     int64_t access = 0;
 
     struct table_stripe *stripe = table_lock(b->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
-    if (is_for_us(b, e, &reply)) {
+    bool ours = is_for_us(b, e, &reply);
+    last = reply.placed && is_last_copy(b, e, &reply.place, now);
+    if (ours) {
         touch = answer_find(b, call, stripe, e, &reply, now);
         access = e->access;
         move = call->kind == CALL_FIND && reply.answer != CALL_ABSENT &&
                note_streak(e, call->from);
+    } else {
+        deny(b, e, &reply, now);
     }
     table_unlock(stripe);
     if (touch)
         tell_access(b, call->id, &reply.place, access);
     channel_reply(b->channel, &reply);
+    if (last)
+        look_at(b, call->id, now);
     if (move)
         move_to(b, call->id, call->from, now);
 }

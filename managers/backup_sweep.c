@@ -129,6 +129,14 @@ bool knows_better(const struct backup *b, const struct entry *e,
            lives(b, e, now);
 }
 
+bool is_last_copy(const struct backup *b, const struct entry *e,
+                  const struct place *p, struct instant now)
+{
+    return knows_better(b, e, p, now) ||
+           (is_copy(e) && p->kind == PLACE_LIST && !place_has(p, self(b)) &&
+            all_gone(b, p) && lives(b, e, now));
+}
+
 enum reason lost_reason(const struct backup *b, const struct entry *e,
                         struct instant now)
 {
@@ -247,8 +255,7 @@ static bool has_others_here(const struct backup *b, const struct place *p)
     return false;
 }
 
-static void look_at(struct backup *b, const uint8_t id[ID_SIZE],
-                    struct instant now)
+void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
 {
     struct place p = {.stamp = 0};
 
@@ -276,6 +283,19 @@ static void look_at(struct backup *b, const uint8_t id[ID_SIZE],
         row_add(b, &b->odd, id, now.mono + ODD_MS);
         break;
     }
+}
+
+bool learn_place(struct backup *b, const uint8_t id[ID_SIZE],
+                 const struct place *place, struct instant now)
+{
+    struct place p = *place;
+
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    bool changed = place_change(b, table_find(stripe, id), id, &p, now);
+    table_unlock(stripe);
+    if (changed)
+        placed_here(b, id, &p, now);
+    return changed;
 }
 
 void placed_here(void *user, const uint8_t id[ID_SIZE],

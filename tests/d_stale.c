@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a member does not know yet: copies that lack what others acknowledged,
- * holders that died a moment ago. BackupManagers on cores that are wired by
- * hand. */
+ * holders that died a moment ago, copies that no list names. BackupManagers on
+ * cores that are wired by hand. */
 #include "config.h"
 
 #include "managers/backup_impl.h"
@@ -17,14 +17,20 @@ static struct backup *backup_at(struct net *n, int i)
     return backup_of(n->hosts[i].manager);
 }
 
-static void pass(struct net *n, int seconds)
+/* but: a host whose manager does not tick; -1: none. */
+static void pass_but(struct net *n, int seconds, int but)
 {
     while (seconds--) {
         net_pass(n, 1000);
         for (int i = 0; i < n->count; i++)
-            if (n->hosts[i].manager && !n->hosts[i].paused)
+            if (n->hosts[i].manager && !n->hosts[i].paused && i != but)
                 manager_tick(n->hosts[i].manager, n->now);
     }
+}
+
+static void pass(struct net *n, int seconds)
+{
+    pass_but(n, seconds, -1);
 }
 
 /* others: hosts that do not have the application. */
@@ -220,31 +226,40 @@ static void note_reply(struct channel *c, const struct channel_reply *reply)
     a->count++;
 }
 
+/* What host i answers to such a call. */
+static struct channel_reply asked(struct net *n, int i, enum call_kind kind,
+                                  const uint8_t id[ID_SIZE])
+{
+    struct channel *c = &n->hosts[i].channel;
+    const struct channel_ops *ops = c->ops;
+    struct answers a = {.ops = *ops};
+    struct channel_called call = {.from = n->hosts[0].channel.node,
+                                  .kind = kind};
+
+    memcpy(call.id, id, ID_SIZE);
+    a.ops.reply = note_reply;
+    c->ops = &a.ops;
+    serve_call(backup_at(n, i), &call, n->now);
+    c->ops = ops;
+    CHECK_INT(a.count, 1);
+    return a.last;
+}
+
 static void an_old_copy_answers_nobody(void)
 {
     uint8_t id[ID_SIZE];
     int old, other;
     struct net *n = old_net(id, &old, &other);
-    struct channel *c = &n->hosts[old].channel;
-    const struct channel_ops *ops = c->ops;
-    struct answers a = {.ops = *ops};
-    struct channel_called call = {.from = n->hosts[0].channel.node,
-                                  .kind = CALL_FIND};
 
     n->hosts[old].paused = false;
     while (!net_answers(n, old))
         net_pass(n, STEP);
     CU_ASSERT_FATAL(has_copy(n, old, id));
     CHECK_INT(kind_at(n, old, id), PLACE_OVER);
-    memcpy(call.id, id, ID_SIZE);
-    a.ops.reply = note_reply;
-    c->ops = &a.ops;
-    serve_call(backup_at(n, old), &call, n->now);
-    c->ops = ops;
-    CHECK_INT(a.count, 1);
-    CHECK_INT(a.last.answer, CALL_ELSEWHERE);
-    CU_ASSERT(a.last.placed);
-    CHECK_INT(a.last.place.kind, PLACE_OVER);
+    struct channel_reply reply = asked(n, old, CALL_FIND, id);
+    CHECK_INT(reply.answer, CALL_ELSEWHERE);
+    CU_ASSERT(reply.placed);
+    CHECK_INT(reply.place.kind, PLACE_OVER);
     net_free(&n);
 }
 
@@ -255,20 +270,32 @@ static void found(struct find_op *op)
     (void)op;
 }
 
+/* A request at host i; ms (may be NULL): how long it took. */
+static enum rc find_at(struct net *n, int i, const uint8_t id[ID_SIZE],
+                       struct find_op *op, int *ms)
+{
+    struct manager *m = n->hosts[i].manager;
+    int waited = 0;
+
+    *op = (struct find_op){.done = found, .now = n->now, .rc = RC_PENDING};
+    memcpy(op->id, id, ID_SIZE);
+    enum rc rc = m->ops->find(m, op);
+    for (; rc == RC_PENDING && waited < 2 * DROP; waited += STEP) {
+        net_pass(n, STEP);
+        rc = op->rc;
+    }
+    if (ms)
+        *ms = waited;
+    return rc;
+}
+
 /* Does host i show that attribute? */
 static bool shows(struct net *n, int i, const uint8_t id[ID_SIZE],
                   const char *name)
 {
-    struct manager *m = n->hosts[i].manager;
-    struct find_op op = {.done = found, .now = n->now, .rc = RC_PENDING};
+    struct find_op op;
 
-    memcpy(op.id, id, ID_SIZE);
-    enum rc rc = m->ops->find(m, &op);
-    for (int k = 0; rc == RC_PENDING && k < 2 * DROP; k += STEP) {
-        net_pass(n, STEP);
-        rc = op.rc;
-    }
-    CHECK_INT_FATAL(rc, RC_OK);
+    CHECK_INT_FATAL(find_at(n, i, id, &op, NULL), RC_OK);
     struct value v = record_attribute(op.record, name, strlen(name));
     bool has = v.type != VALUE_NONE;
     record_unref(&op.record);
@@ -388,8 +415,218 @@ static void a_leave_is_over_soon(void)
     net_free(&n);
 }
 
+/* ---- lost ---- */
+
+static bool is_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+
+    return place_of(backup_at(n, i), id, &p) && p.kind == PLACE_OVER &&
+           p.reason == REASON_LOST;
+}
+
+/* Its process is gone. */
+static void kill_host(struct net *n, int i)
+{
+    n->refuse = n->hosts[i].paused = true;
+    for (int k = 0; k < n->count; k++)
+        if (k != i)
+            net_cut(n, i, k, true);
+}
+
+/* One whose list names 0 and another one, that died; a third, *old, stood still
+ * while they took that other one, and still does. *asker: one more. */
+static struct net *lost_net(uint8_t id[ID_SIZE], int *old, int *asker)
+{
+    struct net *n = net_of(5, 0);
+    int other = 1;
+
+    create(n, id);
+    *old = holder_of(n, id);
+    n->hosts[*old].paused = true;
+    pass(n, DROP / 1000 + 3);
+    while (other == *old || !has_copy(n, other, id))
+        other++;
+    CU_ASSERT_FATAL(is_listed(n, 0, id, other) && !is_listed(n, 0, id, *old));
+    kill_host(n, 0);
+    kill_host(n, other);
+    net_pass(n, 1000);
+    for (*asker = 1; *asker == *old || *asker == other;)
+        ++*asker;
+    CU_ASSERT_FATAL(!has_copy(n, *asker, id));
+    return n;
+}
+
+/* Until that host takes it for lost. */
+static void await_lost(struct net *n, const uint8_t id[ID_SIZE], int i, int but)
+{
+    for (int s = 0; !is_lost(n, i, id) && s < 30; s++)
+        pass_but(n, 1, but);
+    CU_ASSERT_FATAL(is_lost(n, i, id));
+}
+
+/* It is back, it has heard that the session is lost, and has not looked at what
+ * that means: it is asked before anybody is told. */
+static void a_copy_that_no_list_names_is_found(void)
+{
+    uint8_t id[ID_SIZE];
+    struct find_op op;
+    int old, asker, ms;
+    struct net *n = lost_net(id, &old, &asker);
+
+    n->hosts[old].paused = false;
+    await_lost(n, id, asker, old);
+    CU_ASSERT(has_copy(n, old, id) && !is_listed(n, old, id, old));
+    CHECK_INT(find_at(n, asker, id, &op, &ms), RC_OK);
+    CU_ASSERT(ms <= 1000);
+    record_unref(&op.record);
+    CU_ASSERT(is_listed(n, asker, id, old) && is_listed(n, old, id, old));
+    net_free(&n);
+}
+
+static void set_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct backup *b = backup_at(n, i);
+    struct place p, over;
+
+    CU_ASSERT_FATAL(place_of(b, id, &p) && p.kind == PLACE_LIST);
+    place_end(&over, &p, PLACE_OVER, REASON_LOST, n->now);
+    over.stamp = p.stamp + 1;
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    CU_ASSERT(place_change(b, NULL, id, &over, n->now));
+    table_unlock(stripe);
+}
+
+/* Whoever told it to be lost had never met the one with the copy; others know
+ * that this one may come back. It is waited for, but not for ever. */
+static void who_may_have_a_copy_is_waited_for(void)
+{
+    uint8_t id[ID_SIZE];
+    struct find_op op;
+    int old, asker, third;
+    struct net *n = lost_net(id, &old, &asker);
+
+    for (third = 1; third == asker || n->hosts[third].paused;)
+        third++;
+    CHECK_INT(holder_state(backup_at(n, third), n->hosts[old].channel.node),
+              MEMBER_AWAY);
+    /* by its list, before it takes it for lost itself */
+    CHECK_INT(asked(n, third, CALL_PEEK, id).answer, CALL_UNAVAILABLE);
+    set_lost(n, asker, id);
+    set_lost(n, third, id);
+    CHECK_INT(asked(n, third, CALL_PEEK, id).answer, CALL_UNAVAILABLE);
+    CHECK_INT(find_at(n, asker, id, &op, NULL), RC_UNAVAILABLE);
+    pass(n, 10 * DROP / 1000 + 2);
+    CU_ASSERT(has_copy(n, old, id) && is_lost(n, third, id));
+    CHECK_INT(asked(n, third, CALL_PEEK, id).answer, CALL_ABSENT);
+    CHECK_INT(find_at(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    net_free(&n);
+}
+
+/* Who has it and is asked makes its list at once. */
+static void who_is_asked_for_the_last_copy_makes_a_list(void)
+{
+    uint8_t id[ID_SIZE];
+    int old, asker;
+    struct net *n = lost_net(id, &old, &asker);
+
+    n->hosts[old].paused = false;
+    while (!net_answers(n, old))
+        net_pass(n, STEP);
+    CHECK_INT(kind_at(n, old, id), PLACE_LIST);
+    CU_ASSERT(!is_listed(n, old, id, old));
+    CU_ASSERT(asked(n, old, CALL_PEEK, id).answer != CALL_ABSENT);
+    CU_ASSERT(is_listed(n, old, id, old));
+    CHECK_INT(asked(n, asker, CALL_PEEK, id).answer, CALL_ABSENT);
+    net_free(&n);
+}
+
+/* How many calls a host makes. */
+struct calls {
+    struct channel_ops ops; /* first */
+    const struct channel_ops *under;
+    int count;
+};
+
+static void count_call(struct channel *c, struct channel_call *call)
+{
+    struct calls *k = (struct calls *)c->ops;
+
+    k->count++;
+    k->under->call(c, call);
+}
+
+/* All are asked once: then it is known. An id that is nobody's is asked for
+ * where it would be. */
+static void what_is_lost_is_asked_for_once(void)
+{
+    struct net *n = net_of(6, 0);
+    struct find_op op;
+    uint8_t id[ID_SIZE], nobodys[ID_SIZE];
+    int holder, asker = 1;
+
+    create(n, id);
+    holder = holder_of(n, id);
+    asker += holder == 1;
+    kill_host(n, 0);
+    kill_host(n, holder);
+    await_lost(n, id, asker, -1);
+    pass(n, 15);
+    struct channel *c = &n->hosts[asker].channel;
+    struct calls calls = {.ops = *c->ops, .under = c->ops};
+    calls.ops.call = count_call;
+    c->ops = &calls.ops;
+    atomic_store(&backup_at(n, asker)->inquiries, 256);
+    CHECK_INT(find_at(n, asker, id, &op, NULL), RC_UNAVAILABLE);
+    CHECK_INT(calls.count, 0);
+    atomic_store(&backup_at(n, asker)->inquiries, 0);
+    CHECK_INT(find_at(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    CHECK_INT(calls.count, 3); /* the others that are there */
+    CHECK_INT((int)atomic_load(&backup_at(n, asker)->inquiries), 0);
+    CHECK_INT(find_at(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    CHECK_INT(calls.count, 3);
+    for (int k = 0; k < 5; k++) {
+        id_mint(nobodys);
+        CHECK_INT(find_at(n, asker, nobodys, &op, NULL), RC_ABSENT);
+        CHECK_INT(op.reason, REASON_UNKNOWN);
+    }
+    CU_ASSERT(calls.count <= 3 + 5 * 3);
+    c->ops = calls.under;
+    net_free(&n);
+}
+
+/* At an address of the list there may be somebody who stood still since before
+ * this member came. */
+static void somebody_may_be_where_nobody_was_heard(void)
+{
+    struct net *n = net_new(3);
+    struct backup *b;
+
+    net_cut(n, 0, 2, true);
+    for (int i = 0; i < 3; i++)
+        net_manage_as(n, i, "BackupManager");
+    pass(n, DROP / 1000 + 2);
+    b = backup_at(n, 0);
+    CU_ASSERT(!channel_is_whole(b->channel, replica_members(b->replica)));
+    b = backup_at(n, 1);
+    CU_ASSERT(channel_is_whole(b->channel, replica_members(b->replica)));
+    n->refuse = true;
+    pass(n, 2);
+    b = backup_at(n, 0);
+    CU_ASSERT(channel_is_whole(b->channel, replica_members(b->replica)));
+    net_free(&n);
+}
+
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
           CASE(what_died_with_its_primary_is_not_shown),
-          CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon))
+          CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon),
+          CASE(a_copy_that_no_list_names_is_found),
+          CASE(who_may_have_a_copy_is_waited_for),
+          CASE(who_is_asked_for_the_last_copy_makes_a_list),
+          CASE(what_is_lost_is_asked_for_once),
+          CASE(somebody_may_be_where_nobody_was_heard))

@@ -140,6 +140,20 @@ uint64_t channel_first(const struct channel *c, const struct channel_app *app,
     return c->node;
 }
 
+bool channel_is_whole(const struct channel *channel,
+                      const struct channel_app *app)
+{
+    struct channel *c = (struct channel *)channel;
+    unsigned slots =
+        atomic_load_explicit(&c->member_slots, memory_order_acquire);
+    bool whole = !atomic_load(&c->unheard);
+
+    for (unsigned i = 0; i < slots; i++)
+        whole &= atomic_load(&c->members[i].state) != MEMBER_AWAY ||
+                 app_at(app, i) == APP_LACKS;
+    return whole;
+}
+
 uint64_t channel_named(const struct channel *channel, const char *name,
                        size_t len)
 {

@@ -220,6 +220,8 @@ struct channel {
     struct channel_member members[FRAME_MEMBERS_MAX];
     _Atomic unsigned member_slots;
     _Atomic uint64_t view;
+    /* addresses of the list where somebody may be who was never heard of */
+    _Atomic unsigned unheard;
     /* bytes that were sent and that the channel has not taken up yet */
     _Atomic size_t queued;
 };
@@ -318,6 +320,9 @@ unsigned channel_choose_asked(const struct channel *c,
  * is one of them, unless it leaves and another one stays. */
 uint64_t channel_first(const struct channel *c, const struct channel_app *app,
                        const uint8_t id[ID_SIZE]);
+/* Any thread. Are all who may have something of that application HERE? Not, if
+ * one is AWAY, or may be where nobody was heard of yet. */
+bool channel_is_whole(const struct channel *c, const struct channel_app *app);
 /* Any thread. The node of the member of that name that is HERE; 0: none. */
 uint64_t channel_named(const struct channel *c, const char *name, size_t len);
 /* Is it this member's part to end that idle session and to tell listeners? It

@@ -581,6 +581,8 @@ static void on_hello(struct core *core, int number, struct frame_hello *f,
     p->started = f->started;
     version_agree(core, p, f);
     meet_again(core, p, f, now);
+    if (l->place >= 0) /* of the list, perhaps not as it calls itself */
+        core->places[l->place].node = p->node;
     if (peer_linked(p) && !keep_new_link(core, p, l, now)) {
         link_close(core, number, now);
         return;

@@ -249,8 +249,22 @@ void view_gone(struct core *core, uint64_t node)
     core->view_changed = true;
 }
 
+/* Who listens there, or cannot be reached, and has never said who he is. */
+static unsigned count_unheard(const struct core *core)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < core->place_count; i++) {
+        const struct core_place *place = &core->places[i];
+        count +=
+            place->listed && !place->self && !place->refused && !place->node;
+    }
+    return count;
+}
+
 void view_tick(struct core *core, struct instant now)
 {
+    atomic_store(&core->channel->unheard, count_unheard(core));
     for (size_t i = 0; i < core->peer_count; i++)
         view_note(core, core->peers[i], now);
 }

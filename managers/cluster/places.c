@@ -33,6 +33,7 @@ struct over {
     struct over *before, *after;
     int64_t learnt;
     uint8_t kind, reason;
+    bool confirmed;
     struct slot slot;
 };
 
@@ -688,6 +689,28 @@ int64_t places_learnt(const struct places *p, const uint8_t id[ID_SIZE])
 
     leaf_unlock(p, leaf);
     return learnt;
+}
+
+void places_confirm(struct places *p, const uint8_t id[ID_SIZE], uint64_t stamp)
+{
+    struct leaf *leaf = leaf_lock(p, table_leaf(id));
+    bool found;
+    uint32_t at = over_search(leaf, id, &found);
+
+    if (found && leaf->overs[at]->slot.stamp == stamp)
+        leaf->overs[at]->confirmed = true;
+    leaf_unlock(p, leaf);
+}
+
+bool places_is_confirmed(const struct places *p, const uint8_t id[ID_SIZE])
+{
+    struct leaf *leaf = leaf_lock(p, table_leaf(id));
+    bool found;
+    uint32_t at = over_search(leaf, id, &found);
+    bool confirmed = found && leaf->overs[at]->confirmed;
+
+    leaf_unlock(p, leaf);
+    return confirmed;
 }
 
 uint64_t places_sum(const struct places *p, unsigned leaf)

@@ -52,6 +52,12 @@ void places_put_off(struct places *p, const uint8_t id[ID_SIZE],
 /* When an end was learnt; INT64_MAX: no end stands there. */
 int64_t places_learnt(const struct places *p, const uint8_t id[ID_SIZE]);
 
+/* A mark of this member's own at the end of that stamp that stands there; it
+ * goes with it. */
+void places_confirm(struct places *p, const uint8_t id[ID_SIZE],
+                    uint64_t stamp);
+bool places_is_confirmed(const struct places *p, const uint8_t id[ID_SIZE]);
+
 /* The hash (replica_hash) of a live list's bytes; 0 of an end. */
 uint64_t place_hash(const struct place *p, const uint8_t id[ID_SIZE]);
 uint64_t places_sum(const struct places *p, unsigned leaf);
