@@ -94,8 +94,9 @@ static void end_line(struct child *c, struct child_stream *s,
 {
     s->line[s->len] = '\0';
     s->len = 0;
-    print_line(c, s);
-    if (s == &c->err)
+    if (!s->hushed)
+        print_line(c, s);
+    if (s == &c->err || s->hushed)
         line(user, c, s->line);
 }
 
@@ -165,7 +166,7 @@ static void become(char *const *argv, pid_t parent, const sigset_t *mask,
     unsetenv("NOTIFY_SOCKET"); /* the service is this process's parent */
     unsetenv("JOURNAL_STREAM");
     dup2(nothing, STDIN_FILENO);
-    dup2(out < 0 ? nothing : out, STDOUT_FILENO);
+    dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
     execv(argv[0], argv);
     dprintf(STDERR_FILENO, "%s cannot be run: %s\n", argv[0], strerror(errno));
@@ -193,7 +194,7 @@ bool child_start(struct child *c, char *const *argv, const sigset_t *mask,
     pid_t pid, parent = getpid();
 
     child_release(c);
-    if (!open_pipe(err) || (!quiet && !open_pipe(out)) || (pid = fork()) < 0) {
+    if (!open_pipe(err) || !open_pipe(out) || (pid = fork()) < 0) {
         int why = errno;
         close_pipe(out);
         close_pipe(err);
@@ -203,10 +204,10 @@ bool child_start(struct child *c, char *const *argv, const sigset_t *mask,
     if (pid == 0)
         become(argv, parent, mask, out[1], err[1]);
     setpgid(pid, pid); /* whoever comes first */
-    if (out[1] >= 0)
-        close(out[1]);
+    close(out[1]);
     close(err[1]);
     c->pid = pid;
+    c->out.hushed = quiet;
     c->out.from = out[0];
     c->err.from = err[0];
     return true;

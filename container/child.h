@@ -26,6 +26,7 @@
 struct child_stream {
     int from, to; /* from: -1 once it has ended */
     bool stuck;   /* nobody took the last line */
+    bool hushed;  /* its lines are not passed on */
     size_t len;
     char line[CHILD_LINE_SIZE];
 };
@@ -37,13 +38,14 @@ struct child {
     struct child_stream out, err;
 };
 
-/* A line of its standard error, after it has been passed on. */
+/* A line of its standard error, after it has been passed on, or one of its
+ * standard output that is not. */
 typedef void child_line_fn(void *user, struct child *c, const char *line);
 
 void child_init(struct child *c, const char *name, unsigned colour);
 /* argv[0] is a path; mask is the child's signal mask. quiet: its standard
- * output goes nowhere. What the last run left in the pipes is lost. False:
- * errno says why, and it does not run. */
+ * output is not passed on, but is told line by line. What the last run left in
+ * the pipes is lost. False: errno says why, and it does not run. */
 bool child_start(struct child *c, char *const *argv, const sigset_t *mask,
                  bool quiet);
 /* Adds what poll is to look at, at most two; the count. */

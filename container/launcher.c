@@ -165,6 +165,7 @@ static int64_t rewrite(struct launcher *l, int64_t now)
 
 static bool launch(struct launcher *l, struct node *n)
 {
+    n->patience_ms = l->patience_ms;
     if (n == &l->door)
         return child_start(&n->child, front_arguments(front_of(l)), &l->mask,
                            false);
@@ -184,17 +185,17 @@ static void node_start(struct launcher *l, struct node *n)
     l->failed |= !l->announced;
 }
 
-static void node_stop(struct launcher *l, struct node *n)
+static void node_stop(struct node *n)
 {
     n->state = NODE_LEAVING;
-    n->due = launcher_clock() + l->options->patience_ms;
+    n->due = launcher_clock() + n->patience_ms;
     child_signal(&n->child, SIGTERM);
 }
 
 void launcher_leave(struct launcher *l, struct node *n)
 {
     tell_front(l, n, true);
-    node_stop(l, n);
+    node_stop(n);
 }
 
 static int64_t delay_of(unsigned ends)
@@ -301,6 +302,8 @@ static void look_for_ready(void *user, struct child *c, const char *line)
     struct node *n = (struct node *)((char *)c - offsetof(struct node, child));
     char mark[64];
 
+    if (c == &l->checker)
+        roll_heard(l, line);
     if (c == &l->checker || n == &l->door || n->state != NODE_STARTING)
         return;
     snprintf(mark, sizeof mark, "margay: %s ready on ", c->name);
@@ -315,21 +318,21 @@ static void look_for_ready(void *user, struct child *c, const char *line)
 
 /* Until it is killed; of one that runs no more, until its pipes are given up.
  */
-static int64_t end_due(const struct launcher *l, const struct node *n)
+static int64_t end_due(const struct node *n)
 {
     return launcher_clock() +
-           (n->child.pid > 0 ? l->options->patience_ms : LAST_WORDS_MS);
+           (n->child.pid > 0 ? n->patience_ms : LAST_WORDS_MS);
 }
 
 static void stop(struct launcher *l)
 {
     if (l->stops++ == 0) {
         notify_send("STOPPING=1");
-        l->door.due = end_due(l, &l->door);
+        l->door.due = end_due(&l->door);
     }
     for (unsigned i = 0; i < l->options->count; i++) {
         if (l->stops == 1)
-            node_at(l, i)->due = end_due(l, node_at(l, i));
+            node_at(l, i)->due = end_due(node_at(l, i));
         child_signal(&node_at(l, i)->child, l->stops > 2 ? SIGKILL : SIGTERM);
     }
     child_signal(&l->checker, l->stops > 2 ? SIGKILL : SIGTERM);
@@ -337,14 +340,25 @@ static void stop(struct launcher *l)
         child_signal(&l->door.child, SIGKILL);
 }
 
-/* It was to end, and comes back. */
-static void node_replaced(struct node *n, int status)
+static bool is_in_order(int status)
+{
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* It was to end. */
+static void say_end(const struct node *n, int status)
 {
     char text[64];
 
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    if (!is_in_order(status))
         child_say("%s %s when it was to end in order", n->child.name,
                   launcher_end_of(status, text));
+}
+
+/* It comes back. */
+static void node_replaced(struct node *n, int status)
+{
+    say_end(n, status);
     n->ends = 0;
     n->due = launcher_clock();
 }
@@ -367,13 +381,14 @@ static void node_crashed(struct launcher *l, struct node *n, int status)
 
 static void node_ended(struct launcher *l, struct node *n, int status)
 {
-    bool in_order = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     char text[64];
 
     child_reaped(&n->child);
     if (l->stops > 0) {
         n->due = launcher_clock() + LAST_WORDS_MS;
-        l->failed |= !in_order && n != &l->door;
+        if (n != &l->door)
+            say_end(n, status);
+        l->failed |= !is_in_order(status) && n != &l->door;
     } else if (!l->announced) { /* a start is all or nothing */
         child_say("%s %s", n->child.name, launcher_end_of(status, text));
         l->failed = true;
@@ -407,6 +422,7 @@ static void reap(struct launcher *l)
     while ((pid = next_ended(l)) > 0 && waitpid(pid, &status, 0) == pid) {
         if (pid == l->checker.pid) {
             child_reaped(&l->checker);
+            child_hush(&l->checker, look_for_ready, l);
             roll_checked(l, status);
         }
         if (pid == l->door.child.pid)
@@ -452,13 +468,13 @@ static int64_t sooner(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t kill_late(struct launcher *l, struct node *n, int64_t now)
+static int64_t kill_late(struct node *n, int64_t now)
 {
     if (n->due > now)
         return n->due;
     child_say("%s does not end: it is killed", n->child.name);
     child_signal(&n->child, SIGKILL);
-    return n->due = now + l->options->patience_ms;
+    return n->due = now + n->patience_ms;
 }
 
 /* Does what is due of one; when something is due next. */
@@ -466,7 +482,7 @@ static int64_t node_tend(struct launcher *l, struct node *n, int64_t now)
 {
     switch (n->state) {
     case NODE_LEAVING:
-        return kill_late(l, n, now);
+        return kill_late(n, now);
     case NODE_DOWN:
         if (n->due > now)
             return n->due;
@@ -520,13 +536,13 @@ static int64_t stop_on(struct launcher *l, int64_t now)
     for (unsigned i = 0; i < l->options->count; i++)
         if (!is_gone(l, node_at(l, i), now, &next) &&
             node_at(l, i)->child.pid > 0)
-            next = sooner(next, kill_late(l, node_at(l, i), now));
+            next = sooner(next, kill_late(node_at(l, i), now));
     if (is_gone(l, &l->door, now, &next) || l->door.child.pid == 0 ||
         !instances_are_gone(l))
         return next;
     if (l->door.state != NODE_LEAVING)
-        node_stop(l, &l->door);
-    return kill_late(l, &l->door, now);
+        node_stop(&l->door);
+    return kill_late(&l->door, now);
 }
 
 /* Does what is due; the milliseconds until something will be, -1: nothing. */
@@ -615,6 +631,7 @@ static bool is_ignored(int number)
 int launcher_run(const struct launcher_options *options)
 {
     struct launcher l = {.options = options,
+                         .patience_ms = options->patience_ms,
                          .has_terminal = has_terminal(),
                          .outlives = is_ignored(SIGHUP)};
     sigset_t ours;

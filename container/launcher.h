@@ -17,9 +17,10 @@
  *         others are ready is the next one taken. Before that the
  *         configuration is checked by `margay check`; nothing is touched when
  *         it is refused, or does not end within the time that an instance has
- *         for its end. An instance that comes back, but ends before it is
- *         ready, stops the roll: the others go on as they were. Another SIGHUP
- *         meanwhile rolls once more.
+ *         for its end. What it says of that time holds for those that are
+ *         started from then on. An instance that comes back, but ends before
+ *         it is ready, stops the roll: the others go on as they were. Another
+ *         SIGHUP meanwhile rolls once more.
  * Front   Where there is a balancer, it starts once all instances are ready and
  *         ends after them. An instance that goes away or crashes is taken out
  *         of nginx's file (where that cannot be written, it is tried again
@@ -55,10 +56,14 @@ struct launcher_options {
     /* "127.0.0.1" (with brackets for IPv6): each gets the list of all of them
      * as cluster.members. NULL: the members are known otherwise. */
     const char *member_address;
-    /* Milliseconds after which one that was told to end is killed. */
+    /* Milliseconds after which one that was told to end is killed, until a roll
+     * reads it anew. */
     long patience_ms;
     struct front *front; /* the balancer; NULL: none. Borrowed */
 };
+
+/* Above what an instance takes to end by its own rules. */
+#define LAUNCHER_GRACE_MS 5000L
 
 /* The exit status: 0, when it was told to stop and every instance ended in
  * order; else 1. */

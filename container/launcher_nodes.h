@@ -21,7 +21,8 @@ struct node {
     struct child child;
     enum node_state state;
     int64_t due, ready_at;
-    unsigned ends; /* by itself, one after another */
+    long patience_ms; /* for its end: by the configuration that it has */
+    unsigned ends;    /* by itself, one after another */
     char url[160];
 };
 
@@ -33,6 +34,8 @@ struct launcher {
     sigset_t mask;        /* of the children */
     int signals;          /* signalfd */
     unsigned stops;
+    long patience_ms; /* of those that are started now */
+    long heard_ms;    /* the same as the check says it; 0: it has not */
     bool has_terminal;
     bool outlives; /* the terminal: SIGHUP was ignored at the start */
     bool announced, failed;
@@ -58,6 +61,8 @@ const char *launcher_end_of(int status, char out[64]);
 
 /* launcher_roll.c: one after another. */
 void roll_begin(struct launcher *l);
+/* A line of the check's output. */
+void roll_heard(struct launcher *l, const char *line);
 /* What the check said: its exit status. */
 void roll_checked(struct launcher *l, int status);
 /* That one ended before it was ready. */

@@ -4,10 +4,12 @@
 #include "container/launcher_nodes.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 
-#define TELL_MS 10000 /* between two lines about what is waited for */
+#define SECONDS_MAX 1000000 /* of a drain; nobody means more */
+#define TELL_MS 10000       /* between two lines about what is waited for */
 
 static void roll_end(struct launcher *l)
 {
@@ -29,8 +31,11 @@ void roll_begin(struct launcher *l)
     l->rolls = true;
     l->rolled = 0;
     l->roll_began = l->told_at = launcher_clock();
-    l->check_due = l->roll_began + l->options->patience_ms;
+    l->check_due = l->roll_began + (l->patience_ms > LAUNCHER_GRACE_MS
+                                        ? l->patience_ms
+                                        : LAUNCHER_GRACE_MS);
     l->check_late = false;
+    l->heard_ms = 0;
     if (launcher_start(l, &l->checker, "check", 0))
         return;
     child_say("rolling restart: %s cannot be run: %s; nothing was restarted",
@@ -38,12 +43,27 @@ void roll_begin(struct launcher *l)
     roll_end(l);
 }
 
+/* "stop  drain 3 s, then at most 10 s" */
+void roll_heard(struct launcher *l, const char *line)
+{
+    long drain, timeout;
+
+    if (sscanf(line, "stop drain %ld s, then at most %ld s", &drain,
+               &timeout) == 2 &&
+        drain >= 0 && drain <= SECONDS_MAX && timeout >= 0 &&
+        timeout <= SECONDS_MAX)
+        l->heard_ms = (drain + timeout) * 1000 + LAUNCHER_GRACE_MS;
+}
+
 void roll_checked(struct launcher *l, int status)
 {
     char text[64];
 
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+        if (l->heard_ms)
+            l->patience_ms = l->heard_ms;
         return;
+    }
     child_say("rolling restart: margay check %s; nothing was restarted: mend "
               "the configuration, and send SIGHUP again",
               l->check_late ? "did not end" : launcher_end_of(status, text));

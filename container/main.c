@@ -585,9 +585,6 @@ static enum rc choose_members(struct command *c, struct launcher_options *o,
     return RC_OK;
 }
 
-/* Above what an instance takes to end by its own rules. */
-#define GRACE_MS 5000L
-
 /* Every instance says its own warnings; an error is said once, here. Sets what
  * the file is to hand on. */
 static int launch_check(struct command *c, struct launcher_options *o,
@@ -619,7 +616,8 @@ static int launch_check(struct command *c, struct launcher_options *o,
         rc = choose_members(c, o, &err);
     if (rc == RC_OK)
         o->patience_ms =
-            (long)(l.config->drain + l.config->stop_timeout) * 1000 + GRACE_MS;
+            (long)(l.config->drain + l.config->stop_timeout) * 1000 +
+            LAUNCHER_GRACE_MS;
     if (rc == RC_OK && l.config->cluster)
         rc = understand_cluster(
             l.config->cluster, o->first_member_port ? o->count : 0, NULL, &err);
