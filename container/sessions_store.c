@@ -141,7 +141,6 @@ enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
     log_init(&s->log, "sessions");
     s->log.level = LOG_ERROR; /* what is wrong is said here, once */
     snprintf(s->app, sizeof s->app, "%s", x->path[0] ? x->path : "/");
-    s->grace_ms = manager_grace_ms(&x->manager_options);
     struct store_env env = {.log = &s->log,
                             .app = s->app,
                             .node = "sessions",
@@ -367,7 +366,9 @@ static int64_t due_at(const struct sessions_store *s,
     int64_t due = INT64_MAX;
 
     if (is_limit(life->max_inactive))
-        due = row->access + life->max_inactive * 1000 + s->grace_ms;
+        due = row->access + life->max_inactive * 1000 +
+              manager_own_grace_ms(&s->context->manager_options,
+                                   life->max_inactive);
     if (is_limit(life->max_lifetime) &&
         life->birth + life->max_lifetime * 1000 < due)
         due = life->birth + life->max_lifetime * 1000;

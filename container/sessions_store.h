@@ -25,8 +25,7 @@ struct sessions_store {
     const struct context *context;
     char app[1024]; /* "/login", "/" */
     char describe[256];
-    int64_t grace_ms; /* how much later than known it may have been used */
-    bool waits;       /* that it is waited for was said */
+    bool waits; /* that it is waited for was said */
 };
 
 struct sessions_row {

@@ -209,8 +209,9 @@ static enum rc found_entry(struct find_call *fc, struct table_stripe *stripe,
     enum rc rc =
         manager_find_entry(&p->base, stripe, e, persistent_shown(e), fc->op);
 
-    fc->touch = rc == RC_OK && !p->lazy && !fc->op->peek && !p->outage_since &&
-                e->access - copy_of(e)->told >= p->base.grace_ms;
+    fc->touch =
+        rc == RC_OK && !p->lazy && !fc->op->peek && !p->outage_since &&
+        manager_tells_access(&p->base, e->record, e->access - copy_of(e)->told);
     return rc;
 }
 

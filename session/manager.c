@@ -40,8 +40,9 @@ const struct option manager_option_table[] = {
      "what maxSessionsPerUser does: end the oldest, or reject the new one", 0,
      0, "end-oldest|reject"},
     {"accessInterval", OPTION_INT, AT(access_interval), "0",
-     "seconds between notices of use to others; 0: maxInactive / 20, 1..60", 0,
-     3600, NULL},
+     "seconds between notices of use to others; 0: maxInactive / 20, 1..60; of "
+     "a session with a shorter limit of its own at most what 0 makes of that",
+     0, 3600, NULL},
     {"notifyAttributeListenerOnUnchangedValue", OPTION_BOOL,
      AT(notify_attribute_listener_on_unchanged_value), "true",
      "tell listeners of a set of the value that was there", 0, 0, NULL},
@@ -56,18 +57,28 @@ const struct option manager_option_table[] = {
     {NULL, 0, 0, NULL, NULL, 0, 0, NULL},
 };
 
+static int64_t interval_of_limit(int64_t seconds)
+{
+    seconds /= 20;
+    return seconds < 1 ? 1 : seconds > 60 ? 60 : seconds;
+}
+
 int64_t manager_grace_ms(const struct manager_options *o)
 {
-    int64_t seconds = o->access_interval;
+    return 1000 * (o->access_interval ? o->access_interval
+                                      : interval_of_limit(o->max_inactive));
+}
 
-    if (seconds == 0) {
-        seconds = o->max_inactive / 20;
-        if (seconds < 1)
-            seconds = 1;
-        if (seconds > 60)
-            seconds = 60;
-    }
-    return seconds * 1000;
+int64_t manager_own_grace_ms(const struct manager_options *o,
+                             int64_t max_inactive)
+{
+    int64_t usual = manager_grace_ms(o), own;
+
+    if (max_inactive <= 0 ||
+        (o->max_inactive > 0 && max_inactive >= o->max_inactive))
+        return usual;
+    own = 1000 * interval_of_limit(max_inactive);
+    return own < usual ? own : usual;
 }
 
 enum rc manager_new(const struct manager_ops *ops,

@@ -71,6 +71,10 @@ extern const struct option manager_option_table[];
 /* How much later than a store knows a session may have been used, in ms: what
  * every copy adds to the idle limit. */
 int64_t manager_grace_ms(const struct manager_options *o);
+/* The same of one session, by its own limit (seconds; 0: never): where that is
+ * shorter than usual, others hear of it more often. */
+int64_t manager_own_grace_ms(const struct manager_options *o,
+                             int64_t max_inactive);
 
 struct find_op {
     void (*done)(struct find_op *op);

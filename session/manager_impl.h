@@ -94,7 +94,8 @@ struct manager {
     _Atomic(const uint8_t *)
         secret_known;      /* ... a manager knows a shared one */
     bool secret_shared;    /* no login is counted before that */
-    int64_t grace_ms;      /* what every copy adds to the idle limit */
+    int64_t grace_ms;      /* what every copy adds to the idle limit, at most
+                              (manager_grace) */
     int64_t commit_ms;     /* manager_commit_ms */
     int64_t keep_ended_ms; /* how long a reason is told; 60 s */
     _Atomic int ready;
@@ -247,6 +248,14 @@ enum rc manager_entry_liveness(const struct manager *m,
                                const struct entry *entry,
                                const struct record *shown, struct instant now,
                                struct record_end *end);
+
+/* What every copy adds to this idle limit (seconds), in ms: 0 with
+ * MANAGER_LOCAL. */
+int64_t manager_grace(const struct manager *m, int64_t max_inactive);
+/* Were the others told of an access of this record so long ago (ms) that they
+ * are to hear of the present one? */
+bool manager_tells_access(const struct manager *m, const struct record *record,
+                          int64_t told_ago);
 
 /* The moment (mono ms) at which a live record ends by its own limits when last
  * used at access_mono. INT64_MAX: never. *reason: IDLE or LIFETIME. */

@@ -40,6 +40,23 @@ void manager_write_release(struct manager_write *w)
     record_unref(&w->after);
 }
 
+int64_t manager_grace(const struct manager *m, int64_t max_inactive)
+{
+    int64_t own = manager_own_grace_ms(&m->common, max_inactive);
+
+    return own < m->grace_ms ? own : m->grace_ms;
+}
+
+/* A record's own limit is looked up only where it matters. */
+bool manager_tells_access(const struct manager *m, const struct record *record,
+                          int64_t told_ago)
+{
+    if (told_ago < ACCESS_TOLERANCE_MS || told_ago >= m->grace_ms)
+        return told_ago >= m->grace_ms;
+    return told_ago >=
+           manager_grace(m, record_number(record, FIELD_MAX_INACTIVE));
+}
+
 /* Longer than 30,000 years is never, and does not overflow. */
 static bool is_limit(int64_t seconds)
 {
@@ -54,7 +71,8 @@ int64_t manager_due(const struct manager *m, const struct record_life *life,
 
     *reason = REASON_IDLE;
     if (is_limit(life->max_inactive))
-        due = access_mono + life->max_inactive * 1000 + m->grace_ms;
+        due = access_mono + life->max_inactive * 1000 +
+              manager_grace(m, life->max_inactive);
     if (is_limit(life->max_lifetime)) {
         int64_t left = life->birth + life->max_lifetime * 1000 - now.wall;
         if (now.mono + left < due) {

@@ -391,21 +391,30 @@ static int64_t due_of(const struct manager *m, const struct record_life *life,
 static void limits_say_when_a_record_is_due(void)
 {
     static const struct {
-        int64_t inactive, lifetime, grace, due; /* seconds; ms from start */
+        int64_t inactive, lifetime, grace; /* seconds */
+        int64_t due;                       /* ms from start */
         enum reason reason;
     } rows[] = {
         {0, 0, 0, INT64_MAX, REASON_IDLE},
         {-1, -1, 0, INT64_MAX, REASON_IDLE},
         {60, 0, 0, 70000, REASON_IDLE},
-        {60, 0, 5000, 75000, REASON_IDLE},
-        {0, 100, 5000, 100000, REASON_LIFETIME},
+        {60, 0, 5, 73000, REASON_IDLE},
+        {0, 100, 5, 100000, REASON_LIFETIME},
         {60, 71, 0, 70000, REASON_IDLE},
         {60, 69, 0, 69000, REASON_LIFETIME},
-        {60, 70, 5000, 70000, REASON_LIFETIME},
+        {60, 70, 5, 70000, REASON_LIFETIME},
         {INT64_MAX, INT64_MAX, 0, INT64_MAX, REASON_IDLE},
+        /* shorter than the usual 1800: a twentieth of its own, 1 to 60 */
+        {60, 0, 60, 73000, REASON_IDLE},
+        {2, 0, 60, 13000, REASON_IDLE},
+        {1799, 0, 300, 1869000, REASON_IDLE},
+        {1800, 0, 300, 2110000, REASON_IDLE},
+        {3600, 0, 5, 3615000, REASON_IDLE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct manager m = {.grace_ms = rows[i].grace};
+        struct manager m = {
+            .common = {.max_inactive = 1800, .access_interval = rows[i].grace},
+            .grace_ms = rows[i].grace * 1000};
         struct record_life life = {.birth = start.wall,
                                    .max_inactive = rows[i].inactive,
                                    .max_lifetime = rows[i].lifetime};

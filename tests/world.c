@@ -602,6 +602,16 @@ enum rc world_login(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
     return rc;
 }
 
+enum rc world_login_fresh(struct world *w, unsigned i, const char *user,
+                          uint8_t id[ID_SIZE])
+{
+    uint8_t guest[ID_SIZE];
+    enum rc rc = world_create(w, i, guest);
+    memset(id, 0, ID_SIZE);
+    world_pass(w, 1000);
+    return rc == RC_OK ? world_login(w, i, guest, user, id) : rc;
+}
+
 enum rc world_look(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                    enum reason *reason)
 {

@@ -158,6 +158,9 @@ enum rc world_end(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
 /* new_id gets the id to go on with. */
 enum rc world_login(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                     const char *user, uint8_t new_id[ID_SIZE]);
+/* The same by somebody who had no session, a second later. */
+enum rc world_login_fresh(struct world *w, unsigned i, const char *user,
+                          uint8_t id[ID_SIZE]);
 /* Is it there? *reason (may be NULL) when not. */
 enum rc world_look(struct world *w, unsigned i, const uint8_t id[ID_SIZE],
                    enum reason *reason);

@@ -122,7 +122,7 @@ bool replica_note_access(struct replica *r, struct entry *e)
     struct replica_entry *own = replica_entry(e);
 
     own->owner = r->channel->node;
-    if (e->access - own->told < r->m->grace_ms)
+    if (!manager_tells_access(r->m, e->record, e->access - own->told))
         return false;
     own->told = e->access;
     return true;

@@ -37,7 +37,8 @@ static bool is_idle(const struct manager *m, const struct record_life *life,
     int64_t seconds = life->max_inactive;
 
     return seconds > 0 && seconds < INT64_C(1000000000000) &&
-           access + seconds * 1000 + m->grace_ms <= now.mono + AGE_TOLERANCE_MS;
+           access + seconds * 1000 + manager_grace(m, seconds) <=
+               now.mono + AGE_TOLERANCE_MS;
 }
 
 static void keep_ended(const struct arrival *a, struct table_stripe *stripe,
@@ -94,7 +95,7 @@ static bool is_forgotten(const struct arrival *a,
     if (!life->ended && !idle)
         return false;
     if (!life->ended)
-        end += life->max_inactive * 1000 + m->grace_ms;
+        end += life->max_inactive * 1000 + manager_grace(m, life->max_inactive);
     return end + m->keep_ended_ms <= a->now.mono &&
            end <= atomic_load(&a->r->settled);
 }
