@@ -40,16 +40,16 @@ static bool is_taken(int fd, bool *stuck)
     return n > 0;
 }
 
-/* A terminal that is halted, or a pager that stands still, must not halt the
- * instances: lines that nobody takes within READER_MS are left out. */
-static void write_all(int fd, const char *bytes, size_t len, bool *stuck)
+/* At most PIPE_BUF bytes: what poll calls writable takes them without waiting,
+ * and all or none (pipe(7)). A terminal that is halted, or a pager that stands
+ * still, must not halt the instances: what nobody takes within READER_MS is
+ * left out. */
+static void write_piece(int fd, const char *bytes, size_t len, bool *stuck)
 {
     while (len > 0) {
-        /* what poll calls writable takes so much without waiting (pipe(7)) */
-        size_t piece = len < PIPE_BUF ? len : PIPE_BUF;
         if (!is_taken(fd, stuck))
             return;
-        ssize_t n = write(fd, bytes, piece);
+        ssize_t n = write(fd, bytes, len);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -59,18 +59,24 @@ static void write_all(int fd, const char *bytes, size_t len, bool *stuck)
     }
 }
 
-static void print_line(const struct child *c, struct child_stream *s)
+/* more: the line goes on in the next piece. */
+static void print_piece(const struct child *c, struct child_stream *s,
+                        bool more)
 {
+    char mark = s->goes_on ? '+' : '|';
     struct buf text;
 
-    buf_init(&text, CHILD_LINE_SIZE + 64);
+    buf_init(&text, PIPE_BUF);
     if (is_coloured(s->to))
-        buf_addf(&text, "\033[%um%s |\033[0m %s\n", 31 + c->colour % 6, c->name,
-                 s->line);
+        buf_addf(&text, "\033[%um%s %c\033[0m ", 31 + c->colour % 6, c->name,
+                 mark);
     else
-        buf_addf(&text, "%s | %s\n", c->name, s->line);
-    write_all(s->to, buf_str(&text), text.len, &s->stuck);
+        buf_addf(&text, "%s %c ", c->name, mark);
+    buf_add(&text, s->line, s->len);
+    buf_add_str(&text, more ? "\\\n" : "\n");
+    write_piece(s->to, buf_str(&text), text.len, &s->stuck);
     buf_release(&text);
+    s->goes_on = more;
 }
 
 void child_say(const char *format, ...)
@@ -85,19 +91,28 @@ void child_say(const char *format, ...)
     buf_vaddf(&text, format, ap);
     va_end(ap);
     buf_add_char(&text, '\n');
-    write_all(STDERR_FILENO, buf_str(&text), text.len, &stuck);
+    write_piece(STDERR_FILENO, buf_str(&text), text.len, &stuck);
     buf_release(&text);
 }
 
-static void end_line(struct child *c, struct child_stream *s,
-                     child_line_fn *line, void *user)
+static void end_piece(struct child *c, struct child_stream *s, bool more,
+                      child_line_fn *line, void *user)
 {
     s->line[s->len] = '\0';
-    s->len = 0;
     if (!s->hushed)
-        print_line(c, s);
+        print_piece(c, s, more);
+    s->len = 0;
     if (s == &c->err || s->hushed)
         line(user, c, s->line);
+}
+
+/* Not within a character of UTF-8, if it can be helped. */
+static bool is_full(const struct child_stream *s, char next)
+{
+    bool begins = ((unsigned char)next & 0xc0) != 0x80;
+
+    return s->len == sizeof s->line - 1 ||
+           (s->len >= sizeof s->line - 4 && begins);
 }
 
 static void stream_close(struct child_stream *s)
@@ -116,15 +131,16 @@ static void stream_read(struct child *c, struct child_stream *s,
     if (s->from < 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)))
         return;
     for (ssize_t i = 0; i < n; i++) {
-        if (bytes[i] != '\n')
+        bool ends = bytes[i] == '\n';
+        if (ends || is_full(s, bytes[i]))
+            end_piece(c, s, !ends, line, user);
+        if (!ends)
             s->line[s->len++] = bytes[i];
-        if (bytes[i] == '\n' || s->len == sizeof s->line - 1)
-            end_line(c, s, line, user);
     }
     if (n > 0)
         return;
     if (s->len > 0)
-        end_line(c, s, line, user);
+        end_piece(c, s, false, line, user);
     stream_close(s);
 }
 
@@ -238,9 +254,9 @@ void child_hush(struct child *c, child_line_fn *line, void *user)
     for (int i = 0; i < READS && !child_is_silent(c); i++)
         child_read(c, line, user);
     if (c->out.len > 0)
-        end_line(c, &c->out, line, user);
+        end_piece(c, &c->out, false, line, user);
     if (c->err.len > 0)
-        end_line(c, &c->err, line, user);
+        end_piece(c, &c->err, false, line, user);
     child_release(c);
 }
 
@@ -249,4 +265,5 @@ void child_release(struct child *c)
     stream_close(&c->out);
     stream_close(&c->err);
     c->out.len = c->err.len = 0;
+    c->out.goes_on = c->err.goes_on = false;
 }

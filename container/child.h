@@ -5,7 +5,10 @@
  * What    Starts a program with /dev/null as its input, and passes both its
  *         outputs on to ours, each line behind the child's name (coloured on a
  *         terminal, unless NO_COLOR is set); what nobody takes within half a
- *         second is left out. It is in a process group of its
+ *         second is left out. A long line is passed on in pieces: each but
+ *         the last ends with a backslash, and each but the first stands
+ *         behind "NAME +" instead of "NAME |". A piece is written at once,
+ *         so that it comes whole or not at all. It is in a process group of its
  *         own, so that Ctrl-C does not reach it, and gets SIGTERM when this
  *         process dies.
  * Owns    Its pipes; the process is waited for by the caller, who says so with
@@ -14,19 +17,22 @@
 #ifndef MARGAY_CONTAINER_CHILD_H
 #define MARGAY_CONTAINER_CHILD_H
 
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-#define CHILD_LINE_SIZE 8192 /* longer lines are passed on in pieces */
+/* A piece; the rest is for the name and its colour. */
+#define CHILD_LINE_SIZE (PIPE_BUF - 64)
 
 /* One output. */
 struct child_stream {
     int from, to; /* from: -1 once it has ended */
-    bool stuck;   /* nobody took the last line */
+    bool stuck;   /* nobody took the last piece */
     bool hushed;  /* its lines are not passed on */
+    bool goes_on; /* the line, after it */
     size_t len;
     char line[CHILD_LINE_SIZE];
 };
@@ -38,8 +44,8 @@ struct child {
     struct child_stream out, err;
 };
 
-/* A line of its standard error, after it has been passed on, or one of its
- * standard output that is not. */
+/* A line, or piece, of its standard error, after it has been passed on, or of
+ * its standard output that is not. */
 typedef void child_line_fn(void *user, struct child *c, const char *line);
 
 void child_init(struct child *c, const char *name, unsigned colour);
