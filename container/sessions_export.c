@@ -31,7 +31,7 @@ struct export
     const char *file;     /* "-" */
     char aside[PATH_MAX]; /* FILE.unfinished, locked; "": none */
     FILE *out;
-    uint64_t written, over, unreadable;
+    uint64_t written, over, unreadable, newer;
     int64_t recent;            /* wall ms */
     struct sessions_seen seen; /* those written that were used since */
 };
@@ -214,11 +214,12 @@ static enum rc cannot_get(struct export *e, enum rc rc, const struct err *why,
 {
     if (rc == RC_ABSENT) /* it went meanwhile */
         return RC_OK;
-    if (rc != RC_INVALID)
+    if (rc != RC_INVALID && rc != RC_UNSUPPORTED)
         return err_set(err, rc, "margay: %s", why->text);
     sessions_progress_end(&e->progress);
     fprintf(stderr, "warning: %s; it is left out\n", why->text);
-    e->unreadable++;
+    e->unreadable += rc == RC_INVALID;
+    e->newer += rc == RC_UNSUPPORTED;
     return RC_OK;
 }
 
@@ -309,22 +310,38 @@ static enum rc export_whole(struct export *e, struct err *err)
     return rc == RC_OK ? close_file(e, err) : rc;
 }
 
+static enum rc tell_left_out(const struct export *e, struct err *err)
+{
+    static const char rest[] = "all others are in the copy";
+
+    if (e->newer == 0)
+        return err_set(err, RC_INVALID,
+                       "margay: %" PRIu64 " rows could not be read; %s",
+                       e->unreadable, rest);
+    if (e->unreadable == 0)
+        return err_set(err, RC_UNSUPPORTED,
+                       "margay: %" PRIu64 " rows were written by a newer "
+                       "release: export with that one; %s",
+                       e->newer, rest);
+    return err_set(err, RC_UNSUPPORTED,
+                   "margay: %" PRIu64 " rows were written by a newer release: "
+                   "export with that one; %" PRIu64 " could not be read; %s",
+                   e->newer, e->unreadable, rest);
+}
+
 static enum rc tell(struct export *e, struct err *err)
 {
+    bool all = e->unreadable + e->newer == 0;
+
     fprintf(stderr,
             "margay: %" PRIu64 " sessions of %s exported from %s; %" PRIu64
             " that have ended were left out%s\n",
             e->written, e->store.app, e->store.describe, e->over,
-            e->written + e->over + e->unreadable > 0
+            e->written + e->over > 0 || !all
                 ? "; whoever reads the copy can go on with them: keep it secret"
                 : "; it is empty: are FILE, the -D and the user those of the "
                   "instances?");
-    if (e->unreadable == 0)
-        return RC_OK;
-    return err_set(err, RC_INVALID,
-                   "margay: %" PRIu64 " rows could not be read; all others "
-                   "are in the copy",
-                   e->unreadable);
+    return all ? RC_OK : tell_left_out(e, err);
 }
 
 /* What can be said before anything is opened. */

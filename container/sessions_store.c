@@ -273,7 +273,7 @@ static enum rc ask(struct sessions_store *s, struct asked *a,
     sem_init(&a->answered, 0, 0);
     call->done = call_answered;
     do {
-        call->only_this = false;
+        call->only_this = call->newer = false;
         rc = question(s->store, call);
         if (rc == RC_PENDING) {
             asked_wait(a);
@@ -305,13 +305,23 @@ enum rc sessions_reach(struct sessions_store *s, struct err *err)
 
 /* ---- rows ---- */
 
+static enum rc unreadable(const uint8_t id[ID_SIZE], enum rc rc,
+                          const char *why, struct err *err)
+{
+    char shown[LOG_ID_SIZE];
+
+    return err_set(err, rc, "the stored row %s %s: %s", log_id(shown, id),
+                   rc == RC_UNSUPPORTED ? "was written by a newer release"
+                                        : "cannot be read",
+                   why);
+}
+
 static enum rc decode(const struct store_call *call, struct sessions_row *row,
                       struct err *err)
 {
     const uint8_t *bytes = call->found;
     struct pack_reader r = {bytes, bytes + call->found_len};
     struct pack_token t;
-    char shown[LOG_ID_SIZE];
     struct err why = {"not [last access, record]"};
     enum rc rc = RC_INVALID;
 
@@ -326,17 +336,13 @@ static enum rc decode(const struct store_call *call, struct sessions_row *row,
             rc = err_set(&why, RC_INVALID, "it is the record of another id");
         }
     }
-    if (rc != RC_OK)
-        err_set(err, rc, "the stored row %s cannot be read: %s",
-                log_id(shown, call->id), why.text);
-    return rc;
+    return rc == RC_OK ? rc : unreadable(call->id, rc, why.text, err);
 }
 
 enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
                      struct sessions_row *row, struct err *err)
 {
     struct asked a = {.of.call = {.version = 0}};
-    char shown[LOG_ID_SIZE];
     enum rc rc;
 
     *row = (struct sessions_row){.version = 0};
@@ -347,8 +353,8 @@ enum rc sessions_get(struct sessions_store *s, const uint8_t id[ID_SIZE],
         rc = decode(&a.of.call, row, err);
         free(a.of.call.found);
     } else if (rc == RC_UNAVAILABLE && is_unusable(s, &a.of.call)) {
-        rc = err_set(err, RC_INVALID, "the stored row %s cannot be read: %s",
-                     log_id(shown, id), a.of.call.err.text);
+        rc = unreadable(id, a.of.call.newer ? RC_UNSUPPORTED : RC_INVALID,
+                        a.of.call.err.text, err);
     }
     return rc;
 }

@@ -646,7 +646,8 @@ static struct store *store_of(const struct store *s, const uint8_t id[16])
 static void call_reset(struct store_call *call, bool is_put)
 {
     call->rc = RC_PENDING;
-    call->unchanged = call->only_this = call->refused = false;
+    call->unchanged = call->refused = false;
+    call->only_this = call->newer = false;
     call->new_version = 0;
     call->found = NULL;
     call->found_len = 0;

@@ -63,7 +63,8 @@ struct store_call {
     enum reason gone; /* ABSENT: EVICTED or LOST where the store knows that it
                          dropped what it had of this id, else UNKNOWN */
     bool only_this;   /* UNAVAILABLE: for what is in the place of this row,
-                         which cannot be used; the store is well else */
+                         which cannot be used; the store is well else, */
+    bool newer;       /* and a newer release wrote it */
     bool refused;     /* UNAVAILABLE: for want of rights, or by a password; no
                          use to ask again before somebody changes them */
     struct err err;   /* for UNAVAILABLE, UNCERTAIN, TOOBIG */

@@ -243,6 +243,86 @@ static void a_row_that_cannot_be_read_is_left_out(void)
     browser_close(&lee);
 }
 
+/* ---- rows of a newer release ---- */
+
+/* The sum of docs/stored-form.md. */
+static uint64_t sum_of(const uint8_t *file, size_t len)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < len; i += 8) {
+        uint64_t word = 0;
+        for (size_t k = i; k < i + 8; k++)
+            word = word << 8 | (k < len ? file[k] : 0);
+        if (i == 56) /* its own */
+            continue;
+        sum = (sum ^ word) * UINT64_C(0x100000001b3);
+        sum ^= sum >> 29;
+    }
+    return sum;
+}
+
+/* One more at that byte; anew: and a sum that fits. */
+static void count_up(const char *row, size_t at, bool anew)
+{
+    static uint8_t file[4096];
+    FILE *f = fopen(row, "r+be");
+
+    CU_ASSERT_FATAL(f != NULL);
+    size_t len = fread(file, 1, sizeof file, f);
+    CU_ASSERT_FATAL(len > at && len < sizeof file);
+    file[at]++;
+    uint64_t sum = sum_of(file, len);
+    for (int i = 0; anew && i < 8; i++)
+        file[56 + i] = (uint8_t)(sum >> (56 - 8 * i));
+    rewind(f);
+    CHECK_INT(fwrite(file, 1, len, f), len);
+    CHECK_INT(fclose(f), 0);
+}
+
+/* The last byte of the head's format; and where the format of a record stands,
+ * behind [access, a bin of more than 255 bytes or fewer. */
+static const size_t file_format = 15;
+
+static size_t record_format(const char *row)
+{
+    uint8_t head[80] = {0};
+    FILE *f = fopen(row, "rbe");
+
+    CU_ASSERT_FATAL(f != NULL);
+    CU_ASSERT(fread(head, 1, sizeof head, f) == sizeof head);
+    fclose(f);
+    CU_ASSERT_FATAL(head[64] == 0x92 && (head[74] & ~1) == 0xc4);
+    return 64 + 10 + 2 + (head[74] & 1u) + 1;
+}
+
+static void what_a_newer_release_wrote_is_left_out(void)
+{
+    struct browser kim, lee;
+    char row[700];
+    struct fleet *f = two_in_files(&kim, &lee, row);
+
+    if (!f)
+        return;
+    CHECK_INT(server_stop(&f->servers[0]), 0);
+    count_up(row, record_format(row), true);
+    CHECK_INT(sessions(f, "export", "--context /login"), 1);
+    CU_ASSERT(says("was written by a newer release: a record of format"));
+    CU_ASSERT(says("1 rows were written by a newer release: export with that "
+                   "one; all others are in the copy"));
+    CU_ASSERT(says("\"user\":\"lee\""));
+    CU_ASSERT(says("{\"end\":true,\"sessions\":1}"));
+    count_up(row, file_format, false);
+    CHECK_INT(sessions(f, "export", "--context /login"), 1);
+    CU_ASSERT(says("was written by a newer release: a newer version of"));
+    CU_ASSERT(says("1 rows were written by a newer release"));
+    CU_ASSERT(says("{\"end\":true,\"sessions\":1}"));
+    *strrchr(row, '.') = '\0';
+    CU_ASSERT_PTR_NULL(strstr(sessions_said(), strrchr(row, '/') + 1));
+    browser_close(&kim);
+    browser_close(&lee);
+}
+
 /* What root writes there its instances cannot read. */
 static void root_writes_nothing_into_the_files_of_others(void)
 {
@@ -373,6 +453,7 @@ UNIT_MAIN_AROUND("export", NULL, fleet_end,
                  CASE(who_logged_out_long_ago_does_not_come_back),
                  CASE(who_ended_in_a_rolling_change_does_not_come_back),
                  CASE(a_row_that_cannot_be_read_is_left_out),
+                 CASE(what_a_newer_release_wrote_is_left_out),
                  CASE(root_writes_nothing_into_the_files_of_others),
                  CASE(root_makes_no_store),
                  CASE(what_has_idled_out_is_left_out),

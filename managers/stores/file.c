@@ -472,9 +472,10 @@ void file_read(const struct folder *f, int dir, const char *name,
     if (fd < 0 && errno == ENOENT)
         return;
     out->rc = fd < 0 ? RC_UNAVAILABLE : read_row(fd, id, known, out);
-    out->only_this = out->rc == RC_UNSUPPORTED ||
-                     (out->rc == RC_UNAVAILABLE && errno == ELOOP);
-    if (out->rc == RC_UNSUPPORTED)
+    out->newer = out->rc == RC_UNSUPPORTED;
+    out->only_this =
+        out->newer || (out->rc == RC_UNAVAILABLE && errno == ELOOP);
+    if (out->newer)
         out->rc = err_set(err, RC_UNAVAILABLE,
                           "a newer version of Margay wrote to %s: run that one",
                           f->path);
@@ -523,6 +524,7 @@ enum rc folder_get(struct folder *f, struct store_call *call)
     if (r.rc == RC_ABSENT)
         return folder_absent(f, call);
     call->only_this = r.only_this;
+    call->newer = r.newer;
     if (r.rc != RC_OK && r.rc != RC_INVALID)
         return r.rc;
     folder_saw(f, call->id);

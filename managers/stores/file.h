@@ -99,7 +99,8 @@ bool cell_lock(const struct folder *f, uint8_t cell, int fd, int64_t wait_ms);
 struct file_read {
     enum rc rc;     /* OK; ABSENT; INVALID: damaged; UNAVAILABLE with err */
     bool unchanged; /* OK, the version is `known`: file is not filled */
-    bool only_this; /* UNAVAILABLE: for what is in the place of this row */
+    bool only_this; /* UNAVAILABLE: for what is in the place of this row, */
+    bool newer;     /* which a newer release wrote */
     struct file_head head;
     uint8_t *file;
     size_t len;

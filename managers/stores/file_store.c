@@ -113,6 +113,7 @@ static enum rc aside_compare(struct file_store *s, struct aside *a)
     file_read(&s->folder, a->dir, a->name, call->id, call->version, &r,
               &call->err);
     call->only_this = r.only_this;
+    call->newer = r.newer;
     if (r.rc == RC_ABSENT && call->version)
         return folder_absent(&s->folder, call);
     if (r.rc == RC_ABSENT)
