@@ -19,6 +19,12 @@ static enum rc unknown_class(struct reader *r, const struct xml_element *e,
     struct buf names;
     enum rc rc;
 
+    if (strcmp(name, "CloudMembershipService") == 0)
+        return reader_error(r, e, RC_INVALID,
+                            "%s asks Kubernetes or a DNS server who is there: "
+                            "use StaticMembershipService with a <Member> for "
+                            "each member; its host may be a name",
+                            name);
     buf_init(&names, 1024);
     for (size_t i = 0; (each = ops->class_name(e->name, i)); i++)
         buf_addf(&names, "%s%s", i ? ", " : "", each);

@@ -7,6 +7,7 @@
 #include "session/cluster.h"
 #include "session/expression.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,16 +88,27 @@ static enum rc store_unknown(struct reader *r, const struct xml_element *e,
     return rc;
 }
 
+/* The value that holds; NULL: it has none. */
+static const char *store_text(const struct store_config *s, const char *name)
+{
+    const struct option *o = option_find(s->kind->options, name);
+    const char *text;
+
+    if (!o || o->kind != OPTION_STRING)
+        return NULL;
+    text = *(char *const *)((const char *)s->options + o->offset);
+    return text && *text ? text : NULL;
+}
+
 /* A store knows no folder of its own; a relative path is below the state's. */
 static enum rc place_option(struct reader *r, struct store_config *store,
                             const char *name)
 {
-    const char *path = reader_get(store->at, name);
-    const struct option *o = option_find(store->kind->options, name);
+    const char *path = store_text(store, name);
 
-    if (!path || path[0] == '/' || !o || o->kind != OPTION_STRING)
+    if (!path || path[0] == '/')
         return RC_OK;
-    return option_set(o, store->options, name,
+    return option_set(store->kind->options, store->options, name,
                       reader_path(r, r->config->state_dir, path), r->err);
 }
 
@@ -253,6 +265,29 @@ static bool is_in_cluster(const struct xml_element *e)
     return e->parent && strcmp(e->parent->name, "Cluster") == 0;
 }
 
+static int64_t number_of(const struct manager_config *m, const char *name)
+{
+    const struct option *o = option_find(m->kind->options, name);
+
+    return o && o->kind == OPTION_INT
+               ? *(const int64_t *)((const char *)m->options + o->offset)
+               : -1;
+}
+
+/* There are no more copies than backups. */
+static void warn_of_copies(struct reader *r, const struct manager_config *m)
+{
+    int64_t backups = number_of(m, "backups");
+    int64_t copies = number_of(m, "minCopies");
+
+    if (backups >= 0 && copies > backups)
+        notes_warn(&r->config->notes, m->at,
+                   "<Manager> minCopies=\"%" PRId64 "\" counts as %" PRId64
+                   ", since a session has no more backups: raise backups, or "
+                   "lower minCopies",
+                   copies, backups);
+}
+
 /* What it needs beside itself. */
 static enum rc check_manager(struct reader *r, const struct manager_config *m)
 {
@@ -272,6 +307,7 @@ static enum rc check_manager(struct reader *r, const struct manager_config *m)
                             "%s keeps no copies at other members: put it "
                             "beside the <Cluster>, or use DeltaManager",
                             m->kind->name);
+    warn_of_copies(r, m);
     return check_name_filter(r, m);
 }
 
@@ -340,18 +376,6 @@ static const struct xml_element *in_role(const struct xml_element *parent,
     return NULL;
 }
 
-/* The value that holds; NULL: it has none. */
-static const char *store_text(const struct store_config *s, const char *name)
-{
-    const struct option *o = option_find(s->kind->options, name);
-    const char *text;
-
-    if (!o || o->kind != OPTION_STRING)
-        return NULL;
-    text = *(char *const *)((const char *)s->options + o->offset);
-    return text && *text ? text : NULL;
-}
-
 /* Past slashes, and "." between them. */
 static const char *step_over(const char *path)
 {
@@ -368,15 +392,33 @@ static bool is_border(char c)
     return c == '/' || c == '\0';
 }
 
-/* Those that are not there yet are compared as they are written. */
-static bool is_same_path(const char *a, const char *b)
+/* What is there of it by its real name, the rest as it is written. */
+static void real_path(const char *path, char out[2 * PATH_MAX])
 {
-    char real_a[PATH_MAX], real_b[PATH_MAX];
+    char there[PATH_MAX], real[PATH_MAX] = "";
+    size_t len = strlen(path);
 
-    if (!a || !b)
-        return a == b;
-    if (realpath(a, real_a) && realpath(b, real_b))
-        return strcmp(real_a, real_b) == 0;
+    for (;;) {
+        snprintf(there, sizeof there, "%.*s", (int)len, path);
+        if (realpath(len ? there : ".", real) || len == 0)
+            break;
+        while (len > 0 && path[len - 1] == '/')
+            len--;
+        while (len > 0 && path[len - 1] != '/')
+            len--;
+    }
+    snprintf(out, 2 * PATH_MAX, "%s/%s", real, path + len);
+}
+
+static bool is_same_path(const char *path, const char *other)
+{
+    char real_a[2 * PATH_MAX], real_b[2 * PATH_MAX];
+    const char *a = real_a, *b = real_b;
+
+    if (!path || !other)
+        return path == other;
+    real_path(path, real_a);
+    real_path(other, real_b);
     for (;; a++, b++) {
         if (is_border(*a) && is_border(*b)) {
             a = step_over(a);

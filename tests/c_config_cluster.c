@@ -267,6 +267,12 @@ static void a_backup_manager(void)
     CHECK_INT(site.warning_count, 0);
     CHECK_INT(backup_number("backups"), 3);
     CHECK_INT(backup_number("minCopies"), 2);
+    read_well(CLUSTER("", BACKUP("backups='2' minCopies='3'")));
+    CHECK_INT(site.warning_count, 1);
+    CU_ASSERT(scratch_warned(
+        &site, "server.xml:5: <Manager> minCopies=\"3\" counts as 2, since a "
+               "session has no more backups: raise backups, or lower "
+               "minCopies"));
 }
 
 /* Its attributes in Tomcat that mean nothing here: one warning each. */
@@ -391,6 +397,11 @@ static void what_is_wrong(void)
         {CHANNEL("<Receiver className='BioReceiver'/>"),
          "server.xml:6: unknown <Receiver className=\"BioReceiver\">: there "
          "are NioReceiver"},
+        {CHANNEL("<Membership className='org.apache.catalina.tribes."
+                 "membership.cloud.CloudMembershipService'/>"),
+         "server.xml:6: CloudMembershipService asks Kubernetes or a DNS "
+         "server who is there: use StaticMembershipService with a <Member> "
+         "for each member; its host may be a name"},
         {CHANNEL("<Membership className='Foo'/>"),
          "server.xml:6: unknown <Membership className=\"Foo\">: there are "
          "McastService, StaticMembershipService"},

@@ -473,8 +473,10 @@ static const struct option file_options[] = {
     {.name = "directory",
      .kind = OPTION_STRING,
      .offset = offsetof(struct file_options, directory),
-     .help = "the folder that keeps a file for each session; instances of one "
-             "machine that name the same folder share them"},
+     .preset = "sessions",
+     .help = "the folder that keeps a file for each session, in the state "
+             "folder unless absolute; instances of one machine that name the "
+             "same folder share them"},
     {.name = "synchronous",
      .kind = OPTION_CHOICE,
      .offset = offsetof(struct file_options, synchronous),
