@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # f_install.sh: make install DESTDIR=... puts everything below that folder, with
-# no word of it in what is installed, and it runs there; make uninstall leaves
-# nothing but what is somebody else's. Run in the build directory.
+# no word of it in what is installed, and it runs there; once more it keeps what
+# was changed; make uninstall leaves nothing but that and what is somebody
+# else's. Run in the build directory.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -50,6 +51,43 @@ grep -rIl -e "$TMPDIR" -e '@[a-z]*dir@' "$image" &&
     fail "what is installed does not run in its image"
 }
 
+# The release before had another sqlite.xml and delta.xml, which nobody changed
+# and somebody did; users.xml was changed, and is the same in both releases.
+shipped=$data/conf
+for name in sqlite delta; do
+    echo '<!-- old -->' | tee "$shipped/$name.xml" >"$conf/$name.xml"
+done
+chmod 600 "$conf/sqlite.xml"
+echo '<!-- mine -->' | tee -a "$conf/users.xml" >>"$conf/delta.xml"
+rm "$conf/file.xml"
+cp "$conf/users.xml" "$conf/delta.xml" "$TMPDIR"
+for round in first second; do
+    make -s install DESTDIR="$image" >"$TMPDIR/log" 2>&1 || {
+        cat "$TMPDIR/log"
+        fail "make install over what is there failed"
+    }
+    for name in users delta; do
+        cmp "$conf/$name.xml" "$TMPDIR/$name.xml" ||
+            fail "$round: $name.xml, which was changed, is not kept"
+        cmp "$conf/$name.xml.new" "$shipped/$name.xml" ||
+            fail "$round: $name.xml.new is not what is shipped"
+        grep -q "/$name.xml was changed and is kept" "$TMPDIR/log" ||
+            fail "$round: nothing says that $name.xml is kept"
+    done
+done
+for name in sqlite file; do
+    cmp "$conf/$name.xml" "$shipped/$name.xml" ||
+        fail "$name.xml is not the new one"
+done
+grep -q '<!-- old -->' "$shipped/sqlite.xml" "$shipped/delta.xml" &&
+    fail "what was shipped before is not replaced"
+[ "$(stat -c %a "$conf/sqlite.xml")" = 600 ] ||
+    fail "sqlite.xml has another mode"
+[ "$(find "$conf" -name '*.new' | wc -l)" = 2 ] || fail "a .new too many"
+cp "$conf/users.xml.new" "$conf/users.xml" # it is taken as it is now
+make -s install DESTDIR="$image" >"$TMPDIR/log" 2>&1
+[ ! -e "$conf/users.xml.new" ] || fail "users.xml.new is of no use any more"
+
 echo mine >"$conf/mine.xml"
 mkdir -p "$data/webapps/mine/WEB-INF/lib"
 echo mine >"$data/webapps/mine/WEB-INF/lib/mine.so"
@@ -58,10 +96,13 @@ make -s uninstall DESTDIR="$image" >"$TMPDIR/log" 2>&1 || {
     fail "make uninstall failed"
 }
 left=$(find "$image" ! -type d | sort)
-[ "$left" = "$conf/mine.xml
+[ "$left" = "$conf/delta.xml
+$conf/mine.xml
 $data/webapps/mine/WEB-INF/lib/mine.so" ] ||
     fail "after make uninstall there is, and should be what is mine: $left"
-rm -rf "$conf/mine.xml" "$data/webapps/mine"
+grep -q "/delta.xml was changed and is kept" "$TMPDIR/log" ||
+    fail "nothing says that delta.xml is kept"
+rm -rf "$conf/mine.xml" "$conf/delta.xml" "$data/webapps/mine"
 make -s uninstall DESTDIR="$image" >"$TMPDIR/log" 2>&1
 left=$(find "$image" ! -type d
     find "$conf" "$data" "$image$(variable includedir)/margay" 2>/dev/null)
