@@ -4,6 +4,7 @@
 #include "container/realm.h"
 
 #include "session/buf.h"
+#include "session/first_line.h"
 
 #include <errno.h>
 #include <semaphore.h>
@@ -191,17 +192,10 @@ static enum rc admin_add(struct realm *realm, const char *password,
 static enum rc admin_from_file(struct realm *realm, const char *file,
                                struct err *err)
 {
-    char line[CRYPT_MAX_PASSPHRASE_SIZE + 1] = "";
-    FILE *f = fopen(file, "re");
-    int why = f ? 0 : errno;
+    char line[CRYPT_MAX_PASSPHRASE_SIZE + 1];
+    int why = first_line_read(file, line, sizeof line);
     enum rc rc;
 
-    if (f && fgets(line, sizeof line, f))
-        line[strcspn(line, "\r\n")] = '\0';
-    else if (f && ferror(f))
-        why = errno;
-    if (f)
-        fclose(f);
     if (why)
         rc = err_set(err, RC_UNAVAILABLE,
                      "adminPasswordFile %s: %s: name a file that this user "

@@ -6,6 +6,7 @@
 #include "session/buf.h"
 #include "session/cluster.h"
 #include "session/expression.h"
+#include "session/first_line.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -435,19 +436,11 @@ static bool url_of(const struct store_config *s, char out[URL_MAX])
 {
     const char *file = store_text(s, "urlFile");
     const char *url = store_text(s, "url");
-    bool known = true;
 
-    out[0] = '\0';
-    if (file) {
-        FILE *f = fopen(file, "re");
-        known = f && fgets(out, URL_MAX, f);
-        if (f)
-            fclose(f);
-        out[strcspn(out, "\r\n")] = '\0';
-    } else if (url) {
-        snprintf(out, URL_MAX, "%s", url);
-    }
-    return known;
+    if (file)
+        return first_line_read(file, out, URL_MAX) == 0 && out[0];
+    snprintf(out, URL_MAX, "%s", url ? url : "");
+    return true;
 }
 
 static bool is_same_url(const struct store_config *a,

@@ -3,6 +3,8 @@
 
 #include "managers/cluster/cluster_impl.h"
 
+#include "session/first_line.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -31,23 +33,21 @@ static bool is_address(const char *text)
 static enum rc read_key(const char *path, struct tls_key **out, struct err *err)
 {
     char line[KEY_LINE_MAX];
-    FILE *file = fopen(path, "re");
+    int why = first_line_read(path, line, sizeof line);
     enum rc rc;
 
-    if (file && fgets(line, sizeof line, file))
-        rc = tls_key_new(line, out, err);
-    else if (!file || ferror(file))
+    if (why)
         rc = err_set(err, RC_INVALID,
                      "the file of the cluster's key, %.200s, cannot be read: "
                      "%s",
-                     path, strerror(errno));
+                     path, strerror(why));
+    else if (line[0])
+        rc = tls_key_new(line, out, err);
     else
         rc = err_set(err, RC_INVALID,
                      "the file of the cluster's key, %.200s, is empty: openssl "
                      "rand -hex 32 makes a key",
                      path);
-    if (file)
-        fclose(file);
     explicit_bzero(line, sizeof line);
     return rc;
 }

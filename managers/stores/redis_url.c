@@ -2,11 +2,11 @@
 #include "config.h"
 
 #include "managers/stores/redis.h"
+#include "session/first_line.h"
 #include "session/hex.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -188,17 +188,10 @@ enum rc redis_url_read(const char *text, struct redis_url *out, struct err *err)
 static enum rc url_from_file(const char *path, struct redis_url *out,
                              struct err *err)
 {
-    char line[4096] = "";
-    FILE *f = fopen(path, "re");
-    int why = f ? 0 : errno;
+    char line[4096];
+    int why = first_line_read(path, line, sizeof line);
     enum rc rc;
 
-    if (f && fgets(line, sizeof line, f))
-        line[strcspn(line, "\r\n")] = '\0';
-    else if (f && ferror(f))
-        why = errno;
-    if (f)
-        fclose(f);
     if (why)
         rc = err_set(err, RC_INVALID,
                      "RedisStore: urlFile %.200s cannot be read: %s: name a "
