@@ -652,37 +652,34 @@ static void user_record_is_cut_at_once(void)
 
 /* ---- others ---- */
 
+static void check_others(const struct record *r, uint64_t node, int64_t newest,
+                         int64_t added)
+{
+    struct record_others o;
+
+    record_others(r, node, &o);
+    CHECK_INT(o.newest, newest);
+    CHECK_INT(o.added, added);
+}
+
 static void others_have_got_so_far(void)
 {
     struct record *r = empty();
-    struct record_others o;
 
-    record_others(r, A, &o);
-    CHECK_INT(o.newest, 0);
-    CHECK_INT(o.added, 0);
+    check_others(r, A, 0, 0);
     set(&r, "x", value_number(VALUE_INT, 1), 2000, A);
     add(&r, "n", 4, 2001, A);
     add(&r, "n", 2, 2002, A);
-    record_others(r, A, &o);
-    CHECK_INT(o.newest, 0);
-    CHECK_INT(o.added, 0);
-    record_others(r, B, &o);
-    CHECK_INT(o.newest, 2000);
-    CHECK_INT(o.added, 6);
+    check_others(r, A, 0, 0);
+    check_others(r, B, 2000, 6);
     add(&r, "n", -1, 2003, B);
     set(&r, "y", value_number(VALUE_INT, 2), 2004, C);
-    record_others(r, A, &o);
-    CHECK_INT(o.newest, 2004);
-    CHECK_INT(o.added, 1);
-    record_others(r, B, &o);
-    CHECK_INT(o.newest, 2004);
-    CHECK_INT(o.added, 6);
+    check_others(r, A, 2004, 1);
+    check_others(r, B, 2004, 6);
     /* a removal is a write; what was written over is no more */
     record_take(&r, delta_remove(r, "y", 2005, A));
-    record_others(r, B, &o);
-    CHECK_INT(o.newest, 2005);
-    record_others(r, A, &o);
-    CHECK_INT(o.newest, 0);
+    check_others(r, B, 2005, 6);
+    check_others(r, A, 0, 1);
     record_unref(&r);
 }
 

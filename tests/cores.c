@@ -3,6 +3,7 @@
 
 #include "tests/cores.h"
 
+#include "managers/backup_impl.h"
 #include "managers/managers.h"
 #include "session/buf.h"
 #include "tests/unit.h"
@@ -200,6 +201,26 @@ void net_pass(struct net *n, int64_t ms)
         }
         net_deliver(n);
     }
+}
+
+void net_live_but(struct net *n, int seconds, int but)
+{
+    while (seconds--) {
+        net_pass(n, 1000);
+        for (int i = 0; i < n->count; i++)
+            if (n->hosts[i].manager && !n->hosts[i].paused && i != but)
+                manager_tick(n->hosts[i].manager, n->now);
+    }
+}
+
+void net_live(struct net *n, int seconds)
+{
+    net_live_but(n, seconds, -1);
+}
+
+struct backup *net_backup(struct net *n, int i)
+{
+    return backup_of(n->hosts[i].manager);
 }
 
 void net_start(struct net *n, int i, uint64_t node)

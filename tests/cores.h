@@ -15,6 +15,7 @@
 
 enum { HOSTS = 6, WIRES = 512, DROP = 3000, FORGET = 20000, STEP = 10 };
 
+struct backup;
 struct net;
 
 struct host {
@@ -73,6 +74,12 @@ void net_manage_pair(struct net *n, int i);
 void net_manage_partial(struct net *n, int i, replica_called_fn *called,
                         void *user);
 void net_pass(struct net *n, int64_t ms);
+/* So many seconds with a tick of each manager in each; not at paused hosts. */
+void net_live(struct net *n, int seconds);
+/* One host's manager does not tick. */
+void net_live_but(struct net *n, int seconds, int but);
+/* The BackupManager of host i. */
+struct backup *net_backup(struct net *n, int i);
 /* What has been said arrives, and what follows from it. */
 void net_deliver(struct net *n);
 void net_cut(struct net *n, int a, int b, bool is_cut);

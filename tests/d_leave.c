@@ -17,21 +17,6 @@
 
 /* ---- hosts with managers ---- */
 
-static struct backup *backup_at(struct net *n, int i)
-{
-    return backup_of(n->hosts[i].manager);
-}
-
-static void pass(struct net *n, int seconds)
-{
-    while (seconds--) {
-        net_pass(n, 1000);
-        for (int i = 0; i < n->count; i++)
-            if (n->hosts[i].manager)
-                manager_tick(n->hosts[i].manager, n->now);
-    }
-}
-
 /* managers: a letter for each host: b(ackup), d(elta), - none. */
 static struct net *net_of(const char *managers)
 {
@@ -41,7 +26,7 @@ static struct net *net_of(const char *managers)
         if (managers[i] != '-')
             net_manage_as(
                 n, i, managers[i] == 'b' ? "BackupManager" : "DeltaManager");
-    pass(n, DROP / 1000 + 2);
+    net_live(n, DROP / 1000 + 2);
     return n;
 }
 
@@ -121,7 +106,7 @@ static bool is_listed(struct net *n, int i, const uint8_t id[ID_SIZE],
     struct place p;
     unsigned named = 0;
 
-    if (!place_of(backup_at(n, i), id, &p) || p.kind != PLACE_LIST)
+    if (!place_of(net_backup(n, i), id, &p) || p.kind != PLACE_LIST)
         return false;
     for (int k = 0; k < n->count; k++)
         if (place_has(&p, n->hosts[k].channel.node)) {
@@ -141,7 +126,7 @@ static bool leave(struct net *n, unsigned hosts, int seconds)
         if (hosts & 1u << i)
             manager_leave(n->hosts[i].manager, n->now);
     for (int s = 0; s < seconds && !all; s++) {
-        pass(n, 1);
+        net_live(n, 1);
         all = true;
         for (int i = 0; i < n->count; i++)
             if (hosts & 1u << i)
@@ -155,7 +140,7 @@ static bool leave(struct net *n, unsigned hosts, int seconds)
 static void who_lacks_it_holds_nothing(void)
 {
     struct net *n = net_of("b-b-");
-    struct backup *b = backup_at(n, 0);
+    struct backup *b = net_backup(n, 0);
     uint8_t id[ID_SIZE];
     uint64_t out[HOSTS];
 
@@ -169,7 +154,7 @@ static void who_lacks_it_holds_nothing(void)
     CHECK_INT(holder_state(b, n->hosts[2].channel.node), MEMBER_HERE);
     /* it comes to have it */
     net_manage_as(n, 1, "BackupManager");
-    pass(n, 2);
+    net_live(n, 2);
     CHECK_INT(holder_state(b, n->hosts[1].channel.node), MEMBER_HERE);
     CHECK_INT(choose(b, id, NULL, 0, out, HOSTS), 2);
     net_free(&n);
@@ -182,7 +167,7 @@ static void who_lacks_it_does_not_count(void)
     struct commit c;
     struct channel_update u = {
         .kind = UPDATE_TOUCH,
-        .app = replica_app(backup_at(n, 0)->replica),
+        .app = replica_app(net_backup(n, 0)->replica),
         .access = n->now.mono,
         .target_count = 2,
         .targets = {n->hosts[1].channel.node, n->hosts[2].channel.node}};
@@ -210,7 +195,7 @@ static void other_kinds_do_not_mix(void)
         CU_ASSERT(has_copy(n, 2, id) && has_copy(n, 3, id));
         CU_ASSERT(!has_copy(n, 0, id) && !has_copy(n, 1, id));
     }
-    pass(n, 12);
+    net_live(n, 12);
     CU_ASSERT(leave(n, 1, 9)); /* that is no news of that kind */
     for (int i = 0; i < 4; i++) {
         CHECK_INT(n->hosts[i].warned, 2);
@@ -227,12 +212,12 @@ static void both_say_that_they_are_of_other_kinds(void)
     struct net *n = net_of("d-");
 
     net_manage_as(n, 1, "DeltaManager");
-    pass(n, 2);
+    net_live(n, 2);
     manager_stop(n->hosts[1].manager, n->now, 0);
     manager_free(&n->hosts[1].manager);
     CHECK_INT(n->hosts[0].warned + n->hosts[1].warned, 0);
     net_manage_as(n, 1, "BackupManager");
-    pass(n, 2);
+    net_live(n, 2);
     CHECK_INT(n->hosts[0].warned, 1);
     CHECK_INT(n->hosts[1].warned, 1);
     net_free(&n);
@@ -245,15 +230,15 @@ static void who_has_both_is_of_the_same_kind(void)
 
     net_manage_pair(n, 1);
     net_manage_pair(n, 2);
-    pass(n, 2);
+    net_live(n, 2);
     net_manage_pair(n, 3);
-    pass(n, 2);
+    net_live(n, 2);
     for (int i = 0; i < 4; i++)
         CHECK_INT(n->hosts[i].warned, 0);
     manager_stop(n->hosts[0].manager, n->now, 0);
     manager_free(&n->hosts[0].manager);
     net_manage_as(n, 0, "BackupManager");
-    pass(n, 2);
+    net_live(n, 2);
     for (int i = 0; i < 4; i++)
         CHECK_INT(n->hosts[i].warned, 0);
     net_free(&n);
@@ -276,7 +261,7 @@ static void many_leave_through_a_small_log(void)
             512 << 10;
     for (int k = 0; k < MANY; k++)
         CHECK_INT_FATAL(create_at(n, k % 3, ids[k]), RC_OK);
-    pass(n, 1);
+    net_live(n, 1);
     for (int i = 0; i < n->count; i++)
         n->hosts[i].missed = 0;
     CU_ASSERT(leave(n, 7, 9));
@@ -286,7 +271,7 @@ static void many_leave_through_a_small_log(void)
         lost +=
             !is_listed(n, 3, ids[k], 0x18) || !is_listed(n, 4, ids[k], 0x18);
     CHECK_INT(lost, 0);
-    CU_ASSERT(backup_at(n, 0)->leave.handed > 0);
+    CU_ASSERT(net_backup(n, 0)->leave.handed > 0);
     net_free(&n);
 }
 
@@ -299,10 +284,10 @@ static void create_at_a_leaver(enum copies copies)
     struct place p;
     int k, leaver;
 
-    backup_at(n, 0)->copies = copies;
+    net_backup(n, 0)->copies = copies;
     id_mint(id);
     CHECK_INT_FATAL(begin(n, 0, &q, WRITE_CREATE, id), RC_PENDING);
-    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p) && p.count == 2);
     leaver = p.holders[1] == n->hosts[1].channel.node ? 1 : 2;
     manager_leave(n->hosts[leaver].manager, n->now);
     for (k = 0; !q.done && k < DROP; k += STEP)
@@ -373,13 +358,13 @@ static void what_is_never_sent_is_not_acknowledged(void)
     CHECK_INT(write_flooded(n, WRITE_CREATE, id), RC_UNCERTAIN);
     CU_ASSERT(!has_copy(n, 1, id) && !has_copy(n, 2, id));
     CU_ASSERT(!hands_over(n, 0, id));
-    pass(n, 15);
+    net_live(n, 15);
     CU_ASSERT(is_listed(n, 0, id, 7));
     /* nor what a new holder was to get */
-    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p) && p.count == 2);
     int gone = p.holders[1] == n->hosts[1].channel.node ? 1 : 2;
     n->hosts[gone].paused = true;
-    while (is_here(backup_at(n, 0), p.holders[1]))
+    while (is_here(net_backup(n, 0), p.holders[1]))
         net_pass(n, STEP);
     CHECK_INT(write_flooded(n, WRITE_CHANGE, id), RC_UNCERTAIN);
     CU_ASSERT(!has_copy(n, 3 - gone, id));
@@ -400,10 +385,10 @@ static int unlisted(struct net *n, uint8_t id[ID_SIZE])
     CHECK_INT(create_at(n, 0, id), RC_OK);
     int holder = has_copy(n, 1, id) ? 1 : 2;
     CU_ASSERT_FATAL(has_copy(n, holder, id) &&
-                    !place_of(backup_at(n, holder), id, &p));
+                    !place_of(net_backup(n, holder), id, &p));
     h->paused = true;
-    while (is_here(backup_at(n, holder), h->channel.node))
-        pass(n, 1);
+    while (is_here(net_backup(n, holder), h->channel.node))
+        net_live(n, 1);
     return holder;
 }
 
@@ -414,7 +399,7 @@ static void a_copy_without_a_list_is_found(void)
     int holder = unlisted(n, id);
 
     CHECK_INT(write_at(n, holder, WRITE_CHANGE, id), RC_UNAVAILABLE);
-    pass(n, 15);
+    net_live(n, 15);
     CHECK_INT(write_at(n, holder, WRITE_CHANGE, id), RC_OK);
     CU_ASSERT(is_listed(n, holder, id, 6) && is_listed(n, 3 - holder, id, 6));
     net_free(&n);
@@ -439,7 +424,7 @@ static void a_copy_without_a_list_is_handed_over(void)
 static void what_a_primary_may_have_done_is_uncertain(void)
 {
     struct net *n = net_of("bbbb");
-    struct backup *b = backup_at(n, 0);
+    struct backup *b = net_backup(n, 0);
     uint8_t id[ID_SIZE], new_id[ID_SIZE];
     struct request q, rename;
     struct place p;
@@ -504,12 +489,12 @@ static void the_last_says_what_is_lost(void)
     for (int i = 0; i < 3; i++)
         manager_leave(n->hosts[i].manager, n->now);
     for (int gone = 0, s = 0; gone < 3 && s < 20; s++) {
-        pass(n, 1);
+        net_live(n, 1);
         for (int i = 0; i < 3; i++) {
             struct host *h = &n->hosts[i];
             if (h->core->stopping || !manager_left(h->manager))
                 continue;
-            alone += backup_at(n, i)->leave.alone;
+            alone += net_backup(n, i)->leave.alone;
             manager_stop(h->manager, n->now, 0);
             core_stop(h->core, n->now);
             gone++;
@@ -528,7 +513,7 @@ static void who_is_alone_leaves_at_once(void)
     CHECK_INT(create_at(n, 0, id), RC_OK);
     manager_leave(n->hosts[0].manager, n->now);
     CU_ASSERT(manager_left(n->hosts[0].manager));
-    CHECK_INT((int)backup_at(n, 0)->leave.alone, 1);
+    CHECK_INT((int)net_backup(n, 0)->leave.alone, 1);
     net_free(&n);
 }
 
@@ -556,7 +541,7 @@ static enum place_kind kind_at(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
     struct place p;
 
-    CU_ASSERT(place_of(backup_at(n, i), id, &p));
+    CU_ASSERT(place_of(net_backup(n, i), id, &p));
     return p.kind;
 }
 
@@ -570,11 +555,11 @@ static struct net *away_net(uint8_t id[ID_SIZE])
     do
         CHECK_INT_FATAL(create_at(n, 2, id), RC_OK);
     while (!has_copy(n, 3, id));
-    pass(n, 1);
+    net_live(n, 1);
     n->hosts[2].paused = n->hosts[3].paused = true;
-    pass(n, DROP / 1000 + 1);
+    net_live(n, DROP / 1000 + 1);
     restart(n, 1, 77);
-    pass(n, DROP / 1000 + 2);
+    net_live(n, DROP / 1000 + 2);
     CU_ASSERT(net_answers(n, 0) && net_answers(n, 1));
     return n;
 }
@@ -585,14 +570,14 @@ static void who_joins_takes_the_others_word(void)
     struct net *n = away_net(id);
 
     for (int s = 0; s < 30 * DROP / 1000; s++) {
-        pass(n, 1);
+        net_live(n, 1);
         CHECK_INT_FATAL(kind_at(n, 1, id), PLACE_LIST);
     }
     CHECK_INT((int)n->hosts[1].core->stranger_count, 2);
     CU_ASSERT(channel_state(&n->hosts[1].channel, n->hosts[2].channel.node) ==
               MEMBER_UNKNOWN);
     n->hosts[2].paused = n->hosts[3].paused = false;
-    pass(n, 2 * DROP / 1000);
+    net_live(n, 2 * DROP / 1000);
     CU_ASSERT(is_listed(n, 1, id, 0x0c));
     CHECK_INT((int)n->hosts[1].core->stranger_count, 0);
     net_free(&n);
@@ -606,12 +591,12 @@ static void whom_nobody_remembers_is_gone(void)
     int s = DROP / 1000 + 2; /* since 0 joined, and heard of them */
 
     restart(n, 0, 78);
-    pass(n, s);
+    net_live(n, s);
     CU_ASSERT_FATAL(net_answers(n, 0) && net_answers(n, 1));
     for (; s < 60 && kind_at(n, 0, id) == PLACE_LIST; s++)
-        pass(n, 1);
+        net_live(n, 1);
     CU_ASSERT(s >= 10 * DROP / 1000 && s < 60);
-    pass(n, 15);
+    net_live(n, 15);
     CHECK_INT(kind_at(n, 0, id), PLACE_OVER);
     CHECK_INT(kind_at(n, 1, id), PLACE_OVER);
     net_free(&n);
@@ -626,19 +611,19 @@ static void whom_nobody_remembers_is_in_no_list(void)
     struct place p;
 
     CHECK_INT_FATAL(create_at(n, 0, id), RC_OK);
-    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p));
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p));
     p.stamp++;
     p.holders[p.count++] = before + 1000; /* of a start before all of these */
     for (int i = 0; i < 3; i++) {
         struct table_stripe *stripe =
             table_lock(n->hosts[i].manager->table, id);
-        place_change(backup_at(n, i), table_find(stripe, id), id, &p, n->now);
+        place_change(net_backup(n, i), table_find(stripe, id), id, &p, n->now);
         table_unlock(stripe);
     }
-    CU_ASSERT(place_of(backup_at(n, 1), id, &p) &&
+    CU_ASSERT(place_of(net_backup(n, 1), id, &p) &&
               place_has(&p, before + 1000));
-    pass(n, 10 * DROP / 1000 + 25);
-    CU_ASSERT(place_of(backup_at(n, 1), id, &p));
+    net_live(n, 10 * DROP / 1000 + 25);
+    CU_ASSERT(place_of(net_backup(n, 1), id, &p));
     CU_ASSERT(p.kind == PLACE_LIST && !place_has(&p, before + 1000));
     CHECK_INT((int)p.count, 2);
     net_free(&n);
@@ -670,8 +655,8 @@ static struct net *orphan_net(uint8_t id[ID_SIZE], int *holder, int *other)
     for (*holder = 1; !has_copy(n, *holder, id); ++*holder)
         ;
     n->hosts[*holder].paused = true;
-    pass(n, DROP / 1000 + 3);
-    CU_ASSERT_FATAL(place_of(backup_at(n, 0), id, &p) && p.count == 2);
+    net_live(n, DROP / 1000 + 3);
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p) && p.count == 2);
     for (int i = 1; i < 4; i++)
         if (n->hosts[i].channel.node == p.holders[1])
             taken |= 1u << i;
@@ -680,7 +665,7 @@ static struct net *orphan_net(uint8_t id[ID_SIZE], int *holder, int *other)
     CU_ASSERT_FATAL(taken != 1 && !has_copy(n, *other, id));
     for (int i = 0; i < 4; i++)
         n->hosts[i].paused = taken & 1u << i;
-    pass(n, 2 * DROP / 1000 + 2);
+    net_live(n, 2 * DROP / 1000 + 2);
     for (int i = 0; i < 4; i++)
         if (taken & 1u << i) {
             n->hosts[i].paused = false;
@@ -688,18 +673,18 @@ static struct net *orphan_net(uint8_t id[ID_SIZE], int *holder, int *other)
         }
     net_pass(n, DROP);
     for (unsigned i = 0; i < p.count; i++)
-        CHECK_INT(holder_state(backup_at(n, *holder), p.holders[i]),
+        CHECK_INT(holder_state(net_backup(n, *holder), p.holders[i]),
                   MEMBER_GONE);
     CU_ASSERT(net_answers(n, *holder) && has_copy(n, *holder, id));
     /* it has looked at it just now */
-    backup_at(n, *holder)->odd.first = backup_at(n, *holder)->odd.count = 0;
+    net_backup(n, *holder)->odd.first = net_backup(n, *holder)->odd.count = 0;
     return n;
 }
 
 /* The others have found out before it has that all in the list are gone. */
 static void say_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
-    struct backup *b = backup_at(n, i);
+    struct backup *b = net_backup(n, i);
     struct place p, over;
 
     CU_ASSERT_FATAL(place_of(b, id, &p) && p.kind == PLACE_LIST);
@@ -730,7 +715,7 @@ static void who_has_a_copy_does_not_say_lost(void)
     CHECK_INT(begin(n, holder, &q, WRITE_CHANGE, id), RC_PENDING);
     net_pass(n, 500);
     CHECK_INT(search.done + q.done, 0);
-    pass(n, 2); /* a list is made of it */
+    net_live(n, 2); /* a list is made of it */
     CHECK_INT(search.done, 1);
     CHECK_INT(search.op.rc, RC_OK);
     CHECK_INT(q.done, 1);
@@ -757,7 +742,7 @@ static void who_has_an_idle_copy_says_so(void)
     memcpy(search.op.id, id, ID_SIZE);
     CHECK_INT(m->ops->find(m, &search.op), RC_ABSENT);
     CHECK_INT(search.op.reason, REASON_IDLE);
-    pass(n, 2);
+    net_live(n, 2);
     CHECK_INT(kind_at(n, other, id), PLACE_OVER);
     net_free(&n);
 }

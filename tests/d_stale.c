@@ -12,27 +12,6 @@
 
 #include <string.h>
 
-static struct backup *backup_at(struct net *n, int i)
-{
-    return backup_of(n->hosts[i].manager);
-}
-
-/* but: a host whose manager does not tick; -1: none. */
-static void pass_but(struct net *n, int seconds, int but)
-{
-    while (seconds--) {
-        net_pass(n, 1000);
-        for (int i = 0; i < n->count; i++)
-            if (n->hosts[i].manager && !n->hosts[i].paused && i != but)
-                manager_tick(n->hosts[i].manager, n->now);
-    }
-}
-
-static void pass(struct net *n, int seconds)
-{
-    pass_but(n, seconds, -1);
-}
-
 /* others: hosts that do not have the application. */
 static struct net *net_of(int count, int others)
 {
@@ -40,7 +19,7 @@ static struct net *net_of(int count, int others)
 
     for (int i = 0; i < count; i++)
         net_manage_as(n, i, "BackupManager");
-    pass(n, DROP / 1000 + 2);
+    net_live(n, DROP / 1000 + 2);
     return n;
 }
 
@@ -101,7 +80,7 @@ static bool is_listed(struct net *n, int i, const uint8_t id[ID_SIZE], int of)
 {
     struct place p;
 
-    return place_of(backup_at(n, i), id, &p) && p.kind == PLACE_LIST &&
+    return place_of(net_backup(n, i), id, &p) && p.kind == PLACE_LIST &&
            place_has(&p, n->hosts[of].channel.node);
 }
 
@@ -114,14 +93,14 @@ static void set_idle(struct net *n, int i, const uint8_t id[ID_SIZE])
 
     CU_ASSERT_FATAL(is_copy(e));
     table_set_idle(stripe, e, true);
-    replica_recount(backup_at(n, i)->replica, e, n->now);
+    replica_recount(net_backup(n, i)->replica, e, n->now);
     table_unlock(stripe);
 }
 
 /* Ended as idle at its holders, 0 and that other one. */
 static void say_idle(struct net *n, const uint8_t id[ID_SIZE], int other)
 {
-    struct backup *b = backup_at(n, 0);
+    struct backup *b = net_backup(n, 0);
     struct place p, over;
 
     set_idle(n, 0, id);
@@ -144,7 +123,7 @@ static struct net *old_net(uint8_t id[ID_SIZE], int *old, int *other)
     *old = holder_of(n, id);
     *other = 3 - *old;
     n->hosts[*old].paused = true;
-    pass(n, DROP / 1000 + 3);
+    net_live(n, DROP / 1000 + 3);
     CU_ASSERT_FATAL(is_listed(n, 0, id, *other) && has_copy(n, *other, id));
     say_idle(n, id, *other);
     net_pass(n, 100);
@@ -155,7 +134,7 @@ static enum place_kind kind_at(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
     struct place p;
 
-    CU_ASSERT(place_of(backup_at(n, i), id, &p));
+    CU_ASSERT(place_of(net_backup(n, i), id, &p));
     return p.kind;
 }
 
@@ -166,11 +145,11 @@ static void check_gives(struct net *n, const uint8_t id[ID_SIZE], int old,
     bool named = false;
 
     for (int s = 0; has_copy(n, old, id) && s < 15; s++) {
-        pass(n, 1);
+        net_live(n, 1);
         named |= is_listed(n, old, id, old);
     }
     CU_ASSERT(!has_copy(n, old, id));
-    pass(n, 2);
+    net_live(n, 2);
     CU_ASSERT(!named && !is_listed(n, old, id, old));
     CU_ASSERT(has_copy(n, 0, id) && has_copy(n, other, id));
     CU_ASSERT(is_listed(n, old, id, 0) && is_listed(n, old, id, other));
@@ -198,10 +177,10 @@ static void an_old_copy_waits_for_its_holders(void)
 
     n->hosts[0].paused = n->hosts[other].paused = true;
     n->hosts[old].paused = false;
-    pass(n, 2 * DROP / 1000);
+    net_live(n, 2 * DROP / 1000);
     CU_ASSERT(net_answers(n, old));
     for (int s = 0; s < 25; s++) {
-        pass(n, 1);
+        net_live(n, 1);
         CHECK_INT_FATAL(kind_at(n, old, id), PLACE_OVER);
     }
     CU_ASSERT(has_copy(n, old, id));
@@ -239,7 +218,7 @@ static struct channel_reply asked(struct net *n, int i, enum call_kind kind,
     memcpy(call.id, id, ID_SIZE);
     a.ops.reply = note_reply;
     c->ops = &a.ops;
-    serve_call(backup_at(n, i), &call, n->now);
+    serve_call(net_backup(n, i), &call, n->now);
     c->ops = ops;
     CHECK_INT(a.count, 1);
     return a.last;
@@ -330,7 +309,7 @@ static void what_died_with_its_primary_is_not_shown(void)
     for (int i = 1; i < n->count; i++)
         net_cut(n, 0, i, true);
     net_pass(n, DROP);
-    CHECK_INT(holder_state(backup_at(n, other), n->hosts[0].channel.node),
+    CHECK_INT(holder_state(net_backup(n, other), n->hosts[0].channel.node),
               MEMBER_GONE);
     CU_ASSERT(!shows(n, holder, id, "seen"));
     CU_ASSERT(!shows(n, other, id, "seen"));
@@ -361,16 +340,16 @@ static void leave_with_a_silent_holder(bool comes_back, int others)
     CU_ASSERT(!manager_left(m));
     n->hosts[holder].paused = true;
     net_pass(n, 1200);
-    CHECK_INT(holder_state(backup_at(n, 0), n->hosts[3 - holder].channel.node),
+    CHECK_INT(holder_state(net_backup(n, 0), n->hosts[3 - holder].channel.node),
               MEMBER_AWAY);
-    CHECK_INT(holder_state(backup_at(n, 0), n->hosts[holder].channel.node),
+    CHECK_INT(holder_state(net_backup(n, 0), n->hosts[holder].channel.node),
               MEMBER_HERE);
     CU_ASSERT(!manager_left(m));
     if (comes_back)
         n->hosts[holder].paused = false;
-    pass(n, DROP / 1000);
+    net_live(n, DROP / 1000);
     CU_ASSERT(manager_left(m));
-    CHECK_INT((int)backup_at(n, 0)->leave.alone, comes_back ? 0 : 1);
+    CHECK_INT((int)net_backup(n, 0)->leave.alone, comes_back ? 0 : 1);
     net_free(&n);
 }
 
@@ -387,7 +366,7 @@ static int leave_of(struct net *n, size_t looks)
     struct manager *m = n->hosts[0].manager;
     int ms = 0;
 
-    backup_at(n, 0)->leave.looks = looks;
+    net_backup(n, 0)->leave.looks = looks;
     manager_leave(m, n->now);
     for (; !manager_left(m) && ms < 20000; ms += STEP) {
         net_pass(n, STEP);
@@ -421,7 +400,7 @@ static bool is_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
     struct place p;
 
-    return place_of(backup_at(n, i), id, &p) && p.kind == PLACE_OVER &&
+    return place_of(net_backup(n, i), id, &p) && p.kind == PLACE_OVER &&
            p.reason == REASON_LOST;
 }
 
@@ -444,7 +423,7 @@ static struct net *lost_net(uint8_t id[ID_SIZE], int *old, int *asker)
     create(n, id);
     *old = holder_of(n, id);
     n->hosts[*old].paused = true;
-    pass(n, DROP / 1000 + 3);
+    net_live(n, DROP / 1000 + 3);
     while (other == *old || !has_copy(n, other, id))
         other++;
     CU_ASSERT_FATAL(is_listed(n, 0, id, other) && !is_listed(n, 0, id, *old));
@@ -461,7 +440,7 @@ static struct net *lost_net(uint8_t id[ID_SIZE], int *old, int *asker)
 static void await_lost(struct net *n, const uint8_t id[ID_SIZE], int i, int but)
 {
     for (int s = 0; !is_lost(n, i, id) && s < 30; s++)
-        pass_but(n, 1, but);
+        net_live_but(n, 1, but);
     CU_ASSERT_FATAL(is_lost(n, i, id));
 }
 
@@ -486,7 +465,7 @@ static void a_copy_that_no_list_names_is_found(void)
 
 static void set_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
-    struct backup *b = backup_at(n, i);
+    struct backup *b = net_backup(n, i);
     struct place p, over;
 
     CU_ASSERT_FATAL(place_of(b, id, &p) && p.kind == PLACE_LIST);
@@ -508,7 +487,7 @@ static void who_may_have_a_copy_is_waited_for(void)
 
     for (third = 1; third == asker || n->hosts[third].paused;)
         third++;
-    CHECK_INT(holder_state(backup_at(n, third), n->hosts[old].channel.node),
+    CHECK_INT(holder_state(net_backup(n, third), n->hosts[old].channel.node),
               MEMBER_AWAY);
     /* by its list, before it takes it for lost itself */
     CHECK_INT(asked(n, third, CALL_PEEK, id).answer, CALL_UNAVAILABLE);
@@ -516,7 +495,7 @@ static void who_may_have_a_copy_is_waited_for(void)
     set_lost(n, third, id);
     CHECK_INT(asked(n, third, CALL_PEEK, id).answer, CALL_UNAVAILABLE);
     CHECK_INT(find_at(n, asker, id, &op, NULL), RC_UNAVAILABLE);
-    pass(n, 10 * DROP / 1000 + 2);
+    net_live(n, 10 * DROP / 1000 + 2);
     CU_ASSERT(has_copy(n, old, id) && is_lost(n, third, id));
     CHECK_INT(asked(n, third, CALL_PEEK, id).answer, CALL_ABSENT);
     CHECK_INT(find_at(n, asker, id, &op, NULL), RC_ABSENT);
@@ -572,19 +551,19 @@ static void what_is_lost_is_asked_for_once(void)
     kill_host(n, 0);
     kill_host(n, holder);
     await_lost(n, id, asker, -1);
-    pass(n, 15);
+    net_live(n, 15);
     struct channel *c = &n->hosts[asker].channel;
     struct calls calls = {.ops = *c->ops, .under = c->ops};
     calls.ops.call = count_call;
     c->ops = &calls.ops;
-    atomic_store(&backup_at(n, asker)->inquiries, 256);
+    atomic_store(&net_backup(n, asker)->inquiries, 256);
     CHECK_INT(find_at(n, asker, id, &op, NULL), RC_UNAVAILABLE);
     CHECK_INT(calls.count, 0);
-    atomic_store(&backup_at(n, asker)->inquiries, 0);
+    atomic_store(&net_backup(n, asker)->inquiries, 0);
     CHECK_INT(find_at(n, asker, id, &op, NULL), RC_ABSENT);
     CHECK_INT(op.reason, REASON_LOST);
     CHECK_INT(calls.count, 3); /* the others that are there */
-    CHECK_INT((int)atomic_load(&backup_at(n, asker)->inquiries), 0);
+    CHECK_INT((int)atomic_load(&net_backup(n, asker)->inquiries), 0);
     CHECK_INT(find_at(n, asker, id, &op, NULL), RC_ABSENT);
     CHECK_INT(op.reason, REASON_LOST);
     CHECK_INT(calls.count, 3);
@@ -608,14 +587,14 @@ static void somebody_may_be_where_nobody_was_heard(void)
     net_cut(n, 0, 2, true);
     for (int i = 0; i < 3; i++)
         net_manage_as(n, i, "BackupManager");
-    pass(n, DROP / 1000 + 2);
-    b = backup_at(n, 0);
+    net_live(n, DROP / 1000 + 2);
+    b = net_backup(n, 0);
     CU_ASSERT(!channel_is_whole(b->channel, replica_members(b->replica)));
-    b = backup_at(n, 1);
+    b = net_backup(n, 1);
     CU_ASSERT(channel_is_whole(b->channel, replica_members(b->replica)));
     n->refuse = true;
-    pass(n, 2);
-    b = backup_at(n, 0);
+    net_live(n, 2);
+    b = net_backup(n, 0);
     CU_ASSERT(channel_is_whole(b->channel, replica_members(b->replica)));
     net_free(&n);
 }

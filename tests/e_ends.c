@@ -9,11 +9,11 @@
 
 #include "tests/client.h"
 #include "tests/front.h"
+#include "tests/neighbour.h"
 #include "tests/unit.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -238,20 +238,6 @@ static void a_killed_master_takes_its_workers_along(void)
 
 /* ---- what is told, and what is not waited for ---- */
 
-static int listener_at(int *port)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&a, len) == 0 &&
-                    listen(fd, 5) == 0 &&
-                    getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-    *port = ntohs(a.sin_port);
-    return fd;
-}
-
 static bool file_says(const char *path, const char *words)
 {
     char text[16384];
@@ -286,7 +272,7 @@ static void a_door_that_is_taken_is_told(void)
 
     if (!front_program("haproxy"))
         return;
-    fd = listener_at(&taken);
+    fd = neighbour_listen(&taken);
     snprintf(binary, sizeof binary, "%s/bin/margay", stage_dir());
     snprintf(conf, sizeof conf, "%s/etc/margay/standard.xml", stage_dir());
     snprintf(log, sizeof log, "%s/door.log", unit_tmpdir());

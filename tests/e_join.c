@@ -5,17 +5,15 @@
 #include "config.h"
 
 #include "tests/client.h"
+#include "tests/neighbour.h"
 #include "tests/unit.h"
 
 #include "session/buf.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define MEMBERS 3 /* before the one that comes */
@@ -229,20 +227,6 @@ static void *await_opening(void *user)
     return NULL;
 }
 
-static int silent_member(char address[32])
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&a, len) == 0 &&
-                    listen(fd, 10) == 0 &&
-                    getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-    snprintf(address, 32, "127.0.0.1:%u", ntohs(a.sin_port));
-    return fd;
-}
-
 /* At most so long: then it says that it is starting. */
 static void the_port_waits_for_the_copies(void)
 {
@@ -250,6 +234,7 @@ static void the_port_waits_for_the_copies(void)
     struct opening o = {0};
     pthread_t thread;
     char member[32], port[16];
+    int hole;
 
     if (!f)
         return;
@@ -257,7 +242,8 @@ static void the_port_waits_for_the_copies(void)
     o.server->port = fleet_free_port();
     snprintf(o.server->url, sizeof o.server->url, "http://127.0.0.1:%d",
              o.server->port);
-    o.hole = silent_member(member);
+    o.hole = neighbour_listen(&hole);
+    snprintf(member, sizeof member, "127.0.0.1:%d", hole);
     snprintf(port, sizeof port, "%d", f->member_port[0]);
     f->member_port[0] = 0; /* it is told what follows instead */
     fleet_define(f, "cluster.port", port);

@@ -4,10 +4,9 @@
 #include "config.h"
 
 #include "tests/client.h"
+#include "tests/neighbour.h"
 #include "tests/unit.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -227,21 +226,6 @@ static void a_hang_up_that_is_ignored_is_none(void)
     CU_ASSERT(clock_ms() - begin >= 1900);
 }
 
-/* A member that takes connections and says nothing. */
-static int silent_member(char define[64])
-{
-    struct sockaddr_in a = {.sin_family = AF_INET,
-                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    CU_ASSERT_FATAL(bind(fd, (struct sockaddr *)&a, len) == 0 &&
-                    listen(fd, 10) == 0 &&
-                    getsockname(fd, (struct sockaddr *)&a, &len) == 0);
-    snprintf(define, 64, "cluster.members=127.0.0.1:%u", ntohs(a.sin_port));
-    return fd;
-}
-
 /* Has somebody connected, and begun to speak? */
 static bool is_spoken_to(int fd)
 {
@@ -289,10 +273,11 @@ static bool has_ended(void *user)
 static void a_stop_before_the_port_opens_is_at_once(void)
 {
     char members[64];
-    int status = -1;
+    int status = -1, port;
     if (!fleet_new("delta.xml")) /* skips */
         return;
-    int fd = silent_member(members);
+    int fd = neighbour_listen(&port);
+    snprintf(members, sizeof members, "cluster.members=127.0.0.1:%d", port);
     pid_t pid = run_delta(members);
     CU_ASSERT(is_spoken_to(fd));
     kill(pid, SIGTERM);

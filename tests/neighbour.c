@@ -41,6 +41,18 @@ int neighbour_port(void)
     return ntohs(a.sin_port);
 }
 
+int neighbour_listen(int *port)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof a;
+    int fd = loopback(0, &a);
+    if (bind(fd, (struct sockaddr *)&a, len) || listen(fd, 10) ||
+        getsockname(fd, (struct sockaddr *)&a, &len))
+        abort();
+    *port = ntohs(a.sin_port);
+    return fd;
+}
+
 int neighbour_connect(int port)
 {
     struct timeval limit = {.tv_sec = 2};

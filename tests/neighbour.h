@@ -13,6 +13,8 @@
 
 /* One that was free a moment ago. */
 int neighbour_port(void);
+/* Listens there, and says nothing to whoever connects. */
+int neighbour_listen(int *port);
 /* A socket whose reads and writes end after two seconds; -1: nobody listens. */
 int neighbour_connect(int port);
 /* In the child: it dies with its parent, gets all signals, and what it prints
