@@ -596,17 +596,26 @@ static void later_access_of_idle_ends_stays(void)
 
 /* ---- users' records ---- */
 
+/* "0000", "0001", ... */
+static void names_init(struct changes *c, int count)
+{
+    struct value v = value_number(VALUE_INT, 0);
+    char name[24];
+
+    changes_init(c);
+    for (int i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "%04d", i);
+        changes_set(c, key_text(name), &v);
+    }
+}
+
 static void user_record_keeps_the_newest(void)
 {
     struct changes c;
     struct value v = value_number(VALUE_INT, 0);
     char name[24];
 
-    changes_init(&c);
-    for (int i = 0; i < 600; i++) {
-        snprintf(name, sizeof name, "%04d", i);
-        changes_set(&c, key_text(name), &v);
-    }
+    names_init(&c, 600);
     struct record *r = record_new(RECORD_USER, id, BORN, &c, A);
     changes_release(&c);
     for (int i = 600; i < 1200; i++) {
@@ -626,14 +635,8 @@ static void user_record_keeps_the_newest(void)
 static void user_record_is_cut_at_once(void)
 {
     struct changes c;
-    struct value v = value_number(VALUE_INT, 0);
-    char name[24];
 
-    changes_init(&c);
-    for (int i = 0; i < 1005; i++) {
-        snprintf(name, sizeof name, "%04d", i);
-        changes_set(&c, key_text(name), &v);
-    }
+    names_init(&c, 1005);
     struct record *user = record_new(RECORD_USER, id, BORN, &c, A);
     struct record *session = record_new(RECORD_SESSION, id, BORN, &c, A);
     struct record *decoded = NULL;
