@@ -568,6 +568,20 @@ static void became_primary(struct flight *f, enum rc rc)
     errand_end(r, settle(r->b, r->w, f->wait.now));
 }
 
+/* Another request's end stands in the copy here, perhaps since this errand was
+ * under way: whoever asks for it goes on under the new id, if there is one, as
+ * with an end at another member. Stripe locked. */
+static enum rc stand_as_primary(struct errand *r, struct table_stripe *stripe,
+                                struct entry *e)
+{
+    struct manager_write *w = r->w;
+
+    if (record_ended(w->delta, NULL) || !record_ended(e->record, &w->ended))
+        return stand(r, stripe, e);
+    r->maybe = true;
+    return RC_ENDED;
+}
+
 /* The change is in the copy here, and this member is the primary now, or
  * was a moment ago: whom it is sent to is what the place says under the lock.
  */
@@ -586,7 +600,7 @@ static void write_as_primary(struct errand *r, struct instant now)
     bool mine = is_copy(e) && place_of(b, w->id, &p) &&
                 acting_primary(b, &p) == self(b);
     if (mine)
-        rc = stand(r, stripe, e);
+        rc = stand_as_primary(r, stripe, e);
     if (mine && rc == RC_OK) {
         before = p;
         if (record_ended(e->record, &end)) {

@@ -599,6 +599,54 @@ static void somebody_may_be_where_nobody_was_heard(void)
     net_free(&n);
 }
 
+/* ---- a change that meets an end, or a new id ---- */
+
+/* The end comes by itself, while the change is on its way to a primary that
+ * dies: whoever made the change hears of the end, and that it has not landed.
+ */
+static void a_change_that_met_an_end_has_not_landed(void)
+{
+    struct net *n = net_of(3, 0);
+    struct request q = {.w = {.done = answered}};
+    struct value one = value_number(VALUE_INT, 1);
+    uint8_t id[ID_SIZE], came[ID_SIZE];
+    struct changes c;
+    int64_t newer;
+
+    create(n, id);
+    int holder = holder_of(n, id);
+    struct backup *b = backup_at(n, holder);
+    n->hosts[0].paused = true;
+    changes_init(&c);
+    changes_set(&c, key_name("seen", 4), &one);
+    manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+    q.w.changes = &c;
+    CHECK_INT_FATAL(b->base.ops->write(&b->base, &q.w), RC_PENDING);
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    struct record *end = record_end_delta(table_find(stripe, id)->record,
+                                          REASON_LOGOUT, NULL, n->now.wall, 7);
+    table_unlock(stripe);
+    const struct frame_update u = {.kind = UPDATE_RECORD,
+                                   .app = replica_app(b->replica),
+                                   .access = n->now.mono,
+                                   .bytes = end->bytes,
+                                   .len = end->len};
+    CHECK_INT(replica_apply(b->replica, &u, n->now.mono,
+                            n->hosts[0].channel.node, n->now, came, &newer),
+              REPLICA_DONE);
+    kill_host(n, 0);
+    for (int k = 0; !q.done && k < 2 * DROP; k += STEP)
+        net_pass(n, STEP);
+    CHECK_INT_FATAL(q.done, 1);
+    CHECK_INT(q.w.rc, RC_ENDED);
+    CHECK_INT(q.w.ended.reason, REASON_LOGOUT);
+    CU_ASSERT(q.w.maybe);
+    record_unref(&end);
+    changes_release(&c);
+    manager_write_release(&q.w);
+    net_free(&n);
+}
+
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
@@ -608,4 +656,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(who_may_have_a_copy_is_waited_for),
           CASE(who_is_asked_for_the_last_copy_makes_a_list),
           CASE(what_is_lost_is_asked_for_once),
-          CASE(somebody_may_be_where_nobody_was_heard))
+          CASE(somebody_may_be_where_nobody_was_heard),
+          CASE(a_change_that_met_an_end_has_not_landed))
