@@ -19,7 +19,8 @@ struct left {
     struct backup *b;
     struct record *record; /* as it is to be written; a reference */
     unsigned hops;
-    int64_t until;
+    int64_t taken, until;
+    bool absent; /* so it was, when this member may not have heard of it yet */
 };
 
 static void left_done(struct manager_write *w);
@@ -54,16 +55,35 @@ static void left_write(struct left *left, struct instant now)
     left_done(w);
 }
 
+/* The one that gave it the new id may tell of that before the comparison that
+ * brings where it is: not until all have compared is it nowhere. */
+static bool is_early(const struct left *left)
+{
+    return replica_settled_at(left->b->replica) <= left->taken;
+}
+
+static void left_pause(struct left *left)
+{
+    channel_pause(left->b->channel, &left->pause);
+}
+
 static void left_paused(struct channel_pause *pause)
 {
     struct left *left =
         (struct left *)((char *)pause - offsetof(struct left, pause));
+    bool late = pause->stopped || pause->now.mono >= left->until;
+    struct place p;
 
-    if (!pause->stopped && pause->now.mono < left->until) {
+    if (!late && left->absent && is_early(left) &&
+        !place_of(left->b, record_id(left->record), &p)) {
+        left_pause(left);
+        return;
+    }
+    if (!late) {
         left_write(left, pause->now);
         return;
     }
-    atomic_fetch_add(&left->b->left_out, 1);
+    atomic_fetch_add(&left->b->left_out, !left->absent);
     left_free(left);
 }
 
@@ -90,21 +110,22 @@ static void left_done(struct manager_write *w)
     bool follow = w->rc == RC_ENDED && w->ended.reason == REASON_RENAMED &&
                   ++left->hops < LEFT_HOPS;
     bool over = w->rc == RC_OK || w->rc == RC_ENDED ||
-                (w->rc == RC_ABSENT && !knower_is_away(left->b, w->id));
+                (w->rc == RC_ABSENT && !is_early(left) &&
+                 !knower_is_away(left->b, w->id));
 
     if (follow) {
         struct record *moved = record_rekey(left->record, w->ended.new_id);
         record_unref(&left->record);
         left->record = moved;
     }
+    left->absent = w->rc == RC_ABSENT && is_early(left);
     manager_write_release(w);
     if (follow) {
         left_write(left, now);
     } else if (over) {
         left_free(left);
     } else {
-        left->pause.done = left_paused;
-        channel_pause(left->b->channel, &left->pause);
+        left_pause(left);
     }
 }
 
@@ -121,6 +142,8 @@ void left_take(void *user, struct record *record, struct instant now)
     left = mem_zero(sizeof *left);
     left->b = b;
     left->record = record_ref(record);
+    left->pause.done = left_paused;
+    left->taken = now.mono;
     left->until = now.mono + LEFT_MS;
     left_write(left, now);
 }

@@ -647,6 +647,58 @@ static void a_change_that_met_an_end_has_not_landed(void)
     net_free(&n);
 }
 
+/* As replica_left_fn brings it. */
+static void take_left(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct value one = value_number(VALUE_INT, 1);
+    struct record *base, *delta;
+    struct changes c;
+
+    changes_init(&c);
+    base = record_new(RECORD_SESSION, id, n->now.wall, &c, 9);
+    changes_set(&c, key_name("seen", 4), &one);
+    delta = record_delta(base, &c, n->now.wall, 11);
+    left_take(backup_at(n, i), delta, n->now);
+    changes_release(&c);
+    record_unref(&delta);
+    record_unref(&base);
+}
+
+static int lefts_at(struct net *n, int i)
+{
+    return (int)atomic_load(&backup_at(n, i)->lefts);
+}
+
+/* What was changed under an old id, apart from those that gave it a new one: a
+ * member hears of the new id before it hears where that is. */
+static void what_was_left_waits_for_the_new_id(void)
+{
+    struct net *n = net_of(4, 0);
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i < 3; i++)
+        net_cut(n, i, 3, true);
+    pass(n, 2 * DROP / 1000);
+    CU_ASSERT_FATAL(net_answers(n, 3) && net_answers(n, 0));
+    create(n, id);
+    take_left(n, 3, id);
+    CHECK_INT(lefts_at(n, 3), 1);
+    pass(n, 1);
+    CHECK_INT(lefts_at(n, 3), 1);
+    for (int i = 0; i < 3; i++)
+        net_cut(n, i, 3, false);
+    pass(n, 5);
+    CHECK_INT(lefts_at(n, 3), 0);
+    CU_ASSERT(shows(n, 0, id, "seen"));
+    id_mint(id); /* nobody knows it: that is so when all have compared */
+    take_left(n, 3, id);
+    CHECK_INT(lefts_at(n, 3), 1);
+    pass(n, 12);
+    CHECK_INT(lefts_at(n, 3), 0);
+    CHECK_INT((int)atomic_load(&backup_at(n, 3)->left_out), 0);
+    net_free(&n);
+}
+
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
@@ -657,4 +709,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(who_is_asked_for_the_last_copy_makes_a_list),
           CASE(what_is_lost_is_asked_for_once),
           CASE(somebody_may_be_where_nobody_was_heard),
-          CASE(a_change_that_met_an_end_has_not_landed))
+          CASE(a_change_that_met_an_end_has_not_landed),
+          CASE(what_was_left_waits_for_the_new_id))
