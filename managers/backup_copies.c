@@ -578,6 +578,7 @@ static void let_go_landed(struct flight *f, enum rc rc)
         e->flags &= ~(uint32_t)ENTRY_LEFT;
     table_unlock(stripe);
     atomic_fetch_add(&b->let_go, goes);
+    atomic_fetch_sub(&b->protecting, sending_cost(sent));
     if (unlisted && !goes)
         row_add(b, &b->odd, f->id, f->wait.now.mono + ODD_MS);
     record_unref(&sent);
@@ -635,6 +636,7 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
         return;
     if (p->kind == PLACE_FINAL)
         tell_again(b, &u, p);
+    atomic_fetch_add(&b->protecting, sending_cost(u.record));
     f = flight_new(b, id, let_go_landed, record_ref(u.record));
     f->target_count = u.target_count;
     memcpy(f->targets, u.targets, sizeof f->targets);

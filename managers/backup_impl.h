@@ -136,7 +136,7 @@ struct backup {
     int64_t gone_at;     /* mono: a view changed, holders may be gone; 0: no */
     int64_t gone_again;  /* mono: to be looked at again */
 
-    _Atomic size_t protecting; /* bytes on their way to new holders */
+    _Atomic size_t protecting; /* bytes on their way to holders */
     _Atomic uint64_t moved, handed_over, let_go;
     _Atomic uint64_t ends_made; /* by errands */
     /* under way (backup_errand.c, _left.c, _lost.c) */

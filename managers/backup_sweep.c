@@ -247,6 +247,15 @@ static void drop_ended(struct backup *b, const uint8_t id[ID_SIZE])
     table_unlock(stripe);
 }
 
+/* So much is on its way that more would push it out of the cluster's log. */
+static bool is_crowded(const struct backup *b)
+{
+    size_t log = b->channel->log_bytes;
+
+    return log &&
+           atomic_load(&((struct backup *)b)->protecting) >= log / SWEEP_SHARE;
+}
+
 static bool has_others_here(const struct backup *b, const struct place *p)
 {
     for (unsigned i = 0; i < p->count; i++)
@@ -276,6 +285,8 @@ void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
     case LET_GO:
         if (p.kind == PLACE_FINAL && !has_others_here(b, &p))
             drop_ended(b, id);
+        else if (is_crowded(b))
+            row_add(b, &b->soon, id, now.mono + 1); /* the next tick */
         else
             let_go(b, id, &p, now);
         break;
@@ -439,11 +450,9 @@ static unsigned within_reach(const struct backup *b)
 static bool sweep_step(struct backup *b, struct instant now)
 {
     struct look look = {.b = b, .within_reach = within_reach(b)};
-    size_t log = b->channel->log_bytes;
 
     /* what others decided meanwhile is not known */
-    if (!channel_may_answer(b->channel, now) ||
-        (log && atomic_load(&b->protecting) >= log / SWEEP_SHARE))
+    if (!channel_may_answer(b->channel, now) || is_crowded(b))
         return true;
     while (b->sweep_leaf < TABLE_LEAVES && look.seen < SWEEP_LOOKS &&
            look.found.count < SWEEP_AT_ONCE && look.found.bytes < SWEEP_BYTES)

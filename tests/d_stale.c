@@ -699,6 +699,32 @@ static void what_was_left_waits_for_the_new_id(void)
     net_free(&n);
 }
 
+/* Many copies that no list names go one after the other, however few of them
+ * the log takes at a time. */
+static void old_copies_go_through_a_small_log(void)
+{
+    enum { MANY = 30 };
+    struct net *n = net_of(3, 0);
+    uint8_t ids[MANY][ID_SIZE];
+    int had = 0, left = 0;
+
+    for (int k = 0; k < MANY; k++)
+        create(n, ids[k]);
+    n->hosts[1].paused = true;
+    pass(n, DROP / 1000 + 4);
+    for (int k = 0; k < MANY; k++)
+        had += has_copy(n, 1, ids[k]) && !is_listed(n, 0, ids[k], 1);
+    CU_ASSERT_FATAL(had >= 5);
+    n->hosts[1].core->options.log_bytes = n->hosts[1].channel.log_bytes = 400;
+    n->hosts[1].paused = false;
+    pass(n, 5 + MANY);
+    for (int k = 0; k < MANY; k++)
+        left += has_copy(n, 1, ids[k]);
+    CHECK_INT(left, 0);
+    CHECK_INT((int)atomic_load(&backup_at(n, 1)->protecting), 0);
+    net_free(&n);
+}
+
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
@@ -710,4 +736,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(what_is_lost_is_asked_for_once),
           CASE(somebody_may_be_where_nobody_was_heard),
           CASE(a_change_that_met_an_end_has_not_landed),
-          CASE(what_was_left_waits_for_the_new_id))
+          CASE(what_was_left_waits_for_the_new_id),
+          CASE(old_copies_go_through_a_small_log))
