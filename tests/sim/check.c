@@ -161,9 +161,12 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
                  (double)(asked->there - told->used) / SECOND);
         return;
     }
-    /* of two ids under which it goes on one may be lost, and the other not */
+    /* of two ids under which it goes on one may be lost, and the other not; and
+     * of one that was replaced, when all who knew that have died */
     if (reason == REASON_LOST && sim->plan.backup && !s->orphaned &&
-        !(s->forked && known->gone) && sim->plan.weather < WEATHER_WILD)
+        !(s->forked && known->gone) &&
+        !(known->over == OUT_DONE && !holders_know_end(sim, id)) &&
+        sim->plan.weather < WEATHER_WILD)
         sim_fail(sim, "%s says that session %u is lost, and it is not", m->name,
                  s->number);
     if (!is_fresh(sim, s) || !asked->born || s->may_end ||

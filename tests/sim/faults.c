@@ -107,7 +107,9 @@ static unsigned others_answer(const struct sim *sim, int slot)
     return n;
 }
 
-/* With BackupManager it is decided for each session what may be lost.
+/* With BackupManager it is decided for each session what may be lost; but there
+ * may be as many backups as members, and one that is awake there has to be: a
+ * member that comes, or wakes, where nobody answers cannot know of anybody.
  * Another member that answers holds all that was acknowledged at `all`. With
  * `one`, the second copy may be anywhere: all must have compared first. */
 static bool may_take(const struct sim *sim, int slot, bool memory)
@@ -118,7 +120,8 @@ static bool may_take(const struct sim *sim, int slot, bool memory)
     if (p->weather != WEATHER_HOSTS || !p->keeps)
         return true;
     if (p->backup && p->gentle)
-        return others_answer(sim, slot) + p->backups >= sim->count;
+        return others_answer(sim, slot) + p->backups >= sim->count &&
+               others_answer(sim, slot) > 0;
     if (memory && p->copies == COPIES_ONE && !p->backup)
         return others_answer(sim, slot) == sim->count - 1 &&
                sim->now - sim->faults->last_loss > quiet;

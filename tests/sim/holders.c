@@ -466,6 +466,23 @@ void holders_undone(struct sim *sim, struct story *s, uint64_t down)
         s->number);
 }
 
+bool holders_know_end(const struct sim *sim, const uint8_t id[ID_SIZE])
+{
+    bool known = false;
+
+    for (unsigned i = 0; i < sim->count && !known; i++) {
+        const struct member *m = &sim->members[i];
+        struct record *copy = counts(sim, i, -1) ? copy_of(m, id) : NULL;
+        struct place p;
+        known = (copy && record_ended(copy, NULL)) ||
+                (counts(sim, i, -1) && m->replica &&
+                 places_get(replica_places(m->replica), id, &p) &&
+                 p.kind == PLACE_FINAL);
+        record_unref(&copy);
+    }
+    return known;
+}
+
 void holders_look(struct sim *sim)
 {
     for (unsigned i = 0; i < sim->work->story_count; i++) {

@@ -28,6 +28,9 @@ void holders_undone(struct sim *sim, struct story *s, uint64_t down);
 /* Which of them have all their copies again? */
 void holders_look(struct sim *sim);
 
+/* Does anybody who is up know of its decided end? */
+bool holders_know_end(const struct sim *sim, const uint8_t id[ID_SIZE]);
+
 /* Its view may have changed. */
 void holders_view(struct member *m);
 /* Who has it, into the trace. */
