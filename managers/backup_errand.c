@@ -25,6 +25,8 @@ struct errand {
     struct find_op *op; /* one of these */
     struct manager_write *w;
     int64_t deadline, inquire_at;
+    uint64_t listed;  /* the stamp of the place by which it asks; 0: none */
+    uint64_t writers; /* WRITE: when it was applied */
     /* members that were asked for an id that has no place here */
     uint64_t asked[ASKED_MAX];
     unsigned asked_count;
@@ -84,11 +86,21 @@ static void errand_end(struct errand *r, enum rc rc)
     }
 }
 
+/* What it was may stand at the primary, or come back with it; the next record
+ * that is fetched may lack it. */
+static void retire_writer(struct errand *r)
+{
+    atomic_compare_exchange_strong(&r->b->base.writers, &r->writers,
+                                   r->writers + 1);
+}
+
 static void errand_fail(struct errand *r)
 {
     static const char why[] = "the members that hold this session cannot be "
                               "reached";
 
+    if (r->applied)
+        retire_writer(r);
     if (r->op)
         errand_end(r, err_set(&r->op->err, RC_UNAVAILABLE, why));
     else
@@ -171,41 +183,6 @@ static void errand_absent(struct errand *r, enum reason reason,
 
 /* ---- what came back ---- */
 
-/* What the primary has, into a copy for this request and a write after it. A
- * holder has its own copy. Where no write is under way the primary's word
- * stands: what one that died had not acknowledged is not to be shown for as
- * long as somebody asks. Returns it, its stripe locked. */
-static struct entry *cache(struct backup *b, struct table_stripe *stripe,
-                           struct record *record, int64_t access,
-                           struct instant now)
-{
-    const uint8_t *id = record_id(record);
-    struct entry *e = table_find(stripe, id);
-
-    if (e && e->flags & ENTRY_DROPPED) {
-        entry_drop(b, stripe, e);
-        e = NULL;
-    }
-    if (!e) {
-        e = table_insert(stripe, record_ref(record), access);
-        e->flags |= ENTRY_CACHED;
-        manager_arm(&b->base, stripe, e, now);
-        row_add(b, &b->cached, id, now.mono + CACHED_MS);
-    } else if (record_kind(e->record) == record_kind(record)) {
-        table_replace(stripe, e,
-                      is_copy(e) || backup_entry(e)->errands
-                          ? record_merge(e->record, record)
-                          : record_ref(record));
-    }
-    if (e->flags & ENTRY_CACHED)
-        replica_entry(e)->told = now.mono;
-    else
-        replica_recount(b->replica, e, now);
-    if (e->access < access)
-        e->access = access;
-    return e;
-}
-
 static void find_came(struct errand *r, struct instant now)
 {
     struct backup *b = r->b;
@@ -215,8 +192,9 @@ static void find_came(struct errand *r, struct instant now)
 
     op->reason = REASON_UNKNOWN;
     struct table_stripe *stripe = table_lock(b->base.table, op->id);
-    struct entry *e = record ? cache(b, stripe, record, r->call.access, now)
-                             : table_find(stripe, op->id);
+    struct entry *e = record
+                          ? keep_fetched(b, stripe, record, r->call.access, now)
+                          : table_find(stripe, op->id);
     if (e) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
         if (rc != RC_OK && !record) { /* it was used elsewhere meanwhile */
@@ -242,7 +220,7 @@ static void write_came(struct errand *r, struct instant now)
 
     struct table_stripe *stripe = table_lock(b->base.table, r->w->id);
     if (r->call.record)
-        cache(b, stripe, r->call.record, r->call.access, now);
+        keep_fetched(b, stripe, r->call.record, r->call.access, now);
     table_unlock(stripe);
     record_unref(&r->call.record);
     errand_go_on(r, now);
@@ -349,11 +327,23 @@ static void absent_came(struct errand *r, bool placed, struct instant now)
     errand_go_on(r, now); /* perhaps another one knows it */
 }
 
+/* What another list's primary had says nothing of what was acknowledged since,
+ * by this member's requests among others. */
+static bool is_outdated(const struct errand *r, uint64_t listed)
+{
+    struct place p;
+
+    return r->call.kind != CALL_COMMIT &&
+           (listed != r->listed ||
+            (place_of(r->b, errand_id(r), &p) && p.kind == PLACE_LIST &&
+             acting_primary(r->b, &p) != r->call.to));
+}
+
 static void errand_answered(struct channel_call *call)
 {
     struct errand *r = (struct errand *)call;
     struct instant now = call->now;
-    struct place p;
+    struct place p = {.stamp = 0};
     bool had = place_of(r->b, errand_id(r), &p) &&
                (p.kind != PLACE_LIST || acting_primary(r->b, &p) == call->to);
     bool makes = is_making(r);
@@ -365,7 +355,10 @@ static void errand_answered(struct channel_call *call)
     switch (call->answer) {
     case CALL_OK:
     case CALL_SAME:
-        if (r->op)
+        if (is_outdated(r, p.stamp)) {
+            record_unref(&call->record);
+            errand_go_on(r, now);
+        } else if (r->op)
             find_came(r, now);
         else if (call->kind == CALL_COMMIT)
             commit_came(r);
@@ -548,6 +541,7 @@ static enum rc write_apply(struct errand *r, bool *copy)
             replica_recount(b->replica, e, w->now);
         if (rc == RC_OK && w->delta) {
             backup_entry(e)->errands++;
+            r->writers = atomic_load(&b->base.writers);
             r->applied = true;
             rc = RC_PENDING;
         }
@@ -727,7 +721,9 @@ static void errand_go_on(struct errand *r, struct instant now)
         create_go_on(r, now);
         return;
     }
-    if (!place_of(r->b, errand_id(r), &p)) {
+    bool placed = place_of(r->b, errand_id(r), &p);
+    r->listed = placed ? p.stamp : 0;
+    if (!placed) {
         ask_around(r, now);
         return;
     }

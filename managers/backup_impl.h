@@ -290,6 +290,13 @@ void handover_free(struct entry *e);
 
 void row_add(struct backup *b, struct row *row, const uint8_t id[ID_SIZE],
              int64_t at);
+/* What the primary has, into a copy for a request and for a write after it. A
+ * holder has its own copy. Where no write is under way the primary's word
+ * stands: what one that died had not acknowledged is not to be shown for as
+ * long as somebody asks. Returns it. Stripe locked. */
+struct entry *keep_fetched(struct backup *b, struct table_stripe *stripe,
+                           struct record *record, int64_t access,
+                           struct instant now);
 void sweep_tick(struct backup *b, struct instant now);
 /* Sessions of which this member is the acting primary and that fewer other
  * members hold than should, at this moment; users' records are none. */

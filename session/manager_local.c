@@ -18,7 +18,8 @@ uint64_t manager_writer(const struct manager *m, const uint8_t id[ID_SIZE])
 {
     uint64_t low;
     memcpy(&low, id, sizeof low);
-    return m->env.node_number ^ low;
+    return m->env.node_number ^ low ^
+           atomic_load(&m->writers) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 void manager_write_init(struct manager_write *w, enum write_kind kind,

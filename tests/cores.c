@@ -141,10 +141,15 @@ static void frames_to(struct net *n, struct host *h, const struct event *e)
     }
 }
 
-static bool must_wait(const struct net *n, const struct event *e)
+static bool must_wait(struct net *n, const struct event *e)
 {
     const struct host *h = &n->hosts[e->host];
+    struct wire *w;
+    int other;
 
+    if (e->kind == FRAME && other_end(n, e->host, e->link, &w, &other) &&
+        n->held[w->host[other]][e->host])
+        return true;
     return h->paused ||
            (h->deaf && e->kind == FRAME && e->bytes[5] != FRAME_HELLO);
 }

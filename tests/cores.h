@@ -54,7 +54,8 @@ struct net {
     struct wire wires[WIRES];
     int wire_count;
     bool cut[HOSTS][HOSTS];
-    bool refuse; /* what is cut off refuses */
+    bool refuse;             /* what is cut off refuses */
+    bool held[HOSTS][HOSTS]; /* from, to: frames are on their way */
     struct event *events;
     size_t event_count, event_cap;
 };

@@ -320,6 +320,146 @@ static void what_died_with_its_primary_is_not_shown(void)
     net_free(&n);
 }
 
+/* ---- what this member added itself ---- */
+
+struct adding {
+    struct request q;
+    struct changes c;
+};
+
+static void add_begin(struct net *n, int i, const uint8_t id[ID_SIZE],
+                      int amount, struct adding *a)
+{
+    struct manager *m = n->hosts[i].manager;
+
+    a->q = (struct request){.w = {.done = answered}};
+    changes_init(&a->c);
+    changes_add(&a->c, key_name("hits", 4), amount);
+    manager_write_init(&a->q.w, WRITE_CHANGE, id, n->now);
+    a->q.w.changes = &a->c;
+    CHECK_INT_FATAL(m->ops->write(m, &a->q.w), RC_PENDING);
+}
+
+static enum rc add_end(struct net *n, struct adding *a)
+{
+    for (int ms = 0; !a->q.done && ms < 8 * DROP; ms += STEP)
+        net_pass(n, STEP);
+    CU_ASSERT_FATAL(a->q.done);
+    enum rc rc = a->q.w.rc;
+    changes_release(&a->c);
+    manager_write_release(&a->q.w);
+    return rc;
+}
+
+static int hits_at(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct find_op op;
+
+    CHECK_INT_FATAL(find_at(n, i, id, &op, NULL), RC_OK);
+    int hits = (int)record_attribute(op.record, "hits", 4).number;
+    record_unref(&op.record);
+    return hits;
+}
+
+/* Those two, besides its primary, 0, and that holder. */
+static void strays_of(const struct net *n, int holder, int strays[2])
+{
+    for (int i = 1, k = 0; i < n->count && k < 2; i++)
+        if (i != holder)
+            strays[k++] = i;
+}
+
+/* Two requests at each of two others. One asks, and the answer takes its time;
+ * the primary leaves meanwhile; the second one changes at the next primary what
+ * the answer lacks; then the first one changes it. */
+static void what_was_the_primarys_answer_is_asked_for_again(void)
+{
+    struct net *n = net_of(4, 0);
+    struct find_op ops[2];
+    struct adding a;
+    uint8_t id[ID_SIZE];
+    int strays[2];
+
+    create(n, id);
+    strays_of(n, holder_of(n, id), strays);
+    for (int k = 0; k < 2; k++)
+        CHECK_INT(hits_at(n, strays[k], id), 0);
+    add_begin(n, 0, id, 1, &a); /* or it would answer "the same" */
+    CHECK_INT(add_end(n, &a), RC_OK);
+    for (int k = 0; k < 2; k++) {
+        struct manager *m = n->hosts[strays[k]].manager;
+
+        n->held[0][strays[k]] = true;
+        ops[k] =
+            (struct find_op){.done = found, .now = n->now, .rc = RC_PENDING};
+        memcpy(ops[k].id, id, ID_SIZE);
+        CHECK_INT_FATAL(m->ops->find(m, &ops[k]), RC_PENDING);
+    }
+    net_pass(n, STEP);
+    manager_leave(n->hosts[0].manager, n->now);
+    for (int ms = 0;
+         is_listed(n, strays[0], id, 0) || is_listed(n, strays[1], id, 0);
+         ms += STEP) {
+        net_pass(n, STEP);
+        for (int i = 0; ms % 1000 == 0 && i < n->count; i++)
+            manager_tick(n->hosts[i].manager, n->now);
+        CU_ASSERT_FATAL(ms < DROP);
+    }
+    for (int k = 0; k < 2; k++) {
+        CHECK_INT(ops[k].rc, RC_PENDING);
+        add_begin(n, strays[k], id, 1, &a);
+        CHECK_INT(add_end(n, &a), RC_OK);
+    }
+    n->held[0][strays[0]] = n->held[0][strays[1]] = false;
+    net_pass(n, 100);
+    for (int k = 0; k < 2; k++) {
+        CHECK_INT(ops[k].rc, RC_OK);
+        record_unref(&ops[k].record);
+        add_begin(n, strays[k], id, 1, &a);
+        CHECK_INT(add_end(n, &a), RC_OK);
+    }
+    for (int i = 1; i < n->count; i++)
+        CHECK_INT(hits_at(n, i, id), 5);
+    net_free(&n);
+}
+
+/* 5 reach the primary alone, which is cut off then: nobody knows what came of
+ * them. What is added later, after so many seconds, counts beside them. */
+static void add_after_uncertain(int seconds)
+{
+    struct net *n = net_of(5, 0);
+    struct adding a;
+    uint8_t id[ID_SIZE];
+    int holder, strays[2];
+
+    create(n, id);
+    holder = holder_of(n, id);
+    strays_of(n, holder, strays);
+    CHECK_INT(hits_at(n, strays[0], id), 0);
+    net_cut(n, 0, holder, true);
+    add_begin(n, strays[0], id, 5, &a);
+    net_pass(n, DROP - 1400); /* so late that the errand ends before it goes */
+    for (int i = 1; i < n->count; i++)
+        net_cut(n, 0, i, true);
+    CHECK_INT(add_end(n, &a), RC_UNCERTAIN);
+    pass(n, seconds);
+    CHECK_INT(hits_at(n, strays[0], id), 0);
+    add_begin(n, strays[0], id, 1, &a);
+    CHECK_INT(add_end(n, &a), RC_OK);
+    for (int i = 1; i < n->count; i++)
+        net_cut(n, 0, i, false);
+    pass(n, 20);
+    for (int i = 0; i < n->count; i++)
+        CHECK_INT(hits_at(n, i, id), 6);
+    net_free(&n);
+}
+
+static void what_is_uncertain_takes_no_ones_place(void)
+{
+    add_after_uncertain(0);
+    add_after_uncertain(6);
+}
+
 /* ---- holders ---- */
 
 /* Host 0 waits for one that stands still; its only holder dies meanwhile, and
@@ -729,6 +869,8 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
           CASE(what_died_with_its_primary_is_not_shown),
+          CASE(what_was_the_primarys_answer_is_asked_for_again),
+          CASE(what_is_uncertain_takes_no_ones_place),
           CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon),
           CASE(a_copy_that_no_list_names_is_found),
           CASE(who_may_have_a_copy_is_waited_for),
