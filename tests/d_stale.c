@@ -755,7 +755,7 @@ static void a_change_that_met_an_end_has_not_landed(void)
 
     create(n, id);
     int holder = holder_of(n, id);
-    struct backup *b = backup_at(n, holder);
+    struct backup *b = net_backup(n, holder);
     n->hosts[0].paused = true;
     changes_init(&c);
     changes_set(&c, key_name("seen", 4), &one);
@@ -798,7 +798,7 @@ static void take_left(struct net *n, int i, const uint8_t id[ID_SIZE])
     base = record_new(RECORD_SESSION, id, n->now.wall, &c, 9);
     changes_set(&c, key_name("seen", 4), &one);
     delta = record_delta(base, &c, n->now.wall, 11);
-    left_take(backup_at(n, i), delta, n->now);
+    left_take(net_backup(n, i), delta, n->now);
     changes_release(&c);
     record_unref(&delta);
     record_unref(&base);
@@ -806,7 +806,7 @@ static void take_left(struct net *n, int i, const uint8_t id[ID_SIZE])
 
 static int lefts_at(struct net *n, int i)
 {
-    return (int)atomic_load(&backup_at(n, i)->lefts);
+    return (int)atomic_load(&net_backup(n, i)->lefts);
 }
 
 /* What was changed under an old id, apart from those that gave it a new one: a
@@ -818,24 +818,24 @@ static void what_was_left_waits_for_the_new_id(void)
 
     for (int i = 0; i < 3; i++)
         net_cut(n, i, 3, true);
-    pass(n, 2 * DROP / 1000);
+    net_live(n, 2 * DROP / 1000);
     CU_ASSERT_FATAL(net_answers(n, 3) && net_answers(n, 0));
     create(n, id);
     take_left(n, 3, id);
     CHECK_INT(lefts_at(n, 3), 1);
-    pass(n, 1);
+    net_live(n, 1);
     CHECK_INT(lefts_at(n, 3), 1);
     for (int i = 0; i < 3; i++)
         net_cut(n, i, 3, false);
-    pass(n, 5);
+    net_live(n, 5);
     CHECK_INT(lefts_at(n, 3), 0);
     CU_ASSERT(shows(n, 0, id, "seen"));
     id_mint(id); /* nobody knows it: that is so when all have compared */
     take_left(n, 3, id);
     CHECK_INT(lefts_at(n, 3), 1);
-    pass(n, 12);
+    net_live(n, 12);
     CHECK_INT(lefts_at(n, 3), 0);
-    CHECK_INT((int)atomic_load(&backup_at(n, 3)->left_out), 0);
+    CHECK_INT((int)atomic_load(&net_backup(n, 3)->left_out), 0);
     net_free(&n);
 }
 
@@ -851,17 +851,17 @@ static void old_copies_go_through_a_small_log(void)
     for (int k = 0; k < MANY; k++)
         create(n, ids[k]);
     n->hosts[1].paused = true;
-    pass(n, DROP / 1000 + 4);
+    net_live(n, DROP / 1000 + 4);
     for (int k = 0; k < MANY; k++)
         had += has_copy(n, 1, ids[k]) && !is_listed(n, 0, ids[k], 1);
     CU_ASSERT_FATAL(had >= 5);
     n->hosts[1].core->options.log_bytes = n->hosts[1].channel.log_bytes = 400;
     n->hosts[1].paused = false;
-    pass(n, 5 + MANY);
+    net_live(n, 5 + MANY);
     for (int k = 0; k < MANY; k++)
         left += has_copy(n, 1, ids[k]);
     CHECK_INT(left, 0);
-    CHECK_INT((int)atomic_load(&backup_at(n, 1)->protecting), 0);
+    CHECK_INT((int)atomic_load(&net_backup(n, 1)->protecting), 0);
     net_free(&n);
 }
 
