@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "config.h"
+
+#include "tests/backups.h"
+
+#include "managers/backup_impl.h"
+#include "tests/records.h"
+#include "tests/unit.h"
+
+#include <string.h>
+
+struct net *backups_new(int count, int others)
+{
+    struct net *n = net_new(count + others);
+
+    for (int i = 0; i < count; i++)
+        net_manage_as(n, i, "BackupManager");
+    net_live(n, DROP / 1000 + 2);
+    return n;
+}
+
+void backups_answered(struct manager_write *w)
+{
+    ((struct backups_write *)w)->done++;
+}
+
+void backups_create(struct net *n, uint8_t id[ID_SIZE])
+{
+    struct backups_write q = {.w = {.done = backups_answered}};
+    struct value inactive = value_number(VALUE_INT, 1800);
+    struct manager *m = n->hosts[0].manager;
+    struct changes c;
+
+    id_mint(id);
+    changes_init(&c);
+    changes_set(&c, key_field(FIELD_MAX_INACTIVE), &inactive);
+    manager_write_init(&q.w, WRITE_CREATE, id, n->now);
+    q.w.record = record_new(RECORD_SESSION, id, n->now.wall, &c, 9);
+    changes_release(&c);
+    CHECK_INT_FATAL(m->ops->write(m, &q.w), RC_PENDING);
+    net_pass(n, 200);
+    CHECK_INT_FATAL(q.done, 1);
+    CHECK_INT(q.w.rc, RC_OK);
+    record_unref(&q.w.record);
+    manager_write_release(&q.w);
+}
+
+bool backups_has(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    if (!n->hosts[i].manager)
+        return false;
+    struct table_stripe *stripe = table_lock(n->hosts[i].manager->table, id);
+    bool has = is_copy(table_find(stripe, id));
+
+    table_unlock(stripe);
+    return has;
+}
+
+int backups_holder(struct net *n, const uint8_t id[ID_SIZE])
+{
+    for (int i = 1; i < n->count; i++)
+        if (backups_has(n, i, id))
+            return i;
+    CU_FAIL_FATAL("nobody holds it");
+    return 0;
+}
+
+bool backups_is_listed(struct net *n, int i, const uint8_t id[ID_SIZE], int of)
+{
+    struct place p;
+
+    return place_of(net_backup(n, i), id, &p) && p.kind == PLACE_LIST &&
+           place_has(&p, n->hosts[of].channel.node);
+}
+
+enum place_kind backups_kind(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+
+    CU_ASSERT(place_of(net_backup(n, i), id, &p));
+    return p.kind;
+}
+
+void backups_kill(struct net *n, int i)
+{
+    n->refuse = n->hosts[i].paused = true;
+    for (int k = 0; k < n->count; k++)
+        if (k != i)
+            net_cut(n, i, k, true);
+}
+
+/* Who asks it, having forgotten who held the session, is told who did. */
+struct answers {
+    struct channel_ops ops; /* first */
+    struct channel_reply last;
+    int count;
+};
+
+static void note_reply(struct channel *c, const struct channel_reply *reply)
+{
+    struct answers *a = (struct answers *)c->ops;
+
+    a->last = *reply;
+    record_unref(&a->last.record);
+    a->count++;
+}
+
+struct channel_reply backups_asked(struct net *n, int i, enum call_kind kind,
+                                   const uint8_t id[ID_SIZE])
+{
+    struct channel *c = &n->hosts[i].channel;
+    const struct channel_ops *ops = c->ops;
+    struct answers a = {.ops = *ops};
+    struct channel_called call = {.from = n->hosts[0].channel.node,
+                                  .kind = kind};
+
+    memcpy(call.id, id, ID_SIZE);
+    a.ops.reply = note_reply;
+    c->ops = &a.ops;
+    serve_call(net_backup(n, i), &call, n->now);
+    c->ops = ops;
+    CHECK_INT(a.count, 1);
+    return a.last;
+}
+
+void backups_found(struct find_op *op)
+{
+    (void)op;
+}
+
+enum rc backups_find(struct net *n, int i, const uint8_t id[ID_SIZE],
+                     struct find_op *op, int *ms)
+{
+    struct manager *m = n->hosts[i].manager;
+    int waited = 0;
+
+    *op = (struct find_op){
+        .done = backups_found, .now = n->now, .rc = RC_PENDING};
+    memcpy(op->id, id, ID_SIZE);
+    enum rc rc = m->ops->find(m, op);
+    for (; rc == RC_PENDING && waited < 2 * DROP; waited += STEP) {
+        net_pass(n, STEP);
+        rc = op->rc;
+    }
+    if (ms)
+        *ms = waited;
+    return rc;
+}
+
+bool backups_shows(struct net *n, int i, const uint8_t id[ID_SIZE],
+                   const char *name)
+{
+    struct find_op op;
+
+    CHECK_INT_FATAL(backups_find(n, i, id, &op, NULL), RC_OK);
+    struct value v = record_attribute(op.record, name, strlen(name));
+    bool has = v.type != VALUE_NONE;
+    record_unref(&op.record);
+    return has;
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Copies that no list names any more, and what was acknowledged under an id
+ * that has ended meanwhile: BackupManagers on cores that are wired by hand. */
+#include "config.h"
+
+#include "managers/backup_impl.h"
+#include "tests/backups.h"
+#include "tests/records.h"
+#include "tests/unit.h"
+
+#include <string.h>
+
+/* ---- lost ---- */
+
+static bool is_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+
+    return place_of(net_backup(n, i), id, &p) && p.kind == PLACE_OVER &&
+           p.reason == REASON_LOST;
+}
+
+/* One whose list names 0 and another one, that died; a third, *old, stood still
+ * while they took that other one, and still does. *asker: one more. */
+static struct net *lost_net(uint8_t id[ID_SIZE], int *old, int *asker)
+{
+    struct net *n = backups_new(5, 0);
+    int other = 1;
+
+    backups_create(n, id);
+    *old = backups_holder(n, id);
+    n->hosts[*old].paused = true;
+    net_live(n, DROP / 1000 + 3);
+    while (other == *old || !backups_has(n, other, id))
+        other++;
+    CU_ASSERT_FATAL(backups_is_listed(n, 0, id, other) &&
+                    !backups_is_listed(n, 0, id, *old));
+    backups_kill(n, 0);
+    backups_kill(n, other);
+    net_pass(n, 1000);
+    for (*asker = 1; *asker == *old || *asker == other;)
+        ++*asker;
+    CU_ASSERT_FATAL(!backups_has(n, *asker, id));
+    return n;
+}
+
+/* Until that host takes it for lost. */
+static void await_lost(struct net *n, const uint8_t id[ID_SIZE], int i, int but)
+{
+    for (int s = 0; !is_lost(n, i, id) && s < 30; s++)
+        net_live_but(n, 1, but);
+    CU_ASSERT_FATAL(is_lost(n, i, id));
+}
+
+/* It is back, it has heard that the session is lost, and has not looked at what
+ * that means: it is asked before anybody is told. */
+static void a_copy_that_no_list_names_is_found(void)
+{
+    uint8_t id[ID_SIZE];
+    struct find_op op;
+    int old, asker, ms;
+    struct net *n = lost_net(id, &old, &asker);
+
+    n->hosts[old].paused = false;
+    await_lost(n, id, asker, old);
+    CU_ASSERT(backups_has(n, old, id) && !backups_is_listed(n, old, id, old));
+    CHECK_INT(backups_find(n, asker, id, &op, &ms), RC_OK);
+    CU_ASSERT(ms <= 1000);
+    record_unref(&op.record);
+    CU_ASSERT(backups_is_listed(n, asker, id, old) &&
+              backups_is_listed(n, old, id, old));
+    net_free(&n);
+}
+
+static void set_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct backup *b = net_backup(n, i);
+    struct place p, over;
+
+    CU_ASSERT_FATAL(place_of(b, id, &p) && p.kind == PLACE_LIST);
+    place_end(&over, &p, PLACE_OVER, REASON_LOST, n->now);
+    over.stamp = p.stamp + 1;
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    CU_ASSERT(place_change(b, NULL, id, &over, n->now));
+    table_unlock(stripe);
+}
+
+/* Whoever told it to be lost had never met the one with the copy; others know
+ * that this one may come back. It is waited for, but not for ever. */
+static void who_may_have_a_copy_is_waited_for(void)
+{
+    uint8_t id[ID_SIZE];
+    struct find_op op;
+    int old, asker, third;
+    struct net *n = lost_net(id, &old, &asker);
+
+    for (third = 1; third == asker || n->hosts[third].paused;)
+        third++;
+    CHECK_INT(holder_state(net_backup(n, third), n->hosts[old].channel.node),
+              MEMBER_AWAY);
+    /* by its list, before it takes it for lost itself */
+    CHECK_INT(backups_asked(n, third, CALL_PEEK, id).answer, CALL_UNAVAILABLE);
+    set_lost(n, asker, id);
+    set_lost(n, third, id);
+    CHECK_INT(backups_asked(n, third, CALL_PEEK, id).answer, CALL_UNAVAILABLE);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_UNAVAILABLE);
+    net_live(n, 10 * DROP / 1000 + 2);
+    CU_ASSERT(backups_has(n, old, id) && is_lost(n, third, id));
+    CHECK_INT(backups_asked(n, third, CALL_PEEK, id).answer, CALL_ABSENT);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    net_free(&n);
+}
+
+/* Who has it and is asked makes its list at once. */
+static void who_is_asked_for_the_last_copy_makes_a_list(void)
+{
+    uint8_t id[ID_SIZE];
+    int old, asker;
+    struct net *n = lost_net(id, &old, &asker);
+
+    n->hosts[old].paused = false;
+    while (!net_answers(n, old))
+        net_pass(n, STEP);
+    CHECK_INT(backups_kind(n, old, id), PLACE_LIST);
+    CU_ASSERT(!backups_is_listed(n, old, id, old));
+    CU_ASSERT(backups_asked(n, old, CALL_PEEK, id).answer != CALL_ABSENT);
+    CU_ASSERT(backups_is_listed(n, old, id, old));
+    CHECK_INT(backups_asked(n, asker, CALL_PEEK, id).answer, CALL_ABSENT);
+    net_free(&n);
+}
+
+/* How many calls a host makes. */
+struct calls {
+    struct channel_ops ops; /* first */
+    const struct channel_ops *under;
+    int count;
+};
+
+static void count_call(struct channel *c, struct channel_call *call)
+{
+    struct calls *k = (struct calls *)c->ops;
+
+    k->count++;
+    k->under->call(c, call);
+}
+
+/* All are asked once: then it is known. An id that is nobody's is asked for
+ * where it would be. */
+static void what_is_lost_is_asked_for_once(void)
+{
+    struct net *n = backups_new(6, 0);
+    struct find_op op;
+    uint8_t id[ID_SIZE], nobodys[ID_SIZE];
+    int holder, asker = 1;
+
+    backups_create(n, id);
+    holder = backups_holder(n, id);
+    asker += holder == 1;
+    backups_kill(n, 0);
+    backups_kill(n, holder);
+    await_lost(n, id, asker, -1);
+    net_live(n, 15);
+    struct channel *c = &n->hosts[asker].channel;
+    struct calls calls = {.ops = *c->ops, .under = c->ops};
+    calls.ops.call = count_call;
+    c->ops = &calls.ops;
+    atomic_store(&net_backup(n, asker)->inquiries, 256);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_UNAVAILABLE);
+    CHECK_INT(calls.count, 0);
+    atomic_store(&net_backup(n, asker)->inquiries, 0);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    CHECK_INT(calls.count, 3); /* the others that are there */
+    CHECK_INT((int)atomic_load(&net_backup(n, asker)->inquiries), 0);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    CHECK_INT(calls.count, 3);
+    for (int k = 0; k < 5; k++) {
+        id_mint(nobodys);
+        CHECK_INT(backups_find(n, asker, nobodys, &op, NULL), RC_ABSENT);
+        CHECK_INT(op.reason, REASON_UNKNOWN);
+    }
+    CU_ASSERT(calls.count <= 3 + 5 * 3);
+    c->ops = calls.under;
+    net_free(&n);
+}
+
+/* At an address of the list there may be somebody who stood still since before
+ * this member came. */
+static void somebody_may_be_where_nobody_was_heard(void)
+{
+    struct net *n = net_new(3);
+    struct backup *b;
+
+    net_cut(n, 0, 2, true);
+    for (int i = 0; i < 3; i++)
+        net_manage_as(n, i, "BackupManager");
+    net_live(n, DROP / 1000 + 2);
+    b = net_backup(n, 0);
+    CU_ASSERT(!channel_is_whole(b->channel, replica_members(b->replica)));
+    b = net_backup(n, 1);
+    CU_ASSERT(channel_is_whole(b->channel, replica_members(b->replica)));
+    n->refuse = true;
+    net_live(n, 2);
+    b = net_backup(n, 0);
+    CU_ASSERT(channel_is_whole(b->channel, replica_members(b->replica)));
+    net_free(&n);
+}
+
+/* ---- a change that meets an end, or a new id ---- */
+
+/* The end comes by itself, while the change is on its way to a primary that
+ * dies: whoever made the change hears of the end, and that it has not landed.
+ */
+static void a_change_that_met_an_end_has_not_landed(void)
+{
+    struct net *n = backups_new(3, 0);
+    struct backups_write q = {.w = {.done = backups_answered}};
+    struct value one = value_number(VALUE_INT, 1);
+    uint8_t id[ID_SIZE], came[ID_SIZE];
+    struct changes c;
+    int64_t newer;
+
+    backups_create(n, id);
+    int holder = backups_holder(n, id);
+    struct backup *b = net_backup(n, holder);
+    n->hosts[0].paused = true;
+    changes_init(&c);
+    changes_set(&c, key_name("seen", 4), &one);
+    manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+    q.w.changes = &c;
+    CHECK_INT_FATAL(b->base.ops->write(&b->base, &q.w), RC_PENDING);
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    struct record *end = record_end_delta(table_find(stripe, id)->record,
+                                          REASON_LOGOUT, NULL, n->now.wall, 7);
+    table_unlock(stripe);
+    const struct frame_update u = {.kind = UPDATE_RECORD,
+                                   .app = replica_app(b->replica),
+                                   .access = n->now.mono,
+                                   .bytes = end->bytes,
+                                   .len = end->len};
+    CHECK_INT(replica_apply(b->replica, &u, n->now.mono,
+                            n->hosts[0].channel.node, n->now, came, &newer),
+              REPLICA_DONE);
+    backups_kill(n, 0);
+    for (int k = 0; !q.done && k < 2 * DROP; k += STEP)
+        net_pass(n, STEP);
+    CHECK_INT_FATAL(q.done, 1);
+    CHECK_INT(q.w.rc, RC_ENDED);
+    CHECK_INT(q.w.ended.reason, REASON_LOGOUT);
+    CU_ASSERT(q.w.maybe);
+    record_unref(&end);
+    changes_release(&c);
+    manager_write_release(&q.w);
+    net_free(&n);
+}
+
+/* As replica_left_fn brings it. */
+static void take_left(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct value one = value_number(VALUE_INT, 1);
+    struct record *base, *delta;
+    struct changes c;
+
+    changes_init(&c);
+    base = record_new(RECORD_SESSION, id, n->now.wall, &c, 9);
+    changes_set(&c, key_name("seen", 4), &one);
+    delta = record_delta(base, &c, n->now.wall, 11);
+    left_take(net_backup(n, i), delta, n->now);
+    changes_release(&c);
+    record_unref(&delta);
+    record_unref(&base);
+}
+
+static int lefts_at(struct net *n, int i)
+{
+    return (int)atomic_load(&net_backup(n, i)->lefts);
+}
+
+/* What was changed under an old id, apart from those that gave it a new one: a
+ * member hears of the new id before it hears where that is. */
+static void what_was_left_waits_for_the_new_id(void)
+{
+    struct net *n = backups_new(4, 0);
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i < 3; i++)
+        net_cut(n, i, 3, true);
+    net_live(n, 2 * DROP / 1000);
+    CU_ASSERT_FATAL(net_answers(n, 3) && net_answers(n, 0));
+    backups_create(n, id);
+    take_left(n, 3, id);
+    CHECK_INT(lefts_at(n, 3), 1);
+    net_live(n, 1);
+    CHECK_INT(lefts_at(n, 3), 1);
+    for (int i = 0; i < 3; i++)
+        net_cut(n, i, 3, false);
+    net_live(n, 5);
+    CHECK_INT(lefts_at(n, 3), 0);
+    CU_ASSERT(backups_shows(n, 0, id, "seen"));
+    id_mint(id); /* nobody knows it: that is so when all have compared */
+    take_left(n, 3, id);
+    CHECK_INT(lefts_at(n, 3), 1);
+    net_live(n, 12);
+    CHECK_INT(lefts_at(n, 3), 0);
+    CHECK_INT((int)atomic_load(&net_backup(n, 3)->left_out), 0);
+    net_free(&n);
+}
+
+/* Many copies that no list names go one after the other, however few of them
+ * the log takes at a time. */
+static void old_copies_go_through_a_small_log(void)
+{
+    enum { MANY = 30 };
+    struct net *n = backups_new(3, 0);
+    uint8_t ids[MANY][ID_SIZE];
+    int had = 0, left = 0;
+
+    for (int k = 0; k < MANY; k++)
+        backups_create(n, ids[k]);
+    n->hosts[1].paused = true;
+    net_live(n, DROP / 1000 + 4);
+    for (int k = 0; k < MANY; k++)
+        had += backups_has(n, 1, ids[k]) && !backups_is_listed(n, 0, ids[k], 1);
+    CU_ASSERT_FATAL(had >= 5);
+    n->hosts[1].core->options.log_bytes = n->hosts[1].channel.log_bytes = 400;
+    n->hosts[1].paused = false;
+    net_live(n, 5 + MANY);
+    for (int k = 0; k < MANY; k++)
+        left += backups_has(n, 1, ids[k]);
+    CHECK_INT(left, 0);
+    CHECK_INT((int)atomic_load(&net_backup(n, 1)->protecting), 0);
+    net_free(&n);
+}
+
+UNIT_MAIN("lost", CASE(a_copy_that_no_list_names_is_found),
+          CASE(who_may_have_a_copy_is_waited_for),
+          CASE(who_is_asked_for_the_last_copy_makes_a_list),
+          CASE(what_is_lost_is_asked_for_once),
+          CASE(somebody_may_be_where_nobody_was_heard),
+          CASE(a_change_that_met_an_end_has_not_landed),
+          CASE(what_was_left_waits_for_the_new_id),
+          CASE(old_copies_go_through_a_small_log))
