@@ -22,7 +22,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 typedef void log_sink_fn(void *user, enum log_level level, const char *line);
 
 struct log {
-    enum log_level level; /* lines above it are not built */
+    _Atomic enum log_level level; /* lines above it are not built */
     char node[64];
     log_sink_fn *sink; /* NULL: file descriptor fd */
     void *user;
