@@ -106,6 +106,27 @@ static enum rc drop_leftover(const struct export *e, struct err *err)
                           "margay: another export writes %s now", e->aside);
 }
 
+static enum rc open_stream(struct export *e, int fd, struct err *err)
+{
+    enum rc rc;
+
+    e->out = fdopen(fd, "w");
+    if (e->out)
+        return RC_OK;
+    rc = cannot(e, "cannot write beside", err);
+    unlink(e->aside);
+    close(fd);
+    return rc;
+}
+
+static enum rc lost_each_time(const struct export *e, struct err *err)
+{
+    return err_set(err, RC_UNAVAILABLE,
+                   "margay: %s was made or removed by others %d times: is "
+                   "another export at work? Export it once more",
+                   e->aside, ASIDE_TRIES);
+}
+
 static enum rc make_aside(struct export *e, struct err *err)
 {
     enum rc rc = RC_OK;
@@ -116,16 +137,14 @@ static enum rc make_aside(struct export *e, struct err *err)
             open(e->aside, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                  0600);
         if (fd < 0 && errno != EEXIST)
-            break;
-        if (fd >= 0 && lock_aside(fd) && fstat(fd, &st) == 0 && st.st_nlink) {
-            e->out = fdopen(fd, "w");
-            return RC_OK;
-        }
+            return cannot(e, "cannot write beside", err);
+        if (fd >= 0 && lock_aside(fd) && fstat(fd, &st) == 0 && st.st_nlink)
+            return open_stream(e, fd, err);
         if (fd >= 0)
             close(fd);
         rc = drop_leftover(e, err);
     }
-    return rc == RC_OK ? cannot(e, "cannot write beside", err) : rc;
+    return rc == RC_OK ? lost_each_time(e, err) : rc;
 }
 
 static enum rc open_file(struct export *e, struct err *err)
