@@ -7,6 +7,7 @@
 #include "managers/succession.h"
 
 #include "session/buf.h"
+#include "session/farewell.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -238,13 +239,31 @@ static void compare_lists(struct relay *r, struct record *next)
         relay_end(r, RC_OK);
 }
 
+/* Of a farewell each of both may be kept for another time, which the newer one
+ * of them would hide: whoever leaves it is told the longer time as that before
+ * the change, and the shorter one as that after it. */
+static bool take_notes(struct relay *r)
+{
+    struct record *next = r->after, *previous = r->in.after;
+
+    if (!next || !previous || !farewell_is(next) || !farewell_is(previous))
+        return false;
+    bool longer = record_number(previous, FIELD_MAX_INACTIVE) >
+                  record_number(next, FIELD_MAX_INACTIVE);
+    record_unref(&r->before);
+    r->before = longer ? record_ref(previous) : next;
+    r->after = longer ? next : record_ref(previous);
+    return true;
+}
+
 static void previous_changed(struct relay *r)
 {
     struct record *next = r->after ? r->after : r->w->record;
 
     next = next ? record_ref(next) : NULL;
 
-    take_in(&r->after, r->in.after, r->w->id);
+    if (!take_notes(r))
+        take_in(&r->after, r->in.after, r->w->id);
     if (r->first != RC_OK && r->after) {
         if (is_users(r)) {
             r->lacking = record_ref(r->after);
@@ -326,11 +345,13 @@ static void took_previous(struct relay *r, enum rc rc)
             r->step = RELAY_JOIN;
             break;
         }
-        if (begun && is_note(r)) /* somebody else left it as well */
-            rc = RC_OK;
+        if (begun && is_note(r)) { /* what is there may be the longer one */
+            relay_end(r, RC_CONFLICT);
+            break;
+        }
         if (r->w->kind == WRITE_END)
             take_in(&r->before, r->in.before, r->w->id);
-        relay_end(r, begun && rc != RC_OK ? RC_UNCERTAIN : rc);
+        relay_end(r, begun ? RC_UNCERTAIN : rc);
         break;
     default:
         relay_end(r, begun && rc != RC_TOOBIG ? RC_UNCERTAIN : rc);

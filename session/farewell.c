@@ -92,12 +92,18 @@ static enum rc leave_again(struct farewell *f)
     return f->m->ops->write(f->m, &f->w);
 }
 
-/* The one that is there was left when the session might idle for less. */
-static bool is_too_short(const struct farewell *f)
+/* The one that is there was left when the session might idle for less or, where
+ * two managers have one each, one of them was. 0: it is kept as long. */
+static int64_t longer_time(const struct farewell *f)
 {
-    return f->w.kind == WRITE_CHANGE && f->w.after &&
-           record_number(f->w.after, FIELD_MAX_INACTIVE) <
-               record_number(f->record, FIELD_MAX_INACTIVE);
+    int64_t longest = record_number(f->record, FIELD_MAX_INACTIVE);
+
+    if (f->w.kind != WRITE_CHANGE || !f->w.after)
+        return 0;
+    if (f->w.before && record_number(f->w.before, FIELD_MAX_INACTIVE) > longest)
+        longest = record_number(f->w.before, FIELD_MAX_INACTIVE);
+    return record_number(f->w.after, FIELD_MAX_INACTIVE) < longest ? longest
+                                                                   : 0;
 }
 
 /* There is one, or somebody is about to write it, or tried to: it is written
@@ -112,8 +118,9 @@ static enum rc leave_turn(struct farewell *f, enum rc rc)
         changes_set(&f->again, key_name(name, NAME_LEN), &yes);
         rc = leave_again(f);
     }
-    if (rc == RC_OK && is_too_short(f)) {
-        keep.number = record_number(f->record, FIELD_MAX_INACTIVE);
+    if (rc == RC_OK)
+        keep.number = longer_time(f);
+    if (rc == RC_OK && keep.number > 0) {
         changes_set(&f->again, key_field(FIELD_MAX_INACTIVE), &keep);
         rc = leave_again(f);
     }

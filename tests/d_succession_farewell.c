@@ -372,7 +372,8 @@ static void is_left(struct farewell *f, enum rc rc)
 }
 
 /* By a session that may be idle for so long. */
-static void leave(struct town *t, const uint8_t id[ID_SIZE], int64_t seconds)
+static void leave(struct town *t, int i, const uint8_t id[ID_SIZE],
+                  int64_t seconds)
 {
     struct leaving l = {.f = {.done = is_left}};
     struct value idle = {.type = VALUE_INT, .number = seconds};
@@ -383,7 +384,7 @@ static void leave(struct town *t, const uint8_t id[ID_SIZE], int64_t seconds)
         record_new(RECORD_SESSION, id, t->now.wall, &changes, 1);
     changes_release(&changes);
     sem_init(&l.gate, 0, 0);
-    enum rc rc = farewell_leave(&l.f, t->m[NEW], ended, id, t->now);
+    enum rc rc = farewell_leave(&l.f, t->m[i], ended, id, t->now);
     if (rc == RC_PENDING) {
         sem_wait(&l.gate);
         rc = l.rc;
@@ -400,14 +401,15 @@ static void is_found(struct find_op *op)
     sem_post(op->user_data);
 }
 
-static int64_t kept_for(struct town *t, const uint8_t id[ID_SIZE])
+static int64_t kept_by(struct manager *m, const uint8_t id[ID_SIZE],
+                       struct instant now)
 {
     sem_t gate;
     struct find_op op = {
-        .done = is_found, .now = t->now, .peek = true, .user_data = &gate};
+        .done = is_found, .now = now, .peek = true, .user_data = &gate};
     sem_init(&gate, 0, 0);
     farewell_id(id, op.id);
-    op.manager = t->m[NEW];
+    op.manager = m;
     enum rc rc = op.manager->ops->find(op.manager, &op);
     if (rc == RC_PENDING) {
         sem_wait(&gate);
@@ -425,13 +427,55 @@ static void a_farewell_is_kept_for_the_longer_time(void)
     static const uint8_t id[ID_SIZE] = {7, [6] = 0x40, [8] = 0x80};
     struct town *t = town_new(true);
     town_start(t, NEW);
-    leave(t, id, 5000);
-    CHECK_INT(kept_for(t, id), 5000 + 3600);
-    leave(t, id, 360000);
-    CHECK_INT(kept_for(t, id), 360000 + 3600);
-    leave(t, id, 5000);
-    CHECK_INT(kept_for(t, id), 360000 + 3600);
+    leave(t, NEW, id, 5000);
+    CHECK_INT(kept_by(t->m[NEW], id, t->now), 5000 + 3600);
+    leave(t, NEW, id, 360000);
+    CHECK_INT(kept_by(t->m[NEW], id, t->now), 360000 + 3600);
+    leave(t, NEW, id, 5000);
+    CHECK_INT(kept_by(t->m[NEW], id, t->now), 360000 + 3600);
     town_free(t);
+}
+
+/* Seconds of idle time, in the order in which it was left. 0: it was not. */
+static void both_keep_it(int64_t old, int64_t new, int64_t both, int64_t kept)
+{
+    static const uint8_t id[ID_SIZE] = {7, [6] = 0x40, [8] = 0x80};
+    struct town *t = town_new(true);
+    for (int i = 0; i < KINDS; i++)
+        town_start(t, i);
+    struct succession *s = succession_of(t->m[BOTH]);
+    if (old) {
+        leave(t, OLD, id, old);
+        CHECK_INT(kept_by(s->part[PREVIOUS], id, t->now), old + 3600);
+    }
+    if (new) {
+        leave(t, NEW, id, new);
+        CHECK_INT(kept_by(s->part[NEXT], id, t->now), new + 3600);
+    }
+    leave(t, BOTH, id, both);
+    CHECK_INT(kept_by(s->part[NEXT], id, t->now), kept + 3600);
+    CHECK_INT(kept_by(s->part[PREVIOUS], id, t->now), kept + 3600);
+    town_stop(t, BOTH);
+    town_start(t, BOTH); /* as it is stored */
+    s = succession_of(t->m[BOTH]);
+    CHECK_INT(kept_by(s->part[NEXT], id, t->now), kept + 3600);
+    CHECK_INT(kept_by(s->part[PREVIOUS], id, t->now), kept + 3600);
+    town_free(t);
+}
+
+static void both_keep_a_farewell_for_the_longer_time(void)
+{
+    both_keep_it(5000, 0, 360000, 360000);
+    both_keep_it(360000, 0, 5000, 360000);
+    both_keep_it(0, 5000, 360000, 360000);
+    both_keep_it(0, 360000, 5000, 360000);
+}
+
+static void a_short_farewell_is_not_hidden_by_a_long_one(void)
+{
+    both_keep_it(5000, 360000, 100000, 360000);
+    both_keep_it(360000, 5000, 100000, 360000);
+    both_keep_it(5000, 100000, 360000, 360000);
 }
 
 UNIT_MAIN("succession_farewell",
@@ -450,4 +494,6 @@ UNIT_MAIN("succession_farewell",
           CASE(what_cannot_be_marked_ends_all_the_same),
           CASE(what_cannot_be_marked_lives_by_its_use),
           CASE(what_ends_at_a_stop_ends_in_both),
-          CASE(a_farewell_is_kept_for_the_longer_time))
+          CASE(a_farewell_is_kept_for_the_longer_time),
+          CASE(both_keep_a_farewell_for_the_longer_time),
+          CASE(a_short_farewell_is_not_hidden_by_a_long_one))
