@@ -25,8 +25,8 @@ struct errand {
     struct find_op *op; /* one of these */
     struct manager_write *w;
     int64_t deadline, inquire_at;
-    uint64_t listed;  /* the stamp of the place by which it asks; 0: none */
-    uint64_t writers; /* WRITE: when it was applied */
+    uint64_t listed;    /* the stamp of the place by which it asks; 0: none */
+    uint64_t uncertain; /* WRITE: when it was applied */
     /* members that were asked for an id that has no place here */
     uint64_t asked[ASKED_MAX];
     unsigned asked_count;
@@ -86,21 +86,14 @@ static void errand_end(struct errand *r, enum rc rc)
     }
 }
 
-/* What it was may stand at the primary, or come back with it; the next record
- * that is fetched may lack it. */
-static void retire_writer(struct errand *r)
-{
-    atomic_compare_exchange_strong(&r->b->base.writers, &r->writers,
-                                   r->writers + 1);
-}
-
 static void errand_fail(struct errand *r)
 {
     static const char why[] = "the members that hold this session cannot be "
                               "reached";
 
     if (r->applied)
-        retire_writer(r);
+        atomic_compare_exchange_strong(&r->b->uncertain, &r->uncertain,
+                                       r->uncertain + 1);
     if (r->op)
         errand_end(r, err_set(&r->op->err, RC_UNAVAILABLE, why));
     else
@@ -523,9 +516,21 @@ static enum rc end_make(struct errand *r, struct entry *e)
     return RC_OK;
 }
 
+/* A slot that is filled twice counts once: what this member adds on top of a
+ * record that it fetched goes into another one than what that record may lack,
+ * which is what another primary had acknowledged, and what nobody knows of
+ * whether it has come. */
+static uint64_t writer_at(struct backup *b, const uint8_t id[ID_SIZE],
+                          uint64_t primary, uint64_t uncertain)
+{
+    return manager_writer(&b->base, id) ^
+           primary * UINT64_C(0x9e3779b97f4a7c15) ^
+           uncertain * UINT64_C(0xc2b2ae3d27d4eb4f);
+}
+
 /* Applies it to the copy here, once; the delta is what travels. RC_PENDING: it
  * has to travel. */
-static enum rc write_apply(struct errand *r, bool *copy)
+static enum rc write_apply(struct errand *r, uint64_t primary, bool *copy)
 {
     struct backup *b = r->b;
     struct manager_write *w = r->w;
@@ -533,15 +538,18 @@ static enum rc write_apply(struct errand *r, bool *copy)
 
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
+    uint64_t uncertain = atomic_load(&b->uncertain);
+
     *copy = e && !(e->flags & ENTRY_DROPPED);
     if (*copy) {
+        w->writer = writer_at(b, w->id, primary, uncertain);
         rc = w->kind == WRITE_END ? end_make(r, e)
                                   : manager_apply(&b->base, stripe, e, w, NULL);
         if (is_copy(e))
             replica_recount(b->replica, e, w->now);
         if (rc == RC_OK && w->delta) {
             backup_entry(e)->errands++;
-            r->writers = atomic_load(&b->base.writers);
+            r->uncertain = uncertain;
             r->applied = true;
             rc = RC_PENDING;
         }
@@ -673,7 +681,7 @@ static void write_go_on(struct errand *r, struct place *p, struct instant now)
         return;
     }
     if (!r->applied) {
-        rc = write_apply(r, &copy);
+        rc = write_apply(r, primary, &copy);
         if (!copy) {
             errand_call(r, primary, CALL_PEEK, 0, NULL);
             return;

@@ -139,6 +139,7 @@ struct backup {
     _Atomic size_t protecting; /* bytes on their way to holders */
     _Atomic uint64_t moved, handed_over, let_go;
     _Atomic uint64_t ends_made; /* by errands */
+    _Atomic uint64_t uncertain; /* raised when a change of theirs was */
     /* under way (backup_errand.c, _left.c, _lost.c) */
     _Atomic unsigned errands, lefts, inquiries;
     _Atomic uint64_t left_out; /* what was said under an old id, and could not
@@ -311,10 +312,6 @@ bool knows_better(const struct backup *b, const struct entry *e,
  * e may be NULL. Stripe locked. */
 enum reason lost_reason(const struct backup *b, const struct entry *e,
                         struct instant now);
-/* The last copy that there may be: no list names it, and whoever one names is
- * gone. Stripe locked. */
-bool is_last_copy(const struct backup *b, const struct entry *e,
-                  const struct place *p, struct instant now);
 /* What does not fit together is mended now, not with the next tick. No lock is
  * held. */
 void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now);

@@ -130,13 +130,13 @@ static void serve_find(struct backup *b, const struct channel_called *call,
                        struct instant now)
 {
     struct channel_reply reply = reply_to(b, call, CALL_UNAVAILABLE);
-    bool touch = false, move = false, last;
+    bool touch = false, move = false, better;
     int64_t access = 0;
 
     struct table_stripe *stripe = table_lock(b->base.table, call->id);
     struct entry *e = table_find(stripe, call->id);
     bool ours = is_for_us(b, e, &reply);
-    last = reply.placed && is_last_copy(b, e, &reply.place, now);
+    better = reply.placed && knows_better(b, e, &reply.place, now);
     if (ours) {
         touch = answer_find(b, call, stripe, e, &reply, now);
         access = e->access;
@@ -149,7 +149,7 @@ static void serve_find(struct backup *b, const struct channel_called *call,
     if (touch)
         tell_access(b, call->id, &reply.place, access);
     channel_reply(b->channel, &reply);
-    if (last)
+    if (better)
         look_at(b, call->id, now);
     if (move)
         move_to(b, call->id, call->from, now);

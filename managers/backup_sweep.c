@@ -160,14 +160,6 @@ bool knows_better(const struct backup *b, const struct entry *e,
            lives(b, e, now);
 }
 
-bool is_last_copy(const struct backup *b, const struct entry *e,
-                  const struct place *p, struct instant now)
-{
-    return knows_better(b, e, p, now) ||
-           (is_copy(e) && p->kind == PLACE_LIST && !place_has(p, self(b)) &&
-            all_gone(b, p) && lives(b, e, now));
-}
-
 enum reason lost_reason(const struct backup *b, const struct entry *e,
                         struct instant now)
 {

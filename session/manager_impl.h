@@ -47,6 +47,7 @@ struct manager_write {
     const char *user; /* of a user's record: whose, borrowed; else NULL */
     int64_t access;   /* CREATE, CHANGE: the last access of which it tells, mono
                          ms; 0: now */
+    uint64_t writer;  /* CHANGE: in stamps and slots; 0: manager_writer */
 
     /* The stamped delta. CHANGE: given by the caller (already stamped under
      * another id) or made by manager_apply; a reference either way. END: made
@@ -99,7 +100,6 @@ struct manager {
     int64_t commit_ms;     /* manager_commit_ms */
     int64_t keep_ended_ms; /* how long a reason is told; 60 s */
     _Atomic int ready;
-    _Atomic uint64_t writers;          /* that manager_writer has done with */
     struct manager_counters *counters; /* manager.c */
     struct asides *asides; /* aside.h; NULL: every attribute is shared */
     struct manager *face;  /* NULL; of a part: the manager that listeners, and
@@ -308,9 +308,7 @@ static inline const uint8_t *manager_secret(const struct manager *m)
 }
 /* This node's number in stamps and slots of that id. It differs per id, so
  * that what was added under an old id and under the new one after a change of
- * id stands in two slots, and both count. And it is another one when writers
- * was raised: whoever may go on with a record that lacks what this node added
- * does so first, for one slot twice counts once. */
+ * id stands in two slots, and both count. */
 uint64_t manager_writer(const struct manager *m, const uint8_t id[ID_SIZE]);
 
 #endif

@@ -18,8 +18,7 @@ uint64_t manager_writer(const struct manager *m, const uint8_t id[ID_SIZE])
 {
     uint64_t low;
     memcpy(&low, id, sizeof low);
-    return m->env.node_number ^ low ^
-           atomic_load(&m->writers) * UINT64_C(0x9e3779b97f4a7c15);
+    return m->env.node_number ^ low;
 }
 
 void manager_write_init(struct manager_write *w, enum write_kind kind,
@@ -240,8 +239,9 @@ static void apply_delta(struct manager *m, struct table_stripe *stripe,
                         struct entry *entry, struct manager_write *w)
 {
     if (!w->delta)
-        w->delta = record_delta(entry->record, w->changes, w->now.wall,
-                                manager_writer(m, w->id));
+        w->delta =
+            record_delta(entry->record, w->changes, w->now.wall,
+                         w->writer ? w->writer : manager_writer(m, w->id));
     if (!w->delta)
         return;
     entry_merge(stripe, entry, w->delta);

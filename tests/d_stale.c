@@ -304,6 +304,36 @@ static void add_after_uncertain(int seconds)
     net_free(&n);
 }
 
+/* One more than the next primary is told of, since nobody waits for that. */
+static void another_primary_may_lack_what_was_acknowledged(void)
+{
+    struct net *n = backups_new(4, 0);
+    struct adding a;
+    uint8_t id[ID_SIZE];
+    int holder, strays[2];
+
+    backups_create(n, id);
+    for (int i = 0; i < n->count; i++)
+        net_backup(n, i)->copies = COPIES_NONE;
+    holder = backups_holder(n, id);
+    strays_of(n, holder, strays);
+    net_cut(n, 0, holder, true);
+    add_begin(n, strays[0], id, 1, &a);
+    CHECK_INT(add_end(n, &a), RC_OK);
+    for (int i = 1; i < n->count; i++)
+        net_cut(n, 0, i, true);
+    net_live(n, DROP / 1000 + 3);
+    CHECK_INT(hits_at(n, strays[0], id), 0);
+    add_begin(n, strays[0], id, 1, &a);
+    CHECK_INT(add_end(n, &a), RC_OK);
+    for (int i = 1; i < n->count; i++)
+        net_cut(n, 0, i, false);
+    net_live(n, 20);
+    for (int i = 0; i < n->count; i++)
+        CHECK_INT(hits_at(n, i, id), 2);
+    net_free(&n);
+}
+
 static void what_is_uncertain_takes_no_ones_place(void)
 {
     add_after_uncertain(0);
@@ -390,4 +420,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(what_died_with_its_primary_is_not_shown),
           CASE(what_was_the_primarys_answer_is_asked_for_again),
           CASE(what_is_uncertain_takes_no_ones_place),
+          CASE(another_primary_may_lack_what_was_acknowledged),
           CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon))

@@ -321,6 +321,9 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     if (promised > others)
         promised = others;
     s->missing = have < p->backups + 1 ? p->backups + 1 - have : 0;
+    /* a primary that stands still may have what the next one was not told */
+    if (promised == 0 && is_there(sim, s, -1))
+        return;
     if (p->weather <= WEATHER_HOSTS &&
         have + leaving(sim) + sim->ends - ends < promised + 1 && !s->renaming &&
         !is_over(s)) {
