@@ -10,6 +10,11 @@ etc=$2
 shipped=$3
 shift 3
 
+# A link to what is away is there, too.
+is_there() {
+    [ -e "$1" ] || [ -L "$1" ]
+}
+
 same() {
     [ -f "$1" ] && [ -f "$2" ] && cmp -s "$1" "$2"
 }
@@ -26,10 +31,14 @@ put() {
 
 install_one() {
     place=$etc/${1##*/}
-    if [ ! -e "$place" ]; then
+    if ! is_there "$place"; then
         put "$1" "$place"
     elif is_ours "$place" "$1"; then
         same "$place" "$1" || cp "$1" "$place" # with the mode that it has
+    elif is_there "$place.new" && ! is_ours "$place.new" "$1"; then
+        echo "$place and ${place##*/}.new were changed and are kept; that of" \
+            "this release is $shipped/${place##*/}"
+        return
     else
         put "$1" "$place.new"
         echo "$place was changed and is kept; that of this release is beside" \
@@ -43,7 +52,7 @@ remove_one() {
     for place in "$etc/${1##*/}.new" "$etc/${1##*/}"; do
         if is_ours "$place" "$1"; then
             rm "$place"
-        elif [ -e "$place" ]; then
+        elif is_there "$place"; then
             echo "$place was changed and is kept"
         fi
     done

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BEGIN "{\"margay\":\"sessions\"" /* sessions_json.c */
 #define PAGE 256
 #define ASIDE_TRIES 3
 #define HOPS 16
@@ -60,16 +61,36 @@ static enum rc check_standard_output(struct err *err)
     return RC_OK;
 }
 
+/* A former copy, or an empty file. */
+static bool is_copy(const char *file)
+{
+    static const char begin[] = BEGIN;
+    char there[sizeof begin - 1];
+    int fd = open(file, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, there, sizeof there);
+
+    if (fd >= 0)
+        close(fd);
+    return got == 0 || (got == (ssize_t)sizeof there &&
+                        memcmp(there, begin, sizeof there) == 0);
+}
+
 /* Before anything is asked. What is renamed over a file takes its place,
- * whatever it is. */
+ * whatever it is: it may be the store's own. */
 static enum rc check_target(const struct export *e, struct err *err)
 {
     struct stat st;
 
     if (strcmp(e->file, "-") == 0)
         return check_standard_output(err);
-    if (lstat(e->file, &st) != 0 || S_ISREG(st.st_mode))
+    if (lstat(e->file, &st) != 0 || (S_ISREG(st.st_mode) && is_copy(e->file)))
         return RC_OK;
+    if (S_ISREG(st.st_mode))
+        return err_set(err, RC_INVALID,
+                       "margay: -o %s is there and no copy of sessions, which "
+                       "alone would be replaced: name another file, or remove "
+                       "that one",
+                       e->file);
     return err_set(err, RC_INVALID,
                    "margay: -o %s is there and no plain file: name another "
                    "one, or use -o - and redirect it",

@@ -122,6 +122,37 @@ static void who_cannot_is_told_what_can(void)
     CU_ASSERT(says("DeltaManager of /login has no <Store>"));
 }
 
+/* It may be the store that is exported. */
+static void what_is_no_copy_is_not_replaced(void)
+{
+    static const char text[] = "<?xml version=\"1.0\"?>\n";
+    struct fleet *f = running("sqlite.xml");
+    struct browser b;
+    char more[500], store[320];
+    struct stat before, after;
+
+    if (!f)
+        return;
+    log_in(&b, &f->servers[0], "kim", 0);
+    fleet_database(f, store);
+    CHECK_INT_FATAL(stat(store, &before), 0);
+    snprintf(more, sizeof more, "--context /login -o %s", store);
+    CHECK_INT(sessions(f, "export", more), 1);
+    CU_ASSERT(says("is there and no copy of sessions"));
+    CU_ASSERT(stat(store, &after) == 0 && before.st_ino == after.st_ino);
+    snprintf(more, sizeof more, "--context /login -o %s",
+             write_file("other.xml", text, sizeof text - 1));
+    CHECK_INT(sessions(f, "export", more), 1);
+    CU_ASSERT(says("is there and no copy of sessions"));
+    CU_ASSERT_STRING_EQUAL(content_of(path_of("other.xml")), text);
+    write_file("other.xml", text, 0);
+    CHECK_INT(sessions(f, "export", more), 0);
+    CHECK_INT(sessions(f, "export", more), 0); /* over a copy */
+    CU_ASSERT_PTR_NOT_NULL(strstr(content_of(path_of("other.xml")), "kim"));
+    CHECK_INT(browser_get(&b, &f->servers[0], "/login/me"), 200);
+    browser_close(&b);
+}
+
 static void what_cannot_be_written_is_an_error(void)
 {
     struct fleet *f = running("sqlite.xml");
@@ -298,6 +329,7 @@ UNIT_MAIN_AROUND("export_fails", NULL, fleet_end,
                  CASE(a_file_that_was_cut_is_noticed),
                  CASE(a_line_that_is_wrong_ends_it),
                  CASE(who_cannot_is_told_what_can),
+                 CASE(what_is_no_copy_is_not_replaced),
                  CASE(what_cannot_be_written_is_an_error),
                  CASE(an_export_that_was_ended_leaves_no_copy),
                  CASE(what_nobody_answered_is_uncertain),

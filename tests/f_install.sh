@@ -60,6 +60,10 @@ done
 chmod 600 "$conf/sqlite.xml"
 echo '<!-- mine -->' | tee -a "$conf/users.xml" >>"$conf/delta.xml"
 rm "$conf/file.xml"
+rm "$conf/redis.xml"
+ln -s /nowhere/redis.xml "$conf/redis.xml" # a mount that is away
+echo '<!-- mine -->' >"$conf/backup.xml"
+echo '<!-- mine too -->' >"$conf/backup.xml.new"
 cp "$conf/users.xml" "$conf/delta.xml" "$TMPDIR"
 for round in first second; do
     make -s install DESTDIR="$image" >"$TMPDIR/log" 2>&1 || {
@@ -75,6 +79,13 @@ for round in first second; do
             fail "$round: nothing says that $name.xml is kept"
     done
 done
+[ -L "$conf/redis.xml" ] || fail "a link to what is away is not kept"
+grep -q 'mine too' "$conf/backup.xml.new" ||
+    fail "backup.xml.new, which was changed, is not kept"
+grep -q "/backup.xml and backup.xml.new were changed and are kept" \
+    "$TMPDIR/log" || fail "nothing says that backup.xml.new is kept"
+rm "$conf/redis.xml" "$conf/redis.xml.new" "$conf/backup.xml" "$conf/backup.xml.new"
+make -s install DESTDIR="$image" >"$TMPDIR/log" 2>&1
 for name in sqlite file; do
     cmp "$conf/$name.xml" "$shipped/$name.xml" ||
         fail "$name.xml is not the new one"
