@@ -273,6 +273,29 @@ static void what_was_the_primarys_answer_is_asked_for_again(void)
     net_free(&n);
 }
 
+static void cut_off_primary(struct net *n, bool is_cut)
+{
+    for (int i = 1; i < n->count; i++)
+        net_cut(n, 0, i, is_cut);
+}
+
+/* That host adds one to what the next primary has, which is nothing; so many
+ * there are when the first one is back. */
+static void one_more_and_heal(struct net *n, int stray,
+                              const uint8_t id[ID_SIZE], int all)
+{
+    struct adding a;
+
+    CHECK_INT(hits_at(n, stray, id), 0);
+    add_begin(n, stray, id, 1, &a);
+    CHECK_INT(add_end(n, &a), RC_OK);
+    cut_off_primary(n, false);
+    net_live(n, 20);
+    for (int i = 0; i < n->count; i++)
+        CHECK_INT(hits_at(n, i, id), all);
+    net_free(&n);
+}
+
 /* 5 reach the primary alone, which is cut off then: nobody knows what came of
  * them. What is added later, after so many seconds, counts beside them. */
 static void add_after_uncertain(int seconds)
@@ -289,19 +312,10 @@ static void add_after_uncertain(int seconds)
     net_cut(n, 0, holder, true);
     add_begin(n, strays[0], id, 5, &a);
     net_pass(n, DROP - 1400); /* so late that the errand ends before it goes */
-    for (int i = 1; i < n->count; i++)
-        net_cut(n, 0, i, true);
+    cut_off_primary(n, true);
     CHECK_INT(add_end(n, &a), RC_UNCERTAIN);
     net_live(n, seconds);
-    CHECK_INT(hits_at(n, strays[0], id), 0);
-    add_begin(n, strays[0], id, 1, &a);
-    CHECK_INT(add_end(n, &a), RC_OK);
-    for (int i = 1; i < n->count; i++)
-        net_cut(n, 0, i, false);
-    net_live(n, 20);
-    for (int i = 0; i < n->count; i++)
-        CHECK_INT(hits_at(n, i, id), 6);
-    net_free(&n);
+    one_more_and_heal(n, strays[0], id, 6);
 }
 
 /* One more than the next primary is told of, since nobody waits for that. */
@@ -320,18 +334,9 @@ static void another_primary_may_lack_what_was_acknowledged(void)
     net_cut(n, 0, holder, true);
     add_begin(n, strays[0], id, 1, &a);
     CHECK_INT(add_end(n, &a), RC_OK);
-    for (int i = 1; i < n->count; i++)
-        net_cut(n, 0, i, true);
+    cut_off_primary(n, true);
     net_live(n, DROP / 1000 + 3);
-    CHECK_INT(hits_at(n, strays[0], id), 0);
-    add_begin(n, strays[0], id, 1, &a);
-    CHECK_INT(add_end(n, &a), RC_OK);
-    for (int i = 1; i < n->count; i++)
-        net_cut(n, 0, i, false);
-    net_live(n, 20);
-    for (int i = 0; i < n->count; i++)
-        CHECK_INT(hits_at(n, i, id), 2);
-    net_free(&n);
+    one_more_and_heal(n, strays[0], id, 2);
 }
 
 static void what_is_uncertain_takes_no_ones_place(void)
