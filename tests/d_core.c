@@ -404,6 +404,39 @@ static void a_leaf_is_compared_in_parts(void)
     compare_leaf(3 * FRAME_LIST_MAX, 1);
 }
 
+/* It stands still, wakes, and hears of one that it is waited for, but not of
+ * the other one; then it stands still again, and the first one goes on without
+ * it. What that one said between says nothing of now. */
+static void a_word_from_before_a_second_pause_is_void(void)
+{
+    struct net *n = net_new(3);
+    struct commit c;
+
+    net_pass(n, DROP + 1000);
+    n->hosts[1].paused = n->hosts[2].paused = true;
+    net_pass(n, DROP / 2 + 300);
+    n->hosts[1].paused = false;
+    net_pass(n, DROP / 10);
+    CU_ASSERT(!net_answers(n, 1));
+    CU_ASSERT(net_peer(n, 1, 0)->lease >= n->hosts[1].core->lapsed_at);
+    n->hosts[1].paused = true;
+    net_pass(n, 2 * DROP);
+    CU_ASSERT(net_answers(n, 0));
+    net_commit(n, 0, &c);
+    core_flush(n->hosts[0].core, n->now);
+    CU_ASSERT(c.done == 1 && c.rc == RC_OK);
+    n->held[0][1] = n->held[1][0] = true;
+    n->hosts[1].paused = n->hosts[2].paused = false;
+    net_pass(n, DROP / 3);
+    CU_ASSERT(net_peer(n, 1, 2)->lease > n->now.mono - DROP / 3);
+    CU_ASSERT(!net_answers(n, 1));
+    n->held[0][1] = n->held[1][0] = false;
+    net_pass(n, 2 * DROP);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT(net_answers(n, i));
+    net_free(&n);
+}
+
 /* The answers to its announcements wait in its sockets. */
 static void who_sleeps_has_not_looked_for_others(void)
 {
@@ -434,4 +467,5 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(comparing_swallows_no_access),
           CASE(large_updates_fill_the_window),
           CASE(a_leaf_is_compared_in_parts),
+          CASE(a_word_from_before_a_second_pause_is_void),
           CASE(who_sleeps_has_not_looked_for_others))

@@ -378,7 +378,9 @@ static void confirm(struct core *core, struct instant now)
         if (!p->waited)
             continue;
         any = true;
-        if (p->lease == NEVER || p->lease < core->lapsed_at)
+        /* a word from before a second pause says nothing of now */
+        if (p->lease == NEVER || p->lease < core->lapsed_at ||
+            p->lease + half(core) <= now.mono)
             return;
     }
     core->waits_changed = true;

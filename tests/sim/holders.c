@@ -270,8 +270,8 @@ void holders_view(struct member *m)
     const struct channel_app *app =
         m->replica ? replica_members(m->replica) : NULL;
     for (unsigned i = 0; i < atomic_load(&c->member_slots); i++)
-        here += atomic_load(&c->members[i].state) == MEMBER_HERE &&
-                !(app && atomic_load(&app->at[i]) == APP_LEAVES);
+        here += atomic_load(&c->members[i].state) == MEMBER_HERE && app &&
+                atomic_load(&app->at[i]) == APP_HAS; /* it has said so */
     if (m->sim->now - m->view_at > VIEW_US)
         m->here_low = m->here;
     if (here < m->here_low)
