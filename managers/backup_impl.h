@@ -5,7 +5,8 @@
  * What    backup.c         options, life, find and write of who holds the
  *                          session; what is due
  *         backup_errand.c  find and write of who does not: asks the acting
- *                          primary, wherever that is by now
+ *                          primary, wherever that is by now (the write:
+ *                          backup_errand_write.c)
  *         backup_serve.c   the acting primary's answers
  *         backup_lost.c    before a session is told to be lost: has anybody a
  *                          copy that no list names?
@@ -207,9 +208,6 @@ static inline uint64_t first_of(const struct backup *b,
 uint64_t acting_primary(const struct backup *b, const struct place *p);
 bool place_of(const struct backup *b, const uint8_t id[ID_SIZE],
               struct place *out);
-/* Others know more of it. true: so does this member now. No lock is held. */
-bool learn_place(struct backup *b, const uint8_t id[ID_SIZE],
-                 const struct place *place, struct instant now);
 /* How long after its beginning an errand is given up. */
 static inline int64_t errand_ms(const struct backup *b)
 {
@@ -291,13 +289,6 @@ void handover_free(struct entry *e);
 
 void row_add(struct backup *b, struct row *row, const uint8_t id[ID_SIZE],
              int64_t at);
-/* What the primary has, into a copy for a request and for a write after it. A
- * holder has its own copy. Where no write is under way the primary's word
- * stands: what one that died had not acknowledged is not to be shown for as
- * long as somebody asks. Returns it. Stripe locked. */
-struct entry *keep_fetched(struct backup *b, struct table_stripe *stripe,
-                           struct record *record, int64_t access,
-                           struct instant now);
 void sweep_tick(struct backup *b, struct instant now);
 /* Sessions of which this member is the acting primary and that fewer other
  * members hold than should, at this moment; users' records are none. */
@@ -354,6 +345,16 @@ void serve_call(void *user, const struct channel_called *call,
 
 /* ---- backup_errand.c ---- */
 
+/* Others know more of it. true: so does this member now. No lock is held. */
+bool learn_place(struct backup *b, const uint8_t id[ID_SIZE],
+                 const struct place *place, struct instant now);
+/* What the primary has, into a copy for a request and for a write after it. A
+ * holder has its own copy. Where no write is under way the primary's word
+ * stands: what one that died had not acknowledged is not to be shown for as
+ * long as somebody asks. Returns it. Stripe locked. */
+struct entry *keep_fetched(struct backup *b, struct table_stripe *stripe,
+                           struct record *record, int64_t access,
+                           struct instant now);
 enum rc errand_find(struct backup *b, struct find_op *op);
 /* The creation of a user's record, which several logins may want at the same
  * time, is an errand, too: the first of all members decides, and what comes

@@ -59,37 +59,6 @@ static bool row_take(struct backup *b, struct row *row, struct instant now,
 
 /* ---- copies that were of use to a request ---- */
 
-struct entry *keep_fetched(struct backup *b, struct table_stripe *stripe,
-                           struct record *record, int64_t access,
-                           struct instant now)
-{
-    const uint8_t *id = record_id(record);
-    struct entry *e = table_find(stripe, id);
-
-    if (e && e->flags & ENTRY_DROPPED) {
-        entry_drop(b, stripe, e);
-        e = NULL;
-    }
-    if (!e) {
-        e = table_insert(stripe, record_ref(record), access);
-        e->flags |= ENTRY_CACHED;
-        manager_arm(&b->base, stripe, e, now);
-        row_add(b, &b->cached, id, now.mono + CACHED_MS);
-    } else if (record_kind(e->record) == record_kind(record)) {
-        table_replace(stripe, e,
-                      is_copy(e) || backup_entry(e)->errands
-                          ? record_merge(e->record, record)
-                          : record_ref(record));
-    }
-    if (e->flags & ENTRY_CACHED)
-        replica_entry(e)->told = now.mono;
-    else
-        replica_recount(b->replica, e, now);
-    if (e->access < access)
-        e->access = access;
-    return e;
-}
-
 static void evict(struct backup *b, const uint8_t id[ID_SIZE],
                   struct instant now)
 {
@@ -317,19 +286,6 @@ void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
         row_add(b, &b->odd, id, now.mono + ODD_MS);
         break;
     }
-}
-
-bool learn_place(struct backup *b, const uint8_t id[ID_SIZE],
-                 const struct place *place, struct instant now)
-{
-    struct place p = *place;
-
-    struct table_stripe *stripe = table_lock(b->base.table, id);
-    bool changed = place_change(b, table_find(stripe, id), id, &p, now);
-    table_unlock(stripe);
-    if (changed)
-        placed_here(b, id, &p, now);
-    return changed;
 }
 
 void placed_here(void *user, const uint8_t id[ID_SIZE],
