@@ -208,10 +208,29 @@ enum rc settle(struct backup *b, struct manager_write *w, struct instant now)
     return rc;
 }
 
+bool was_replaced(struct backup *b, const struct manager_write *w)
+{
+    struct place p = {0};
+    bool was;
+
+    if (w->kind != WRITE_CHANGE)
+        return false;
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    place_of(b, w->id, &p);
+    was = is_replaced(e, &p);
+    table_unlock(stripe);
+    return was;
+}
+
 static void write_landed(struct flight *f, enum rc rc)
 {
     struct manager_write *w = f->user;
 
+    if (rc == RC_OK && was_replaced(f->b, w)) {
+        errand_follow(f->b, w, f->wait.now);
+        return;
+    }
     if (rc != RC_OK || (w->kind != WRITE_IDLE_END && lacks_copies(f->b, w->id)))
         w->rc = err_set(&w->err, RC_UNCERTAIN,
                         "not every copy is known to have it");

@@ -88,7 +88,10 @@ static void errand_tell_absent(struct errand *r, enum reason reason)
         r->op->reason = reason;
         errand_end(r, RC_ABSENT);
     } else if (reason == REASON_UNKNOWN || reason == REASON_RENAMED) {
-        errand_end(r, RC_ABSENT);
+        bool stands = r->w->kind == WRITE_CHANGE && errand_may_stand(r);
+        errand_end(r, stands ? err_set(&r->w->err, RC_UNCERTAIN,
+                                       "the id that it has now is not known")
+                             : RC_ABSENT);
     } else {
         r->w->ended = (struct record_end){.reason = reason};
         errand_end(r, RC_ENDED);

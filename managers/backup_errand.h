@@ -71,6 +71,8 @@ void errand_ask_others(struct errand *r, struct instant now);
 /* ---- backup_errand_write.c ---- */
 
 void errand_unpin(struct errand *r);
+/* May others know of the change by now? No lock is held. */
+bool errand_may_stand(const struct errand *r);
 /* It has a place here. */
 void errand_write_go_on(struct errand *r, struct place *p, struct instant now);
 void errand_create_go_on(struct errand *r, struct instant now);

@@ -79,6 +79,21 @@ void errand_commit_came(struct errand *r)
     errand_end(r, RC_OK);
 }
 
+/* May the change be known to others, under the old id? Stripe locked. */
+static bool may_stand(const struct errand *r, const struct entry *e)
+{
+    return r->maybe || (r->applied && !r->made && is_copy(e));
+}
+
+bool errand_may_stand(const struct errand *r)
+{
+    struct table_stripe *stripe = table_lock(r->b->base.table, r->w->id);
+    bool may = may_stand(r, table_find(stripe, r->w->id));
+
+    table_unlock(stripe);
+    return may;
+}
+
 void errand_ended_came(struct errand *r, struct instant now)
 {
     struct backup *b = r->b;
@@ -95,8 +110,7 @@ void errand_ended_came(struct errand *r, struct instant now)
     record_unref(&w->after);
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
-    /* it goes on under the new id */
-    w->maybe = r->maybe || (r->applied && !r->made && is_copy(e));
+    w->maybe = may_stand(r, e); /* it goes on under the new id */
     if (e && e->flags & ENTRY_CACHED) {
         table_replace(stripe, e, record_merge(e->record, record));
         replica_recount(b->replica, e, now);
@@ -184,6 +198,11 @@ static void became_primary(struct flight *f, enum rc rc)
         errand_fail(r);
         return;
     }
+    if (was_replaced(r->b, r->w)) {
+        r->sent = r->maybe = true;
+        errand_go_on(r, f->wait.now);
+        return;
+    }
     errand_end(r, settle(r->b, r->w, f->wait.now));
 }
 
@@ -263,6 +282,19 @@ static bool can_say(struct backup *b, const uint8_t id[ID_SIZE],
     return can;
 }
 
+/* Its new id is on its way to the copy here. */
+static bool is_about_to_end(struct backup *b, const uint8_t id[ID_SIZE],
+                            const struct place *p)
+{
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    const struct entry *e = table_find(stripe, id);
+    bool will =
+        is_copy(e) && is_replaced(NULL, p) && !record_ended(e->record, NULL);
+
+    table_unlock(stripe);
+    return will;
+}
+
 /* As any write at the acting primary. */
 static void write_by_itself(struct errand *r, struct instant now)
 {
@@ -284,6 +316,10 @@ void errand_write_go_on(struct errand *r, struct place *p, struct instant now)
     enum rc rc;
     bool copy;
 
+    if (primary == self(b) && !r->made && is_about_to_end(b, r->w->id, p)) {
+        errand_pause(r, now);
+        return;
+    }
     if (p->kind != PLACE_LIST && (!primary || (primary == self(b) && !r->made &&
                                                !can_say(b, r->w->id, p)))) {
         errand_absent(r, p->reason, now); /* forgotten where it was known */
@@ -333,6 +369,27 @@ void errand_create_go_on(struct errand *r, struct instant now)
 }
 
 /* ---- */
+
+void errand_follow(struct backup *b, struct manager_write *w,
+                   struct instant now)
+{
+    struct errand *r = errand_new(b, now, &w->err);
+
+    if (!r) {
+        w->rc = RC_UNCERTAIN;
+        w->done(w);
+        return;
+    }
+    r->w = w;
+    r->applied = r->sent = r->maybe = true;
+    struct table_stripe *stripe = table_lock(b->base.table, w->id);
+    struct entry *e = table_find(stripe, w->id);
+    r->uncertain = atomic_load(&b->uncertain);
+    if (e)
+        backup_entry(e)->errands++;
+    table_unlock(stripe);
+    errand_go_on(r, now);
+}
 
 enum rc errand_write(struct backup *b, struct manager_write *w)
 {

@@ -66,6 +66,14 @@ static inline struct backup_entry *backup_entry(struct entry *e)
 {
     return (struct backup_entry *)e->extra;
 }
+/* Does one of them say that it has a new id? e may be NULL. */
+static inline bool is_replaced(const struct entry *e, const struct place *p)
+{
+    struct record_end end;
+
+    return (p->kind == PLACE_FINAL && p->reason == REASON_RENAMED) ||
+           (e && record_ended(e->record, &end) && end.reason == REASON_RENAMED);
+}
 static inline bool is_copy(const struct entry *e)
 {
     return e && !(e->flags & (ENTRY_CACHED | ENTRY_DROPPED));
@@ -219,6 +227,10 @@ static inline int64_t errand_ms(const struct backup *b)
 /* Tells the other holders of the access. No lock is held. */
 void tell_access(struct backup *b, const uint8_t id[ID_SIZE],
                  const struct place *p, int64_t access);
+/* Did it get a new id while the change was under way? Then the change stands
+ * under the old one, where nobody looks any more, and is acknowledged when it
+ * stands under the new one. No lock is held. */
+bool was_replaced(struct backup *b, const struct manager_write *w);
 /* What became of a write while the others were waited for. */
 enum rc settle(struct backup *b, struct manager_write *w, struct instant now);
 
@@ -360,6 +372,10 @@ enum rc errand_find(struct backup *b, struct find_op *op);
  * time, is an errand, too: the first of all members decides, and what comes
  * second is joined to what is there. */
 enum rc errand_write(struct backup *b, struct manager_write *w);
+/* A change that stands in the copy here, of a session that was_replaced: asks
+ * for the new id (w->done: RC_ENDED). */
+void errand_follow(struct backup *b, struct manager_write *w,
+                   struct instant now);
 
 /* ---- backup_left.c ---- */
 

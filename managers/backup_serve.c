@@ -192,6 +192,9 @@ static void served_settle(struct backup *b, struct served *s)
         s->reply.record = record_ref(e->record);
     }
     s->reply.placed = place_of(b, s->reply.id, &s->reply.place);
+    if (!record_ended(s->delta, NULL) && s->reply.placed &&
+        is_replaced(e, &s->reply.place))
+        s->reply.answer = CALL_UNAVAILABLE; /* the next call says what it is */
     table_unlock(stripe);
 }
 

@@ -173,6 +173,8 @@ static void answer_change(struct commit_flow *flow)
         return; /* the same step under the new id */
     if (w->rc == RC_ENDED)
         finish_ended(flow, w->ended.reason);
+    else if (w->rc == RC_ABSENT && flow->maybe)
+        finish(flow, err_set(&w->err, RC_UNCERTAIN, "its new id is not known"));
     else if (w->rc == RC_ABSENT)
         finish_ended(flow, REASON_UNKNOWN);
     else if (w->rc == RC_OK)

@@ -158,3 +158,37 @@ bool backups_shows(struct net *n, int i, const uint8_t id[ID_SIZE],
     record_unref(&op.record);
     return has;
 }
+
+void backups_add(struct net *n, int i, const uint8_t id[ID_SIZE], int amount,
+                 struct backups_adding *a)
+{
+    struct manager *m = n->hosts[i].manager;
+
+    a->q = (struct backups_write){.w = {.done = backups_answered}};
+    changes_init(&a->c);
+    changes_add(&a->c, key_name("hits", 4), amount);
+    manager_write_init(&a->q.w, WRITE_CHANGE, id, n->now);
+    a->q.w.changes = &a->c;
+    CHECK_INT_FATAL(m->ops->write(m, &a->q.w), RC_PENDING);
+}
+
+enum rc backups_added(struct net *n, struct backups_adding *a)
+{
+    for (int ms = 0; !a->q.done && ms < 8 * DROP; ms += STEP)
+        net_pass(n, STEP);
+    CU_ASSERT_FATAL(a->q.done);
+    enum rc rc = a->q.w.rc;
+    changes_release(&a->c);
+    manager_write_release(&a->q.w);
+    return rc;
+}
+
+int backups_hits(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct find_op op;
+
+    CHECK_INT_FATAL(backups_find(n, i, id, &op, NULL), RC_OK);
+    int hits = (int)record_attribute(op.record, "hits", 4).number;
+    record_unref(&op.record);
+    return hits;
+}

@@ -42,5 +42,17 @@ enum rc backups_find(struct net *n, int i, const uint8_t id[ID_SIZE],
 /* Does host i show that attribute? */
 bool backups_shows(struct net *n, int i, const uint8_t id[ID_SIZE],
                    const char *name);
+/* Its hits there. */
+int backups_hits(struct net *n, int i, const uint8_t id[ID_SIZE]);
+
+/* A request at host i that adds to the hits; it waits for others. */
+struct backups_adding {
+    struct backups_write q;
+    struct changes c;
+};
+void backups_add(struct net *n, int i, const uint8_t id[ID_SIZE], int amount,
+                 struct backups_adding *a);
+/* Waits for its answer; a->q.w.ended stays. */
+enum rc backups_added(struct net *n, struct backups_adding *a);
 
 #endif

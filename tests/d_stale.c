@@ -172,45 +172,6 @@ static void what_died_with_its_primary_is_not_shown(void)
 
 /* ---- what this member added itself ---- */
 
-struct adding {
-    struct backups_write q;
-    struct changes c;
-};
-
-static void add_begin(struct net *n, int i, const uint8_t id[ID_SIZE],
-                      int amount, struct adding *a)
-{
-    struct manager *m = n->hosts[i].manager;
-
-    a->q = (struct backups_write){.w = {.done = backups_answered}};
-    changes_init(&a->c);
-    changes_add(&a->c, key_name("hits", 4), amount);
-    manager_write_init(&a->q.w, WRITE_CHANGE, id, n->now);
-    a->q.w.changes = &a->c;
-    CHECK_INT_FATAL(m->ops->write(m, &a->q.w), RC_PENDING);
-}
-
-static enum rc add_end(struct net *n, struct adding *a)
-{
-    for (int ms = 0; !a->q.done && ms < 8 * DROP; ms += STEP)
-        net_pass(n, STEP);
-    CU_ASSERT_FATAL(a->q.done);
-    enum rc rc = a->q.w.rc;
-    changes_release(&a->c);
-    manager_write_release(&a->q.w);
-    return rc;
-}
-
-static int hits_at(struct net *n, int i, const uint8_t id[ID_SIZE])
-{
-    struct find_op op;
-
-    CHECK_INT_FATAL(backups_find(n, i, id, &op, NULL), RC_OK);
-    int hits = (int)record_attribute(op.record, "hits", 4).number;
-    record_unref(&op.record);
-    return hits;
-}
-
 /* Those two, besides its primary, 0, and that holder. */
 static void strays_of(const struct net *n, int holder, int strays[2])
 {
@@ -226,16 +187,16 @@ static void what_was_the_primarys_answer_is_asked_for_again(void)
 {
     struct net *n = backups_new(4, 0);
     struct find_op ops[2];
-    struct adding a;
+    struct backups_adding a;
     uint8_t id[ID_SIZE];
     int strays[2];
 
     backups_create(n, id);
     strays_of(n, backups_holder(n, id), strays);
     for (int k = 0; k < 2; k++)
-        CHECK_INT(hits_at(n, strays[k], id), 0);
-    add_begin(n, 0, id, 1, &a); /* or it would answer "the same" */
-    CHECK_INT(add_end(n, &a), RC_OK);
+        CHECK_INT(backups_hits(n, strays[k], id), 0);
+    backups_add(n, 0, id, 1, &a); /* or it would answer "the same" */
+    CHECK_INT(backups_added(n, &a), RC_OK);
     for (int k = 0; k < 2; k++) {
         struct manager *m = n->hosts[strays[k]].manager;
 
@@ -257,19 +218,19 @@ static void what_was_the_primarys_answer_is_asked_for_again(void)
     }
     for (int k = 0; k < 2; k++) {
         CHECK_INT(ops[k].rc, RC_PENDING);
-        add_begin(n, strays[k], id, 1, &a);
-        CHECK_INT(add_end(n, &a), RC_OK);
+        backups_add(n, strays[k], id, 1, &a);
+        CHECK_INT(backups_added(n, &a), RC_OK);
     }
     n->held[0][strays[0]] = n->held[0][strays[1]] = false;
     net_pass(n, 100);
     for (int k = 0; k < 2; k++) {
         CHECK_INT(ops[k].rc, RC_OK);
         record_unref(&ops[k].record);
-        add_begin(n, strays[k], id, 1, &a);
-        CHECK_INT(add_end(n, &a), RC_OK);
+        backups_add(n, strays[k], id, 1, &a);
+        CHECK_INT(backups_added(n, &a), RC_OK);
     }
     for (int i = 1; i < n->count; i++)
-        CHECK_INT(hits_at(n, i, id), 5);
+        CHECK_INT(backups_hits(n, i, id), 5);
     net_free(&n);
 }
 
@@ -284,15 +245,15 @@ static void cut_off_primary(struct net *n, bool is_cut)
 static void one_more_and_heal(struct net *n, int stray,
                               const uint8_t id[ID_SIZE], int all)
 {
-    struct adding a;
+    struct backups_adding a;
 
-    CHECK_INT(hits_at(n, stray, id), 0);
-    add_begin(n, stray, id, 1, &a);
-    CHECK_INT(add_end(n, &a), RC_OK);
+    CHECK_INT(backups_hits(n, stray, id), 0);
+    backups_add(n, stray, id, 1, &a);
+    CHECK_INT(backups_added(n, &a), RC_OK);
     cut_off_primary(n, false);
     net_live(n, 20);
     for (int i = 0; i < n->count; i++)
-        CHECK_INT(hits_at(n, i, id), all);
+        CHECK_INT(backups_hits(n, i, id), all);
     net_free(&n);
 }
 
@@ -301,19 +262,19 @@ static void one_more_and_heal(struct net *n, int stray,
 static void add_after_uncertain(int seconds)
 {
     struct net *n = backups_new(5, 0);
-    struct adding a;
+    struct backups_adding a;
     uint8_t id[ID_SIZE];
     int holder, strays[2];
 
     backups_create(n, id);
     holder = backups_holder(n, id);
     strays_of(n, holder, strays);
-    CHECK_INT(hits_at(n, strays[0], id), 0);
+    CHECK_INT(backups_hits(n, strays[0], id), 0);
     net_cut(n, 0, holder, true);
-    add_begin(n, strays[0], id, 5, &a);
+    backups_add(n, strays[0], id, 5, &a);
     net_pass(n, DROP - 1400); /* so late that the errand ends before it goes */
     cut_off_primary(n, true);
-    CHECK_INT(add_end(n, &a), RC_UNCERTAIN);
+    CHECK_INT(backups_added(n, &a), RC_UNCERTAIN);
     net_live(n, seconds);
     one_more_and_heal(n, strays[0], id, 6);
 }
@@ -322,7 +283,7 @@ static void add_after_uncertain(int seconds)
 static void another_primary_may_lack_what_was_acknowledged(void)
 {
     struct net *n = backups_new(4, 0);
-    struct adding a;
+    struct backups_adding a;
     uint8_t id[ID_SIZE];
     int holder, strays[2];
 
@@ -332,8 +293,8 @@ static void another_primary_may_lack_what_was_acknowledged(void)
     holder = backups_holder(n, id);
     strays_of(n, holder, strays);
     net_cut(n, 0, holder, true);
-    add_begin(n, strays[0], id, 1, &a);
-    CHECK_INT(add_end(n, &a), RC_OK);
+    backups_add(n, strays[0], id, 1, &a);
+    CHECK_INT(backups_added(n, &a), RC_OK);
     cut_off_primary(n, true);
     net_live(n, DROP / 1000 + 3);
     one_more_and_heal(n, strays[0], id, 2);
