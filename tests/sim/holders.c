@@ -102,6 +102,13 @@ struct record *holders_copy(const struct sim *sim, const uint8_t id[ID_SIZE])
     return record;
 }
 
+/* It goes on under the next one, whatever somebody who was away has of it; or,
+ * of one that came to nothing, under the one before. */
+static bool is_past(const struct known_id *id)
+{
+    return id->over == OUT_DONE || id->orphan;
+}
+
 /* Is what was acknowledged still there? */
 static bool is_there(const struct sim *sim, const struct story *s, int without)
 {
@@ -114,7 +121,7 @@ static bool is_there(const struct sim *sim, const struct story *s, int without)
         return there;
     }
     for (unsigned i = s->id_count; i-- > 0 && !there;) {
-        if (s->ids[i].orphan) /* it goes on under the one before */
+        if (is_past(&s->ids[i]))
             continue;
         struct record *all = merged(sim, s->ids[i].id, without);
         there = all && !record_ended(all, NULL) && counts_all(s, all);
@@ -128,8 +135,7 @@ static bool any_copy(const struct sim *sim, const struct story *s, int without)
     bool any = false;
 
     for (unsigned i = s->id_count; i-- > 0 && !any;) {
-        /* who was away may not know that it is over */
-        if (s->ids[i].over == OUT_DONE || s->ids[i].orphan)
+        if (is_past(&s->ids[i]))
             continue;
         struct record *all = merged(sim, s->ids[i].id, without);
         any = all && !record_ended(all, NULL);
@@ -145,6 +151,8 @@ static bool has_it(const struct member *m, const struct story *s)
     if (is_over(s))
         return knows_end(m, s->ids[s->current].id);
     for (unsigned i = s->id_count; i-- > 0 && !has;) {
+        if (is_past(&s->ids[i]))
+            continue;
         struct record *copy = copy_of(m, s->ids[i].id);
         has = copy && !record_ended(copy, NULL) && counts_all(s, copy);
         record_unref(&copy);

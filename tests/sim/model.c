@@ -101,8 +101,10 @@ bool story_must_idle(const struct sim *sim, const struct story *s)
     /* a call travels to the primary, which then counts it as an access */
     int64_t late = sim->plan.backup ? 500 * MS : 0;
 
+    /* accessInterval; up to a whole second of the clock, for the table's timers
+     * have no others; up to the tick after that */
     return s->max_inactive &&
-           sim->now - s->tried > (s->max_inactive + 2) * SECOND * 1005 / 1000 +
+           sim->now - s->tried > (s->max_inactive + 3) * SECOND * 1005 / 1000 +
                                      sim->stood_still + late;
 }
 
