@@ -437,6 +437,36 @@ static void a_word_from_before_a_second_pause_is_void(void)
     net_free(&n);
 }
 
+/* The first pulse of somebody who has not heard of this member yet says so, and
+ * not that it hears nothing: or it is given up where this member stands still
+ * just then, and a newcomer begins without what all others have. */
+static void who_has_not_heard_yet_is_waited_for(void)
+{
+    struct net *n = net_new(3);
+
+    net_pass(n, DROP + 1000);
+    n->hosts[1].paused = true;
+    for (int i = 0; i < n->count; i += 2)
+        net_cut(n, 1, i, true);
+    net_pass(n, DROP);
+    core_free(&n->hosts[1].core);
+    net_start(n, 1, 77);
+    n->hosts[1].paused = false;
+    for (int i = 0; i < n->count; i += 2)
+        net_cut(n, 1, i, false);
+    n->hosts[0].deaf = n->hosts[2].deaf = true;
+    net_pass(n, DROP / 3);
+    for (int i = 0; i < n->count; i += 2) {
+        struct peer *p = net_peer(n, 1, i);
+        CU_ASSERT_FATAL(p && p->pulsed && p->waited);
+        CU_ASSERT(p->echo == NEVER && p->withdrawn == NEVER);
+    }
+    n->hosts[0].deaf = n->hosts[2].deaf = false;
+    net_pass(n, DROP);
+    CU_ASSERT(net_answers(n, 1));
+    net_free(&n);
+}
+
 /* The answers to its announcements wait in its sockets. */
 static void who_sleeps_has_not_looked_for_others(void)
 {
@@ -468,4 +498,5 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(large_updates_fill_the_window),
           CASE(a_leaf_is_compared_in_parts),
           CASE(a_word_from_before_a_second_pause_is_void),
+          CASE(who_has_not_heard_yet_is_waited_for),
           CASE(who_sleeps_has_not_looked_for_others))

@@ -268,7 +268,7 @@ void lease_pulsed(struct core *core, struct peer *p, struct frame_pulse *f,
     }
     if (f->mono > p->their_mono)
         p->their_mono = f->mono;
-    if (f->echo > p->echo && f->echo <= now.mono) {
+    if (f->echo >= 0 && f->echo > p->echo && f->echo <= now.mono) {
         p->echo = f->echo;
         p->withdraw_at = p->echo + core->options.drop_ms;
         p->withdrawn = NEVER;
