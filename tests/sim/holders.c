@@ -169,6 +169,32 @@ static unsigned copies(const struct sim *sim, const struct story *s)
     return n;
 }
 
+/* Is it in the list? Whoever is not lets go when all that are have it: there
+ * may be one copy more for a moment, and one crash ends it. */
+static bool is_listed(const struct member *m, const struct story *s)
+{
+    struct place p;
+    bool listed = is_over(s);
+
+    for (unsigned i = s->id_count; i-- > 0 && !listed;)
+        listed = !is_past(&s->ids[i]) &&
+                 places_get(replica_places(m->replica), s->ids[i].id, &p) &&
+                 p.kind == PLACE_LIST && place_has(&p, m->channel.node);
+    return listed;
+}
+
+/* Copies that are missing, of those that there are to be. */
+static unsigned missing(const struct sim *sim, const struct story *s,
+                        int without)
+{
+    unsigned wanted = sim->plan.backups + 1, n = 0;
+
+    for (unsigned i = 0; i < sim->count && n < wanted; i++)
+        n += counts(sim, i, without) && sim->members[i].replica &&
+             has_it(&sim->members[i], s) && is_listed(&sim->members[i], s);
+    return wanted - n;
+}
+
 /* Nothing can be said of it, or nothing was promised yet. */
 static bool is_vague(const struct story *s)
 {
@@ -328,7 +354,7 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     others = others_seen(sim);
     if (promised > others)
         promised = others;
-    s->missing = have < p->backups + 1 ? p->backups + 1 - have : 0;
+    s->missing = missing(sim, s, -1);
     /* a primary that stands still may have what the next one was not told */
     if (promised == 0 && is_there(sim, s, -1))
         return;
@@ -372,9 +398,9 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
         return;
     bool there = is_there(sim, s, slot);
     if (m->parted) {
-        unsigned have = copies(sim, s) - 1, wanted = sim->plan.backups + 1;
-        if (have < wanted && s->missing < wanted - have)
-            s->missing = wanted - have;
+        unsigned now = missing(sim, s, slot);
+        if (s->missing < now)
+            s->missing = now;
     } else {
         s->missing++;
     }
@@ -500,10 +526,8 @@ void holders_look(struct sim *sim)
         struct story *s = sim->work->stories[i];
         if (!s->missing || is_vague(s))
             continue;
-        unsigned have = copies(sim, s);
-        unsigned missing =
-            have < sim->plan.backups + 1 ? sim->plan.backups + 1 - have : 0;
-        if (missing < s->missing)
-            s->missing = missing;
+        unsigned now = missing(sim, s, -1);
+        if (now < s->missing)
+            s->missing = now;
     }
 }

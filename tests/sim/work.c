@@ -202,8 +202,8 @@ static void committed(struct client *c, enum rc rc)
     case RC_OK:
         sim->acknowledged++;
         settle(c, OUT_DONE);
-        if (c->amount || c->new_id || c->wish == WISH_PUT ||
-            c->wish == WISH_CREATE || c->wish == WISH_LOGOUT)
+        if (c->amount || c->new_id || c->put >= 0 || c->wish == WISH_CREATE ||
+            c->wish == WISH_LOGOUT)
             holders_acknowledged(sim, c->story, c->ends);
         /* what changed nothing is told to others as late as a read */
         used(c, c->amount || c->new_id || c->wish == WISH_PUT ||
