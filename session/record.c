@@ -84,8 +84,7 @@ bool walk_bytes(struct walk *w, struct head *head, const uint8_t *bytes,
     w->r = (struct pack_reader){bytes, bytes + len};
     if (!walk_head(w, head))
         return false;
-    if (!read_type(&w->r, &t, PACK_BIN) || t.len % 8 ||
-        t.len / 8 > RECORD_NODES_MAX)
+    if (!read_type(&w->r, &t, PACK_BIN) || t.len % 8)
         return false;
     w->nodes = t.p;
     w->node_count = t.len / 8;
@@ -539,6 +538,10 @@ enum rc record_decode(const void *bytes, size_t len, struct record **out,
     else
         *out = build_decoded(&head, &regs);
     regs_release(&regs);
+    if (rc == RC_OK && (*out)->len > RECORD_MAX_BYTES) {
+        record_unref(out); /* its nodes' header is longer in our form */
+        rc = err_set(err, RC_INVALID, "a record of %zu bytes", len);
+    }
     return rc;
 }
 

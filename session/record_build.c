@@ -8,15 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The nodes that a record names, sorted. */
+/* The nodes that a record names. Those before `sorted` are in order and once
+ * each; what came since stands behind them: 16 MB name more than a million, in
+ * any order, and no stranger shall make us move them all for each. */
 struct nodes {
     uint64_t *items, first[16];
-    size_t count, cap;
+    size_t count, cap, sorted;
+    struct {
+        const uint8_t *row;
+        bool same;
+    } compared[2]; /* rows of other records: a merge reads two */
+    unsigned compared_next;
 };
+#define NODES_MOVED 64 /* so few are moved to make room for one */
 
+/* Where it is, or would be, among those in order. */
 static size_t nodes_place(const struct nodes *n, uint64_t node)
 {
-    size_t low = 0, high = n->count;
+    size_t low = 0, high = n->sorted;
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (n->items[middle] < node)
@@ -27,24 +36,71 @@ static size_t nodes_place(const struct nodes *n, uint64_t node)
     return low;
 }
 
+static int compare_nodes(const void *x, const void *y)
+{
+    uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+static void nodes_sort(struct nodes *n)
+{
+    size_t kept = 0;
+
+    if (n->sorted == n->count)
+        return;
+    qsort(n->items, n->count, sizeof *n->items, compare_nodes);
+    for (size_t i = 0; i < n->count; i++)
+        if (kept == 0 || n->items[kept - 1] != n->items[i])
+            n->items[kept++] = n->items[i];
+    n->count = n->sorted = kept;
+}
+
+/* Room for half as many as there are, at least: so it is not sorted often. */
+static void nodes_make_room(struct nodes *n)
+{
+    nodes_sort(n);
+    if (n->count <= n->cap / 2)
+        return;
+    uint64_t *items = mem_alloc(2 * n->cap * sizeof *items);
+    memcpy(items, n->items, n->count * sizeof *items);
+    if (n->items != n->first)
+        free(n->items);
+    n->items = items;
+    n->cap *= 2;
+}
+
 static void nodes_add(struct nodes *n, uint64_t node)
 {
+    if (n->count == n->cap)
+        nodes_make_room(n);
     size_t at = nodes_place(n, node);
-
-    if (at < n->count && n->items[at] == node)
+    if (at < n->sorted && n->items[at] == node)
         return;
-    if (n->count == n->cap) {
-        uint64_t *items = mem_alloc(2 * n->cap * sizeof *items);
-        memcpy(items, n->items, n->count * sizeof *items);
-        if (n->items != n->first)
-            free(n->items);
-        n->items = items;
-        n->cap *= 2;
+    if (n->sorted == n->count && n->count - at < NODES_MOVED) {
+        memmove(n->items + at + 1, n->items + at,
+                (n->count - at) * sizeof *n->items);
+        n->items[at] = node;
+        n->sorted++;
+    } else {
+        n->items[n->count] = node;
     }
-    memmove(n->items + at + 1, n->items + at,
-            (n->count - at) * sizeof *n->items);
-    n->items[at] = node;
     n->count++;
+}
+
+/* Is that row of as many nodes the same? */
+static bool nodes_are(struct nodes *n, const uint8_t *row)
+{
+    size_t same = 0;
+
+    for (size_t i = 0; i < 2; i++)
+        if (n->compared[i].row == row)
+            return n->compared[i].same;
+    while (same < n->count && node_at(row, same) == n->items[same])
+        same++;
+    n->compared[n->compared_next].row = row;
+    n->compared[n->compared_next].same = same == n->count;
+    n->compared_next ^= 1;
+    return same == n->count;
 }
 
 static void nodes_add_slots(struct nodes *n, const struct reg *reg)
@@ -59,8 +115,9 @@ static void nodes_add_slots(struct nodes *n, const struct reg *reg)
 static void nodes_collect(struct nodes *n, const struct reg *regs, size_t count)
 {
     n->items = n->first;
-    n->count = 0;
+    n->count = n->sorted = n->compared_next = 0;
     n->cap = sizeof n->first / sizeof n->first[0];
+    n->compared[0].row = n->compared[1].row = NULL;
     for (size_t i = 0; i < count; i++) {
         if (!regs[i].never_set)
             nodes_add(n, regs[i].node);
@@ -69,6 +126,7 @@ static void nodes_collect(struct nodes *n, const struct reg *regs, size_t count)
         if (regs[i].other)
             nodes_add_slots(n, regs[i].other);
     }
+    nodes_sort(n);
 }
 
 /* Two sorted rows of slots become one; of a slot in both, the larger values.
@@ -120,20 +178,15 @@ static void build_counter(struct pack_writer *w, const struct nodes *n,
 
 /* Does the register stand in a record of the same birth and nodes? Then its
  * bytes are what we would write. */
-static bool stands_so(const struct head *head, const struct nodes *n,
+static bool stands_so(const struct head *head, struct nodes *n,
                       const struct reg *reg)
 {
-    if (!reg->raw || reg->other || reg->birth != head->birth ||
-        reg->node_count != n->count)
-        return false;
-    for (size_t i = 0; i < n->count; i++)
-        if (node_at(reg->nodes, i) != n->items[i])
-            return false;
-    return true;
+    return reg->raw && !reg->other && reg->birth == head->birth &&
+           reg->node_count == n->count && nodes_are(n, reg->nodes);
 }
 
 static void build_reg(struct pack_writer *w, const struct head *head,
-                      const struct nodes *n, const struct reg *reg)
+                      struct nodes *n, const struct reg *reg)
 {
     if (stands_so(head, n, reg)) {
         pack_raw(w, reg->raw, (size_t)(reg->value + reg->value_len - reg->raw));

@@ -14,31 +14,24 @@ static bool is_counter(const struct reg *reg)
     return reg->type == VALUE_COUNTER || reg->type == TYPE_REMOVED;
 }
 
-static bool has_slot(const struct reg *have, const struct slot *wanted)
-{
-    struct slots slots;
-    struct slot slot;
-
-    slots_begin(&slots, have);
-    while (slots_next(&slots, &slot))
-        if (slot.node == wanted->node && slot.plus >= wanted->plus &&
-            slot.minus >= wanted->minus)
-            return true;
-    return false;
-}
-
 /* Both of one era. */
 static bool has_slots(const struct reg *have, const struct reg *full)
 {
-    struct slots slots;
-    struct slot slot;
+    struct slots mine, all;
+    struct slot own, wanted;
 
     if (full->type == VALUE_COUNTER && have->type != VALUE_COUNTER)
         return false;
-    slots_begin(&slots, full);
-    while (slots_next(&slots, &slot))
-        if (!has_slot(have, &slot))
+    slots_begin(&mine, have);
+    slots_begin(&all, full);
+    bool more = slots_next(&mine, &own);
+    while (slots_next(&all, &wanted)) {
+        while (more && own.node < wanted.node)
+            more = slots_next(&mine, &own);
+        if (!more || own.node != wanted.node || own.plus < wanted.plus ||
+            own.minus < wanted.minus)
             return false;
+    }
     return true;
 }
 

@@ -20,10 +20,6 @@
 #define RECORD_ID_AT 6
 #define RECORD_BIRTH_AT 22
 
-/* Starts of nodes that one record may name: a stranger cannot make us sort
- * more; a session that lives through 4,096 restarts is refused. */
-#define RECORD_NODES_MAX 4096
-
 /* Births and stamps lie in 0..this, whatever bytes from outside say: far from
  * the ends of int64, so that no difference of two overflows. */
 #define RECORD_TIME_MAX (INT64_MAX / 4)
