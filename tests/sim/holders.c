@@ -340,6 +340,12 @@ static unsigned leaving(const struct sim *sim)
     return n;
 }
 
+void holders_changed(const struct sim *sim, struct story *s)
+{
+    if (sim->plan.backup && !is_vague(s))
+        s->missing = missing(sim, s, -1);
+}
+
 void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
 {
     const struct plan *p = &sim->plan;
@@ -354,7 +360,7 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     others = others_seen(sim);
     if (promised > others)
         promised = others;
-    s->missing = missing(sim, s, -1);
+    holders_changed(sim, s);
     /* a primary that stands still may have what the next one was not told */
     if (promised == 0 && is_there(sim, s, -1))
         return;

@@ -19,6 +19,8 @@
 /* A change to it was acknowledged, at the moment when its request came `ends`
  * members had gone down. */
 void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends);
+/* The same of what perhaps changed nothing, so that nobody was waited for. */
+void holders_changed(const struct sim *sim, struct story *s);
 /* Its memory is about to go: a crash, or an orderly stop. */
 void holders_end(struct sim *sim, int slot);
 /* It was to get a new id, and that came to nothing; when its request came some

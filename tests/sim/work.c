@@ -202,9 +202,11 @@ static void committed(struct client *c, enum rc rc)
     case RC_OK:
         sim->acknowledged++;
         settle(c, OUT_DONE);
-        if (c->amount || c->new_id || c->put >= 0 || c->wish == WISH_CREATE ||
-            c->wish == WISH_LOGOUT)
+        if (c->amount || c->new_id || c->wish == WISH_PUT ||
+            c->wish == WISH_CREATE || c->wish == WISH_LOGOUT)
             holders_acknowledged(sim, c->story, c->ends);
+        else if (c->put >= 0) /* there may have been nothing to be removed */
+            holders_changed(sim, c->story);
         /* what changed nothing is told to others as late as a read */
         used(c, c->amount || c->new_id || c->wish == WISH_PUT ||
                     c->wish == WISH_CREATE);
