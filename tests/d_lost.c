@@ -420,6 +420,123 @@ static void what_was_left_waits_for_the_new_id(void)
     net_free(&n);
 }
 
+static void write_done(struct net *n, int i, struct backups_write *q)
+{
+    struct manager *m = n->hosts[i].manager;
+    enum rc rc = m->ops->write(m, &q->w);
+
+    for (int ms = 0; rc == RC_PENDING && !q->done && ms < 2 * DROP; ms += STEP)
+        net_pass(n, STEP);
+    CHECK_INT_FATAL(rc == RC_PENDING ? q->w.rc : rc, RC_OK);
+    manager_write_release(&q->w);
+}
+
+/* A new id, made at that host. */
+static void rename_at(struct net *n, int i, const uint8_t id[ID_SIZE],
+                      uint8_t new_id[ID_SIZE])
+{
+    struct manager *m = n->hosts[i].manager;
+    struct backups_write q = {.w = {.done = backups_answered}};
+
+    id_mint(new_id);
+    struct table_stripe *stripe = table_lock(m->table, id);
+    struct record *moved = record_rekey(table_find(stripe, id)->record, new_id);
+    table_unlock(stripe);
+    manager_write_init(&q.w, WRITE_CREATE, new_id, n->now);
+    q.w.record = moved;
+    write_done(n, i, &q);
+    record_unref(&moved);
+    q.done = 0;
+    manager_write_init(&q.w, WRITE_END, id, n->now);
+    q.w.reason = REASON_RENAMED;
+    memcpy(q.w.new_id, new_id, ID_SIZE);
+    write_done(n, i, &q);
+}
+
+static void see_at(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct backups_write q = {.w = {.done = backups_answered}};
+    struct value one = value_number(VALUE_INT, 1);
+    struct changes c;
+
+    changes_init(&c);
+    changes_set(&c, key_name("seen", 4), &one);
+    manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+    q.w.changes = &c;
+    write_done(n, i, &q);
+    changes_release(&c);
+}
+
+/* A host's first call about that id is under way for long. */
+struct slow_call {
+    struct channel_ops ops; /* first */
+    const struct channel_ops *under;
+    const uint8_t *id;
+    struct channel_call *call;
+};
+
+static void call_slowly(struct channel *c, struct channel_call *call)
+{
+    struct slow_call *k = (struct slow_call *)c->ops;
+
+    if (!k->call && id_equal(call->id, k->id))
+        k->call = call;
+    else
+        k->under->call(c, call);
+}
+
+static bool has_place(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct place p;
+
+    return place_of(net_backup(n, i), id, &p);
+}
+
+/* Apart, one of two changes a session to which the other gives two new ids. It
+ * lasts longer than an end is kept; that time begins when they have met again,
+ * or who asks where the session goes on by now would be told that nobody knows.
+ */
+static void a_chain_of_ids_is_kept_until_it_was_followed(void)
+{
+    enum { KEEP = 4000 };
+    struct net *n = backups_new(2, 0);
+    uint8_t ids[3][ID_SIZE];
+
+    for (int i = 0; i < 2; i++)
+        replica_set_keep(net_backup(n, i)->replica, KEEP);
+    backups_create(n, ids[0]);
+    net_cut(n, 0, 1, true);
+    net_live(n, DROP / 1000 + 2);
+    CU_ASSERT_FATAL(net_answers(n, 0) && net_answers(n, 1));
+    rename_at(n, 0, ids[0], ids[1]);
+    rename_at(n, 0, ids[1], ids[2]);
+    see_at(n, 1, ids[0]);
+    net_live(n, 2 * KEEP / 1000);
+    struct channel *c = &n->hosts[1].channel;
+    struct slow_call slow = {.ops = *c->ops, .under = c->ops, .id = ids[1]};
+    slow.ops.call = call_slowly;
+    c->ops = &slow.ops;
+    net_cut(n, 0, 1, false);
+    for (int ms = 0; !slow.call; ms += STEP) {
+        CU_ASSERT_FATAL(ms < DROP);
+        /* it takes nothing before it has told, or it would see the change */
+        net_peer(n, 0, 1)->next_compare = n->now.mono + DROP / 10;
+        net_pass(n, STEP);
+    }
+    net_live(n, DROP / 1000);
+    CU_ASSERT(replica_settled_at(net_backup(n, 0)->replica) >
+              n->now.mono - DROP);
+    c->ops = slow.under;
+    c->ops->call(c, slow.call);
+    net_live(n, 1);
+    CHECK_INT(lefts_at(n, 1), 0);
+    CU_ASSERT(backups_shows(n, 0, ids[2], "seen"));
+    net_live(n, 2 * KEEP / 1000);
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT(!has_place(n, i, ids[0]) && !has_place(n, i, ids[1]));
+    net_free(&n);
+}
+
 /* Many copies that no list names go one after the other, however few of them
  * the log takes at a time. */
 static void old_copies_go_through_a_small_log(void)
@@ -455,4 +572,5 @@ UNIT_MAIN("lost", CASE(a_copy_that_no_list_names_is_found),
           CASE(a_change_goes_on_under_a_new_id),
           CASE(a_strays_change_goes_on_under_a_new_id),
           CASE(what_was_left_waits_for_the_new_id),
+          CASE(a_chain_of_ids_is_kept_until_it_was_followed),
           CASE(old_copies_go_through_a_small_log))

@@ -69,6 +69,7 @@ struct replica *replica_new(struct manager *m, struct channel *channel)
     r->app = app_number(m->env.app, false);
     atomic_init(&r->latest, INT64_MIN);
     atomic_init(&r->settled, INT64_MIN);
+    atomic_init(&r->known, INT64_MIN);
     r->tell_since = INT64_MAX;
     return r;
 }
@@ -269,7 +270,7 @@ bool replica_may_forget(struct replica *r, struct entry *e, struct instant now)
     replica_note_time(r, now);
     if (!entry_is_copy(e) || !entry_is_over(e)) /* a user's record */
         return true;
-    return replica_entry(e)->learnt <= atomic_load(&r->settled);
+    return replica_entry(e)->learnt <= replica_known_at(r);
 }
 
 void replica_settled(struct replica *r, int64_t mono)

@@ -40,7 +40,10 @@
  *         are named, and gets to them. An entry with ENTRY_CACHED is nobody's
  *         copy: it takes no part.
  *         Ends of places are forgotten with replica_tick when keep_ended_ms
- *         has passed and all have compared (Settled), as tombstones are.
+ *         has passed and all have compared (Settled), as tombstones are; here
+ *         it has to have passed since they have, but for an eighth. Who was
+ *         apart, and hears at last of a new id, asks those who know where that
+ *         one goes on, and they may be busy.
  *         A record of a session whose place is FINAL does not come in where
  *         nothing is: the sender gets the place. Where a copy stands live while
  *         its place becomes FINAL, it stays until the manager deals with it.

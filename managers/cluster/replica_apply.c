@@ -97,7 +97,7 @@ static bool is_forgotten(const struct arrival *a,
     if (!life->ended)
         end += life->max_inactive * 1000 + manager_grace(m, life->max_inactive);
     return end + m->keep_ended_ms <= a->now.mono &&
-           end <= atomic_load(&a->r->settled);
+           end <= replica_known_at(a->r);
 }
 
 static void insert_whole(struct arrival *a, struct table_stripe *stripe)

@@ -25,6 +25,7 @@
 #define PAIR_HEADS 64
 #define PAIR_CHUNKS 64
 #define PAIR_LEAVES (FRAME_LEAVES / PAIR_CHUNKS)
+#define SETTLED_STEPS 8
 
 /* An access that the others are to hear of. */
 struct touch {
@@ -67,7 +68,23 @@ struct replica {
     replica_called_fn *called;
     replica_left_fn *left;
     void *serve_user;
+    /* what `settled` was, every so often within the last keep_ended_ms, the
+     * oldest first: the tick's */
+    struct {
+        int64_t at, settled; /* mono */
+    } was[SETTLED_STEPS];
+    unsigned was_count;
+    _Atomic int64_t known; /* and before that: the ends learnt by then (mono)
+                              are known to all for that long */
 };
+
+/* Ends that were learnt at or before that moment (mono) need be kept for nobody
+ * any more. Who holds parts asks others where a session goes on whose new id it
+ * has heard of at last, and so all keep for a while what all know. */
+static inline int64_t replica_known_at(const struct replica *r)
+{
+    return atomic_load(r->places ? &r->known : &r->settled);
+}
 
 /* A comparison that began after this moment (mono) began after now. */
 int64_t replica_moment_learnt(const struct replica *r, struct instant now);

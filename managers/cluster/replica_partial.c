@@ -211,8 +211,7 @@ static bool is_forgotten(const struct replica *r, const struct frame_update *u,
 
     return u->owner && came->kind != PLACE_LIST &&
            since + r->m->keep_ended_ms <= now.mono &&
-           since <= atomic_load(&r->settled) &&
-           !places_get(r->places, id, &known);
+           since <= replica_known_at(r) && !places_get(r->places, id, &known);
 }
 
 enum replica_rc partial_apply(struct replica *r, const struct frame_update *u,
@@ -270,14 +269,33 @@ static bool forget(struct replica *r, const uint8_t id[ID_SIZE], int64_t learnt)
     return !counts;
 }
 
+/* Since when has it been settled up to where? To an eighth of the time. */
+static void note_settled(struct replica *r, struct instant now)
+{
+    int64_t keep = r->m->keep_ended_ms, step = keep / SETTLED_STEPS;
+    unsigned n = 0;
+
+    while (n < r->was_count && r->was[n].at + keep - step <= now.mono)
+        atomic_store(&r->known, r->was[n++].settled);
+    r->was_count -= n;
+    memmove(r->was, r->was + n, r->was_count * sizeof *r->was);
+    n = r->was_count;
+    if (n == SETTLED_STEPS || (n && now.mono - r->was[n - 1].at < step))
+        return;
+    r->was[n].at = now.mono;
+    r->was[n].settled = atomic_load(&r->settled);
+    r->was_count++;
+}
+
 void partial_forget(struct replica *r, struct instant now)
 {
-    int64_t before = now.mono - r->m->keep_ended_ms;
-    int64_t settled = atomic_load(&r->settled);
+    int64_t before = now.mono - r->m->keep_ended_ms, known;
     uint8_t id[ID_SIZE];
 
-    if (settled < before)
-        before = settled;
+    note_settled(r, now);
+    known = replica_known_at(r);
+    if (known < before)
+        before = known;
     while (places_next_over(r->places, before, id))
         if (!forget(r, id, before))
             places_put_off(r->places, id, replica_moment_learnt(r, now));
