@@ -3,6 +3,9 @@
 
 #include "container/sessions.h"
 
+#include "container/context.h"
+#include "container/instance.h"
+#include "container/serverxml.h"
 #include "container/sessions_common.h"
 #include "container/sessions_json.h"
 #include "container/sessions_seen.h"
@@ -75,14 +78,37 @@ static bool is_copy(const char *file)
                         memcmp(there, begin, sizeof there) == 0);
 }
 
+/* A copy among the rows of a store, or under a name that SQLite takes for its
+ * own, can harm it: of every Context, since several may share a folder. */
+static enum rc check_stores(const struct export *e, const struct instance *in,
+                            struct err *err)
+{
+    char where[PATH_MAX];
+
+    for (size_t i = 0; i < in->context_count; i++) {
+        const struct manager_config *m = in->contexts[i]->config->level.manager;
+        for (; m; m = m->previous)
+            if (m->store && sessions_store_owns(m->store, e->file, where))
+                return err_set(err, RC_INVALID,
+                               "margay: -o %s belongs to %s %s, which has the "
+                               "sessions: name a file elsewhere",
+                               e->file, m->store->kind->name, where);
+    }
+    return RC_OK;
+}
+
 /* Before anything is asked. What is renamed over a file takes its place,
- * whatever it is: it may be the store's own. */
-static enum rc check_target(const struct export *e, struct err *err)
+ * whatever it is. */
+static enum rc check_target(const struct export *e, const struct instance *in,
+                            struct err *err)
 {
     struct stat st;
 
     if (strcmp(e->file, "-") == 0)
         return check_standard_output(err);
+    enum rc rc = check_stores(e, in, err);
+    if (rc != RC_OK)
+        return rc;
     if (lstat(e->file, &st) != 0 || (S_ISREG(st.st_mode) && is_copy(e->file)))
         return RC_OK;
     if (S_ISREG(st.st_mode))
@@ -405,7 +431,7 @@ enum rc sessions_export(const struct instance *in, const char *context,
     enum rc rc = sessions_context(in, context, &x, err);
 
     if (rc == RC_OK)
-        rc = check_target(&e, err);
+        rc = check_target(&e, in, err);
     if (rc != RC_OK)
         return rc;
     if (strcmp(file, "-") != 0) /* else there is nothing to tidy */

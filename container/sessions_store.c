@@ -125,6 +125,60 @@ static enum rc check_place(const struct store_config *store,
                      p.path, st.st_uid, st.st_uid);
 }
 
+/* Where a file is, whether it is there or not; false: nowhere. *name is a part
+ * of file. */
+static bool find_folder(const char *file, char folder[PATH_MAX],
+                        const char **name)
+{
+    char above[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+
+    *name = slash ? slash + 1 : file;
+    int len = snprintf(above, sizeof above, "%.*s", (int)(*name - file), file);
+    return len < (int)sizeof above && realpath(len ? above : ".", folder);
+}
+
+static bool is_within(const char *folder, const char *other)
+{
+    size_t len = strlen(other);
+
+    if (strncmp(folder, other, len) != 0)
+        return false;
+    return folder[len] == '\0' || folder[len] == '/' || strcmp(other, "/") == 0;
+}
+
+/* SQLite's own, and the one that we put beside it. */
+static bool is_companion(const char *folder, const char *name,
+                         const char *database)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".lock"};
+    char own[PATH_MAX];
+    const char *begin;
+
+    if (!find_folder(database, own, &begin) || strcmp(folder, own) != 0 ||
+        strncmp(name, begin, strlen(begin)) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (strcmp(name + strlen(begin), ends[i]) == 0)
+            return true;
+    return false;
+}
+
+bool sessions_store_owns(const struct store_config *store, const char *file,
+                         char where[PATH_MAX])
+{
+    struct place p = place_of(store);
+    char folder[PATH_MAX];
+    const char *name;
+
+    if (!p.path || !find_folder(file, folder, &name))
+        return false;
+    if (!p.is_file)
+        return realpath(p.path, where) && is_within(folder, where);
+    snprintf(where, PATH_MAX, "%s", p.path);
+    return is_companion(folder, name, where);
+}
+
 /* ---- open ---- */
 
 enum rc sessions_store_open(struct sessions_store *s, const struct context *x,

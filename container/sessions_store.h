@@ -17,7 +17,10 @@
 #include "session/record.h"
 #include "session/store.h"
 
+#include <limits.h>
+
 struct context;
+struct store_config;
 
 struct sessions_store {
     struct store *store;
@@ -40,6 +43,10 @@ enum sessions_use { SESSIONS_EXPORT, SESSIONS_IMPORT };
  * would leave files that the user of the instances cannot use. */
 enum rc sessions_store_open(struct sessions_store *s, const struct context *x,
                             enum sessions_use use, struct err *err);
+/* Is a file of that name, there or not, one that such a store may use itself,
+ * or in the folder that it reads? where: its folder or file then. */
+bool sessions_store_owns(const struct store_config *store, const char *file,
+                         char where[PATH_MAX]);
 /* RC_UNAVAILABLE: it cannot be asked. */
 enum rc sessions_reach(struct sessions_store *s, struct err *err);
 void sessions_store_close(struct sessions_store *s);

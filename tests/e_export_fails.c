@@ -122,24 +122,86 @@ static void who_cannot_is_told_what_can(void)
     CU_ASSERT(says("DeltaManager of /login has no <Store>"));
 }
 
-/* It may be the store that is exported. */
+/* Nor is it made. */
+static void belongs(const struct fleet *f, const char *file)
+{
+    char more[600];
+    bool there = access(file, F_OK) == 0;
+
+    snprintf(more, sizeof more, "--context /login -o '%s'", file);
+    CHECK_INT(sessions(f, "export", more), 1);
+    CU_ASSERT(says(" belongs to "));
+    CU_ASSERT(says("name a file elsewhere"));
+    CU_ASSERT((access(file, F_OK) == 0) == there);
+}
+
+static void nothing_is_put_among_what_is_sqlites(void)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".lock"};
+    struct fleet *f = running("sqlite.xml");
+    struct stat before, after;
+    char store[320], name[400], more[500];
+
+    if (!f)
+        return;
+    struct browser b;
+    log_in(&b, &f->servers[0], "kim", 0);
+    fleet_database(f, store);
+    CHECK_INT_FATAL(stat(store, &before), 0);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        snprintf(name, sizeof name, "%s%s", store, ends[i]);
+        belongs(f, name);
+    }
+    CU_ASSERT(stat(store, &after) == 0 && before.st_ino == after.st_ino);
+    CHECK_INT(browser_get(&b, &f->servers[0], "/login/me"), 200);
+    browser_close(&b);
+    CHECK_INT(server_stop(&f->servers[0]), 0); /* takes -wal and -shm away */
+    snprintf(name, sizeof name, "%s-wal", store);
+    CHECK_INT(access(name, F_OK), -1);
+    belongs(f, name);
+    snprintf(more, sizeof more, "%s/there", f->dir); /* by another name */
+    CHECK_INT(symlink(f->dir, more), 0);
+    snprintf(name, sizeof name, "%s%s-journal", more, strrchr(store, '/'));
+    belongs(f, name);
+    snprintf(more, sizeof more, "--context /login -o %s.jsonl", store);
+    CHECK_INT(sessions(f, "export", more), 0);
+}
+
+static void nothing_is_put_among_the_rows_of_files(void)
+{
+    struct fleet *f = running("sqlite.xml");
+    char folder[400], name[450], more[600];
+
+    if (!f)
+        return;
+    snprintf(folder, sizeof folder, "%s/rows", f->dir);
+    snprintf(f->conf, sizeof f->conf, "file.xml");
+    fleet_define(f, "store.path", folder);
+    CHECK_INT(mkdir(folder, 0700), 0);
+    snprintf(name, sizeof name, "%s/copy", folder);
+    belongs(f, name);
+    snprintf(name, sizeof name, "%s/login", folder);
+    CHECK_INT(mkdir(name, 0700), 0);
+    snprintf(name, sizeof name, "%s/../rows/login/copy", folder);
+    belongs(f, name);
+    snprintf(name, sizeof name, "%s/there", f->dir);
+    CHECK_INT(symlink(folder, name), 0);
+    snprintf(name, sizeof name, "%s/there/copy", f->dir);
+    belongs(f, name);
+    snprintf(more, sizeof more, "--context /login -o %s.jsonl", folder);
+    CHECK_INT(sessions(f, "export", more), 0);
+}
+
 static void what_is_no_copy_is_not_replaced(void)
 {
     static const char text[] = "<?xml version=\"1.0\"?>\n";
     struct fleet *f = running("sqlite.xml");
     struct browser b;
-    char more[500], store[320];
-    struct stat before, after;
+    char more[500];
 
     if (!f)
         return;
     log_in(&b, &f->servers[0], "kim", 0);
-    fleet_database(f, store);
-    CHECK_INT_FATAL(stat(store, &before), 0);
-    snprintf(more, sizeof more, "--context /login -o %s", store);
-    CHECK_INT(sessions(f, "export", more), 1);
-    CU_ASSERT(says("is there and no copy of sessions"));
-    CU_ASSERT(stat(store, &after) == 0 && before.st_ino == after.st_ino);
     snprintf(more, sizeof more, "--context /login -o %s",
              write_file("other.xml", text, sizeof text - 1));
     CHECK_INT(sessions(f, "export", more), 1);
@@ -149,7 +211,6 @@ static void what_is_no_copy_is_not_replaced(void)
     CHECK_INT(sessions(f, "export", more), 0);
     CHECK_INT(sessions(f, "export", more), 0); /* over a copy */
     CU_ASSERT_PTR_NOT_NULL(strstr(content_of(path_of("other.xml")), "kim"));
-    CHECK_INT(browser_get(&b, &f->servers[0], "/login/me"), 200);
     browser_close(&b);
 }
 
@@ -329,6 +390,8 @@ UNIT_MAIN_AROUND("export_fails", NULL, fleet_end,
                  CASE(a_file_that_was_cut_is_noticed),
                  CASE(a_line_that_is_wrong_ends_it),
                  CASE(who_cannot_is_told_what_can),
+                 CASE(nothing_is_put_among_what_is_sqlites),
+                 CASE(nothing_is_put_among_the_rows_of_files),
                  CASE(what_is_no_copy_is_not_replaced),
                  CASE(what_cannot_be_written_is_an_error),
                  CASE(an_export_that_was_ended_leaves_no_copy),
