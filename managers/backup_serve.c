@@ -399,7 +399,9 @@ static void parted(struct farewell *f, enum rc rc)
 {
     struct parting *p = (struct parting *)f;
 
-    if (rc == RC_OK) {
+    /* after a pause the lease is taken back before the answer that came in it
+     * is looked at, so the time of the call will do */
+    if (rc == RC_OK && channel_may_answer(p->b->channel, f->w.now)) {
         serve_write(p->b, &p->call, f->w.now);
     } else {
         struct channel_reply reply = reply_to(p->b, &p->call, CALL_UNAVAILABLE);

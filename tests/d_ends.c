@@ -265,8 +265,90 @@ static void what_all_lose_is_told_of_once(void)
             }
 }
 
+/* ---- of what stands in two managers ---- */
+
+static void mark(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct value seven = {.type = VALUE_INT, .number = 7};
+    struct request q = {.w.done = answered};
+    struct changes c;
+
+    changes_init(&c);
+    changes_set(&c, key_field(FIELD_BOTH), &seven);
+    manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+    q.w.changes = &c;
+    begin(n, i, &q);
+    wait_for(n, &q);
+    CHECK_INT(q.w.rc, RC_OK);
+    changes_release(&c);
+    manager_write_release(&q.w);
+}
+
+/* What a host answers to calls. */
+struct replies {
+    struct channel_ops ops; /* first */
+    enum call_answer last;
+    int count;
+};
+
+static void note_reply(struct channel *c, const struct channel_reply *reply)
+{
+    struct replies *r = (struct replies *)c->ops;
+    struct record *record = reply->record;
+
+    r->last = reply->answer;
+    r->count++;
+    record_unref(&record);
+}
+
+static void call_end(struct net *n, int at, int from, const uint8_t id[ID_SIZE])
+{
+    struct channel_called call = {.from = n->hosts[from].channel.node,
+                                  .kind = CALL_COMMIT};
+    struct manager *m = n->hosts[at].manager;
+
+    memcpy(call.id, id, ID_SIZE);
+    struct table_stripe *stripe = table_lock(m->table, id);
+    call.delta = record_end_delta(table_find(stripe, id)->record, REASON_LOGOUT,
+                                  NULL, n->now.wall, call.from);
+    table_unlock(stripe);
+    serve_call(backup_of(m), &call, n->now);
+    record_unref(&call.delta);
+}
+
+/* Its primary leaves the farewell first, which takes a moment: after a pause in
+ * it others may have gone on without it, and it ends nothing. */
+static void who_stood_still_at_a_farewell_ends_nothing(void)
+{
+    for (int pause = 0; pause <= DROP + 1000; pause += DROP + 1000) {
+        struct net *n = net_of(2);
+        struct channel *c = &n->hosts[0].channel;
+        struct replies replies = {.ops = *c->ops};
+        const struct channel_ops *ops = c->ops;
+        uint8_t id[ID_SIZE];
+
+        CHECK_INT(create_at(n, 0, id), 1);
+        mark(n, 0, id);
+        replies.ops.reply = note_reply;
+        c->ops = &replies.ops;
+        call_end(n, 0, 1, id);
+        CHECK_INT(replies.count, 0); /* the farewell is on its way */
+        n->hosts[0].paused = pause > 0;
+        net_pass(n, pause);
+        n->hosts[0].paused = false;
+        for (int k = 0; !replies.count && k < DROP; k += STEP)
+            net_pass(n, STEP);
+        CHECK_INT(replies.count, 1);
+        CHECK_INT(replies.last, pause ? CALL_UNAVAILABLE : CALL_OK);
+        CHECK_INT(ended_at(n, 0, id), pause ? REASON_NONE : REASON_LOGOUT);
+        c->ops = ops;
+        net_free(&n);
+    }
+}
+
 UNIT_MAIN("ends", CASE(one_of_two_ends_is_it),
           CASE(one_of_two_equal_ends_is_it),
           CASE(it_ends_where_its_primary_dies),
           CASE(it_ends_where_its_primary_told_others_and_died),
-          CASE(what_all_lose_is_told_of_once))
+          CASE(what_all_lose_is_told_of_once),
+          CASE(who_stood_still_at_a_farewell_ends_nothing))
