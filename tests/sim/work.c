@@ -128,6 +128,16 @@ static void visit_over(struct client *c)
     think_again(c);
 }
 
+/* One that failed does not undo what another one may have done. */
+static void note_over(const struct sim *sim, struct known_id *id,
+                      enum outcome out)
+{
+    if (id->over == OUT_DONE || (id->over == OUT_MAYBE && out != OUT_DONE))
+        return;
+    id->over = out;
+    id->over_at = sim->now;
+}
+
 /* What a request wanted to change came to this. */
 static void settle(struct client *c, enum outcome out)
 {
@@ -145,10 +155,8 @@ static void settle(struct client *c, enum outcome out)
         s->added += c->amount;
     if (c->wish == WISH_LOGOUT && out == OUT_NOT)
         s->may_end--;
-    if (c->wish == WISH_LOGOUT && id->over != OUT_DONE) {
-        id->over = out;
-        id->over_at = sim->now;
-    }
+    if (c->wish == WISH_LOGOUT)
+        note_over(sim, id, out);
     if (c->wish == WISH_CREATE) {
         s->ids[0].born = out;
         s->ids[0].born_at = sim->now;
@@ -159,10 +167,7 @@ static void settle(struct client *c, enum outcome out)
         c->new_id->orphan = out == OUT_NOT;
         if (out == OUT_NOT)
             holders_undone(sim, s, sim->ends - c->ends + c->missing);
-        if (id->over != OUT_DONE) {
-            id->over = out;
-            id->over_at = sim->now;
-        }
+        note_over(sim, id, out);
         if (out == OUT_MAYBE)
             s->forked = true;
         if (out == OUT_DONE)
@@ -352,8 +357,7 @@ static void do_logout(struct client *c)
     struct known_id *id = story_find_id(c->story, c->id);
 
     c->story->may_end++;
-    if (id->over != OUT_DONE)
-        id->over = OUT_OPEN;
+    note_over(c->sim, id, OUT_OPEN);
     session_invalidate(&c->session, REASON_LOGOUT, NULL);
 }
 
