@@ -248,6 +248,18 @@ static bool is_crowded(const struct backup *b)
            atomic_load(&((struct backup *)b)->protecting) >= log / SWEEP_SHARE;
 }
 
+/* It went on under a new id, where what is here may be missing, and somebody
+ * who knows that id may come back. */
+static bool goes_on_elsewhere(const struct backup *b, const struct place *p)
+{
+    bool may = false;
+
+    for (unsigned i = 0; i < p->count; i++)
+        may |= p->holders[i] != self(b) &&
+               holder_state(b, p->holders[i]) != MEMBER_GONE;
+    return may && p->reason == REASON_RENAMED;
+}
+
 static bool has_others_here(const struct backup *b, const struct place *p)
 {
     for (unsigned i = 0; i < p->count; i++)
@@ -275,7 +287,8 @@ void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
         protect(b, id, now);
         break;
     case LET_GO:
-        if (p.kind == PLACE_FINAL && !has_others_here(b, &p))
+        if (p.kind == PLACE_FINAL && !has_others_here(b, &p) &&
+            !goes_on_elsewhere(b, &p))
             drop_ended(b, id);
         else if (is_crowded(b))
             row_add(b, &b->soon, id, now.mono + 1); /* the next tick */

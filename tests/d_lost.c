@@ -368,6 +368,46 @@ static void a_strays_change_goes_on_under_a_new_id(void)
     net_free(&n);
 }
 
+/* A holder that was cut off counts alone, then hears that the session is over,
+ * and is cut off again before it hears under which id it goes on: it keeps what
+ * it has for those who know. */
+static void what_only_one_counted_waits_for_who_knows(void)
+{
+    struct net *n = backups_new(3, 0);
+    struct backups_write over;
+    uint8_t id[ID_SIZE], new_id[ID_SIZE];
+    struct changes c;
+    struct backups_write one = {.w = {.done = backups_answered}};
+    struct place p;
+
+    backups_create(n, id);
+    int holder = backups_holder(n, id);
+    for (int i = 0; i < n->count; i++)
+        net_cut(n, holder, i, i != holder);
+    net_live(n, DROP / 1000 + 1);
+    changes_init(&c);
+    changes_add(&c, key_name("hits", 4), 1);
+    manager_write_init(&one.w, WRITE_CHANGE, id, n->now);
+    one.w.changes = &c;
+    struct manager *m = n->hosts[holder].manager;
+    CHECK_INT(m->ops->write(m, &one.w), RC_OK);
+    changes_release(&c);
+    manager_write_release(&one.w);
+    make_new_id(n, 0, id, new_id);
+    end_old_id(n, 0, id, new_id, &over);
+    old_id_ended(n, &over);
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p) &&
+                    p.kind == PLACE_FINAL);
+    CU_ASSERT(learn_place(net_backup(n, holder), id, &p, n->now));
+    net_live(n, 12); /* less than FORGET, in all */
+    CU_ASSERT(backups_has(n, holder, id));
+    for (int i = 0; i < n->count; i++)
+        net_cut(n, holder, i, false);
+    net_live(n, 5);
+    CHECK_INT(backups_hits(n, 0, new_id), 1);
+    net_free(&n);
+}
+
 /* As replica_left_fn brings it. */
 static void take_left(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
@@ -571,6 +611,7 @@ UNIT_MAIN("lost", CASE(a_copy_that_no_list_names_is_found),
           CASE(a_change_that_met_an_end_has_not_landed),
           CASE(a_change_goes_on_under_a_new_id),
           CASE(a_strays_change_goes_on_under_a_new_id),
+          CASE(what_only_one_counted_waits_for_who_knows),
           CASE(what_was_left_waits_for_the_new_id),
           CASE(a_chain_of_ids_is_kept_until_it_was_followed),
           CASE(old_copies_go_through_a_small_log))
