@@ -255,8 +255,7 @@ static bool goes_on_elsewhere(const struct backup *b, const struct place *p)
     bool may = false;
 
     for (unsigned i = 0; i < p->count; i++)
-        may |= p->holders[i] != self(b) &&
-               holder_state(b, p->holders[i]) != MEMBER_GONE;
+        may |= holder_state(b, p->holders[i]) == MEMBER_AWAY;
     return may && p->reason == REASON_RENAMED;
 }
 
