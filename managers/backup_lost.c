@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whoever has not come back by then, after this member heard that it is lost,
- * is not waited for any more. */
-#define PATIENCE(b) (10 * (b)->channel->drop_ms)
 /* At a time; each is as many calls as there are members. */
 #define INQUIRIES_MAX 256
 
@@ -49,7 +46,8 @@ bool lost_is_doubtful(const struct backup *b, const uint8_t id[ID_SIZE],
 
     if (channel_is_whole(b->channel, replica_members(b->replica)))
         return false;
-    return learnt == INT64_MAX || now.mono - learnt < PATIENCE(b);
+    return learnt == INT64_MAX ||
+           now.mono - learnt < replica_patience(b->replica);
 }
 
 static bool is_lost(const struct backup *b, const uint8_t id[ID_SIZE],

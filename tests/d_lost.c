@@ -113,6 +113,47 @@ static void who_may_have_a_copy_is_waited_for(void)
     net_free(&n);
 }
 
+/* Somebody of the list was never heard of, and may be one with a copy: as long
+ * as he is waited for, the place of what is lost is not forgotten, however
+ * short the time is for which ends are kept. Those that could come back with
+ * one that was heard of hold that up by themselves. */
+static void what_may_be_lost_is_not_forgotten(void)
+{
+    struct net *n = net_new(5);
+    uint8_t id[ID_SIZE];
+    struct find_op op;
+    int asker = 1;
+
+    for (int i = 0; i < 4; i++) {
+        net_cut(n, i, 4, true);
+        net_manage_as(n, i, "BackupManager");
+        replica_set_keep(net_backup(n, i)->replica, 2000);
+    }
+    net_live(n, DROP / 1000 + 2);
+    backups_create(n, id);
+    int holder = backups_holder(n, id);
+    asker += holder == asker;
+    for (int i = 1; i < 4; i++) {
+        net_cut(n, 0, i, true);
+        net_cut(n, holder, i, i != holder);
+    }
+    n->hosts[0].paused = n->hosts[holder].paused = true;
+    for (int s = 0; !is_lost(n, asker, id); s++) {
+        CU_ASSERT_FATAL(s < 60);
+        net_live(n, 1);
+    }
+    net_live(n, 10 * DROP / 1000 - 5);
+    CU_ASSERT(is_lost(n, asker, id));
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_UNAVAILABLE);
+    net_live(n, 5);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_LOST);
+    net_live(n, 10);
+    CHECK_INT(backups_find(n, asker, id, &op, NULL), RC_ABSENT);
+    CHECK_INT(op.reason, REASON_UNKNOWN);
+    net_free(&n);
+}
+
 /* Who has it and is asked for it makes no list before it has compared, since
  * others may have a newer one; then it does. */
 static void who_is_asked_for_the_last_copy_compares_first(void)
@@ -605,6 +646,7 @@ static void old_copies_go_through_a_small_log(void)
 
 UNIT_MAIN("lost", CASE(a_copy_that_no_list_names_is_found),
           CASE(who_may_have_a_copy_is_waited_for),
+          CASE(what_may_be_lost_is_not_forgotten),
           CASE(who_is_asked_for_the_last_copy_compares_first),
           CASE(what_is_lost_is_asked_for_once),
           CASE(somebody_may_be_where_nobody_was_heard),

@@ -427,6 +427,10 @@ static void ends_come_in_their_order(void)
     places_remove(p, out);
     CU_ASSERT(!places_next_over(p, 49, out));
     CU_ASSERT(places_next_over(p, 50, out) && out[0] == 1);
+    places_keep(p, out, 70);
+    CHECK_INT(places_learnt(p, out), 50);
+    CU_ASSERT(!places_next_over(p, 69, out));
+    CU_ASSERT(places_next_over(p, 70, out) && out[0] == 1);
     places_remove(p, out);
     CU_ASSERT(!places_next_over(p, 100, out));
     places_free(&p);

@@ -28,10 +28,11 @@ struct slot {
     uint16_t holders[PLACE_HOLDERS]; /* numbers; 0: no more */
 };
 
-/* An end. They hang in the order in which they were put. */
+/* An end. They hang in the order in which they were put, or put off: of
+ * `turn`, which is `learnt` but for those that are kept. */
 struct over {
     struct over *before, *after;
-    int64_t learnt;
+    int64_t learnt, turn;
     uint8_t kind, reason;
     bool confirmed;
     struct slot slot;
@@ -498,7 +499,7 @@ static void over_insert(struct places *p, struct leaf *leaf,
     o->slot = *slot;
     o->kind = (uint8_t)place->kind;
     o->reason = (uint8_t)place->reason;
-    o->learnt = learnt;
+    o->learnt = o->turn = learnt;
     overs_resize(p, leaf);
     memmove(&leaf->overs[at + 1], &leaf->overs[at],
             (leaf->over_count - at) * sizeof *leaf->overs);
@@ -657,11 +658,21 @@ bool places_next_over(struct places *p, int64_t learnt_before,
 {
     pthread_mutex_lock(&p->over_lock);
     const struct over *o = p->first.after;
-    bool found = o != &p->first && o->learnt <= learnt_before;
+    bool found = o != &p->first && o->turn <= learnt_before;
     if (found)
         memcpy(id, o->slot.id, ID_SIZE);
     pthread_mutex_unlock(&p->over_lock);
     return found;
+}
+
+/* Its leaf is locked. */
+static void over_put_off(struct places *p, struct over *o, int64_t moment)
+{
+    pthread_mutex_lock(&p->over_lock);
+    o->turn = moment;
+    over_unlink(o);
+    over_append(p, o);
+    pthread_mutex_unlock(&p->over_lock);
 }
 
 void places_put_off(struct places *p, const uint8_t id[ID_SIZE], int64_t learnt)
@@ -671,12 +682,20 @@ void places_put_off(struct places *p, const uint8_t id[ID_SIZE], int64_t learnt)
     uint32_t at = over_search(leaf, id, &found);
 
     if (found) {
-        pthread_mutex_lock(&p->over_lock);
         leaf->overs[at]->learnt = learnt;
-        over_unlink(leaf->overs[at]);
-        over_append(p, leaf->overs[at]);
-        pthread_mutex_unlock(&p->over_lock);
+        over_put_off(p, leaf->overs[at], learnt);
     }
+    leaf_unlock(p, leaf);
+}
+
+void places_keep(struct places *p, const uint8_t id[ID_SIZE], int64_t moment)
+{
+    struct leaf *leaf = leaf_lock(p, table_leaf(id));
+    bool found;
+    uint32_t at = over_search(leaf, id, &found);
+
+    if (found)
+        over_put_off(p, leaf->overs[at], moment);
     leaf_unlock(p, leaf);
 }
 

@@ -49,6 +49,8 @@ bool places_next_over(struct places *p, int64_t learnt_before,
                       uint8_t id[ID_SIZE]);
 void places_put_off(struct places *p, const uint8_t id[ID_SIZE],
                     int64_t learnt);
+/* Puts it off as well, and leaves when it was learnt as it is. */
+void places_keep(struct places *p, const uint8_t id[ID_SIZE], int64_t moment);
 /* When an end was learnt; INT64_MAX: no end stands there. */
 int64_t places_learnt(const struct places *p, const uint8_t id[ID_SIZE]);
 

@@ -289,6 +289,11 @@ void replica_set_keep(struct replica *r, int64_t ended_keep_ms)
     r->m->keep_ended_ms = ended_keep_ms;
 }
 
+int64_t replica_patience(const struct replica *r)
+{
+    return 10 * r->channel->drop_ms;
+}
+
 /* ---- strays: the channel's thread alone ---- */
 
 static bool stray_fits(struct replica *r, size_t len)

@@ -174,6 +174,9 @@ bool replica_may_forget(struct replica *r, struct entry *e, struct instant now);
 void replica_settled(struct replica *r, int64_t mono);
 int64_t replica_settled_at(const struct replica *r);
 void replica_set_keep(struct replica *r, int64_t ended_keep_ms);
+/* ms: for so long, since this member heard that a session is lost, those are
+ * waited for who may come back with a copy. Its place is kept meanwhile. */
+int64_t replica_patience(const struct replica *r);
 
 /* ---- what others say ---- */
 

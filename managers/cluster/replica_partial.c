@@ -269,6 +269,19 @@ static bool forget(struct replica *r, const uint8_t id[ID_SIZE], int64_t learnt)
     return !counts;
 }
 
+/* As long as it is in doubt whether a session is lost nobody is told so: that
+ * can be told for as long as any other end only after it. */
+static bool is_in_doubt(const struct replica *r, const uint8_t id[ID_SIZE],
+                        struct instant now)
+{
+    struct place p;
+
+    return !id_is_of_user(id) && places_get(r->places, id, &p) &&
+           p.kind == PLACE_OVER && p.reason == REASON_LOST &&
+           now.mono - places_learnt(r->places, id) <
+               replica_patience(r) + r->m->keep_ended_ms;
+}
+
 /* Since when has it been settled up to where? To an eighth of the time. */
 static void note_settled(struct replica *r, struct instant now)
 {
@@ -297,7 +310,9 @@ void partial_forget(struct replica *r, struct instant now)
     if (known < before)
         before = known;
     while (places_next_over(r->places, before, id))
-        if (!forget(r, id, before))
+        if (is_in_doubt(r, id, now))
+            places_keep(r->places, id, replica_moment_learnt(r, now));
+        else if (!forget(r, id, before))
             places_put_off(r->places, id, replica_moment_learnt(r, now));
 }
 
