@@ -353,7 +353,10 @@ static enum rc backup_write(struct manager *m, struct manager_write *w)
     /* whether it idles, the acting primary knows: it hears of every use */
     if (elsewhere && w->kind == WRITE_IDLE_END)
         return RC_CONFLICT;
-    return elsewhere ? errand_write(b, w) : rc;
+    if (elsewhere)
+        return errand_write(b, w);
+    return rc == RC_ENDED && w->kind != WRITE_IDLE_END ? errand_ended(b, w)
+                                                       : rc;
 }
 
 /* ---- what is due ---- */

@@ -21,6 +21,7 @@
 struct errand {
     struct channel_call call; /* first */
     struct channel_pause pause;
+    struct channel_wait told; /* of the new id */
     struct backup *b;
     struct find_op *op; /* one of these */
     struct manager_write *w;

@@ -94,6 +94,68 @@ bool errand_may_stand(const struct errand *r)
     return may;
 }
 
+static void all_told(struct channel_wait *wait, enum rc rc)
+{
+    struct errand *r =
+        (struct errand *)((char *)wait - offsetof(struct errand, told));
+
+    if (rc == RC_OK)
+        errand_end(r, RC_ENDED);
+    else
+        errand_fail(r);
+}
+
+/* Whom a read may still find showing the session under the old id. */
+static void add_holders(const struct backup *b, const struct place *p,
+                        uint64_t knows, struct channel_update *u)
+{
+    for (unsigned i = 0; i < p->count; i++)
+        if (p->holders[i] != self(b) && p->holders[i] != knows &&
+            is_here(b, p->holders[i]))
+            u->targets[u->target_count++] = p->holders[i];
+}
+
+/* It is over, as w->ended and that tombstone (or NULL) say, and that member
+ * knows. The end may be on its way to other holders still: what is acknowledged
+ * under the new id then would be missing where they show the old one. So they
+ * hear of it first. */
+static void end_as_ended(struct errand *r, struct record *tombstone,
+                         uint64_t knows, struct instant now)
+{
+    struct backup *b = r->b;
+    struct channel_update u = {.kind = UPDATE_RECORD,
+                               .app = replica_app(b->replica),
+                               .access = now.mono};
+    struct place p;
+
+    memcpy(u.id, r->w->id, ID_SIZE);
+    if (tombstone && b->copies == COPIES_ALL &&
+        r->w->ended.reason == REASON_RENAMED && place_of(b, u.id, &p))
+        add_holders(b, &p, knows, &u);
+    if (!u.target_count) {
+        errand_end(r, RC_ENDED);
+        return;
+    }
+    u.record = record_ref(tombstone);
+    u.owner = p.holders[0]; /* not our news */
+    r->told = (struct channel_wait){.done = all_told};
+    channel_send(b->channel, &u, &r->told, COPIES_ALL);
+}
+
+/* The same of the copy here. */
+static void end_as_here(struct errand *r, struct instant now)
+{
+    struct table_stripe *stripe = table_lock(r->b->base.table, r->w->id);
+    const struct entry *e = table_find(stripe, r->w->id);
+    struct record *tombstone = NULL;
+
+    if (e && record_ended(e->record, NULL))
+        tombstone = record_ref(e->record);
+    table_unlock(stripe);
+    end_as_ended(r, tombstone, 0, now);
+    record_unref(&tombstone);
+}
+
 void errand_ended_came(struct errand *r, struct instant now)
 {
     struct backup *b = r->b;
@@ -116,8 +178,8 @@ void errand_ended_came(struct errand *r, struct instant now)
         replica_recount(b->replica, e, now);
     }
     table_unlock(stripe);
+    end_as_ended(r, record, r->call.to, now);
     record_unref(&record);
-    errand_end(r, RC_ENDED);
 }
 
 /* ---- write ---- */
@@ -256,7 +318,7 @@ static void write_as_primary(struct errand *r, struct instant now)
     }
     if (rc != RC_OK) {
         w->maybe = r->maybe;
-        errand_end(r, rc);
+        end_as_here(r, now);
         return;
     }
     if (tell)
@@ -305,6 +367,8 @@ static void write_by_itself(struct errand *r, struct instant now)
         errand_free(r); /* its own flight answers */
     else if (elsewhere)
         errand_pause(r, now);
+    else if (rc == RC_ENDED)
+        end_as_here(r, now);
     else
         errand_end(r, rc);
 }
@@ -337,6 +401,10 @@ void errand_write_go_on(struct errand *r, struct place *p, struct instant now)
         rc = write_apply(r, primary, &copy);
         if (!copy) {
             errand_call(r, primary, CALL_PEEK, 0, NULL);
+            return;
+        }
+        if (rc == RC_ENDED) {
+            end_as_here(r, now);
             return;
         }
         if (rc != RC_PENDING) {
@@ -389,6 +457,17 @@ void errand_follow(struct backup *b, struct manager_write *w,
         backup_entry(e)->errands++;
     table_unlock(stripe);
     errand_go_on(r, now);
+}
+
+enum rc errand_ended(struct backup *b, struct manager_write *w)
+{
+    struct errand *r = errand_new(b, w->now, &w->err);
+
+    if (!r)
+        return RC_UNAVAILABLE;
+    r->w = w;
+    end_as_here(r, w->now);
+    return RC_PENDING;
 }
 
 enum rc errand_write(struct backup *b, struct manager_write *w)

@@ -372,6 +372,8 @@ enum rc errand_find(struct backup *b, struct find_op *op);
  * time, is an errand, too: the first of all members decides, and what comes
  * second is joined to what is there. */
 enum rc errand_write(struct backup *b, struct manager_write *w);
+/* w met an end here, w->ended: RC_ENDED, when all holders know of it too. */
+enum rc errand_ended(struct backup *b, struct manager_write *w);
 /* A change that stands in the copy here, of a session that was_replaced: asks
  * for the new id (w->done: RC_ENDED). */
 void errand_follow(struct backup *b, struct manager_write *w,

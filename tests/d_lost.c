@@ -409,6 +409,57 @@ static void a_strays_change_goes_on_under_a_new_id(void)
     net_free(&n);
 }
 
+static bool has_ended_at(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct table_stripe *stripe = table_lock(n->hosts[i].manager->table, id);
+    const struct entry *e = table_find(stripe, id);
+    bool ended = e && record_ended(e->record, NULL);
+
+    table_unlock(stripe);
+    return ended;
+}
+
+/* A holder has not heard of the new id, and would show the old one without what
+ * is written under the new one: whoever meets the end, at the primary (0), at
+ * another holder, or elsewhere, follows it when that one has heard. */
+static void who_follows_a_new_id_waits_for_all_holders(void)
+{
+    for (int k = 0; k < 3; k++) {
+        struct net *n = backups_new(4, 0);
+        struct backups_adding a;
+        struct backups_write over;
+        uint8_t id[ID_SIZE], new_id[ID_SIZE];
+        int holders[2], count = 0, stray = 0;
+
+        for (int i = 0; i < n->count; i++)
+            net_backup(n, i)->backups = 2;
+        backups_create(n, id);
+        for (int i = 1; i < n->count; i++)
+            if (backups_has(n, i, id))
+                holders[count++] = i;
+            else
+                stray = i;
+        CHECK_INT_FATAL(count, 2);
+        make_new_id(n, 0, id, new_id);
+        n->held[0][holders[1]] = true;
+        end_old_id(n, 0, id, new_id, &over);
+        net_pass(n, 5 * STEP);
+        CU_ASSERT(has_ended_at(n, holders[0], id));
+        CU_ASSERT(!has_ended_at(n, holders[1], id));
+        backups_add(n, k == 0 ? 0 : k == 1 ? holders[0] : stray, id, 1, &a);
+        net_pass(n, 5 * STEP);
+        CHECK_INT(a.q.done, k > 0);
+        CHECK_INT(has_ended_at(n, holders[1], id), k > 0);
+        n->held[0][holders[1]] = false;
+        CHECK_INT(backups_added(n, &a), RC_ENDED);
+        CU_ASSERT(id_equal(a.q.w.ended.new_id, new_id));
+        CU_ASSERT(has_ended_at(n, holders[1], id));
+        old_id_ended(n, &over);
+        net_live(n, 2); /* what the last copy had is written there as well */
+        net_free(&n);
+    }
+}
+
 /* A holder that was cut off counts alone, then hears that the session is over,
  * and is cut off again before it hears under which id it goes on: it keeps what
  * it has for those who know. */
@@ -653,6 +704,7 @@ UNIT_MAIN("lost", CASE(a_copy_that_no_list_names_is_found),
           CASE(a_change_that_met_an_end_has_not_landed),
           CASE(a_change_goes_on_under_a_new_id),
           CASE(a_strays_change_goes_on_under_a_new_id),
+          CASE(who_follows_a_new_id_waits_for_all_holders),
           CASE(what_only_one_counted_waits_for_who_knows),
           CASE(what_was_left_waits_for_the_new_id),
           CASE(a_chain_of_ids_is_kept_until_it_was_followed),
