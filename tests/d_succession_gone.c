@@ -281,26 +281,42 @@ static bool is_complete_now(struct town *t)
     return stats.previous_complete;
 }
 
-/* What the next one says it lost is served from the previous one, and nobody
- * says that all is over before the next one has it again. */
-static void what_the_new_one_lost_is_brought_anew(void)
+/* All came over, and the next one says that it has lost the session. */
+static struct town *lost_by_the_next(struct failing_faults *faults,
+                                     uint8_t id[ID_SIZE])
 {
     struct town *t = town_new(false);
-    struct failing_faults faults = {0};
-    uint8_t id[ID_SIZE];
-    town_make_fail(t, NEXT, &faults);
+    *faults = (struct failing_faults){0};
+    town_make_fail(t, NEXT, faults);
     town_start(t, BOTH);
     CHECK_INT(town_make(t, BOTH, id), RC_OK);
     CU_ASSERT(town_is_complete(t, BOTH));
-    atomic_store(&faults.gone, REASON_LOST);
+    atomic_store(&faults->gone, REASON_LOST);
     CU_ASSERT(has_row(t, NEXT, id));
-    CHECK_INT(town_told(t, BOTH, id), REASON_NONE);
+    return t;
+}
+
+/* Then it says so no longer, and nobody says that all is over before it has it
+ * again. */
+static void is_brought_anew(struct town *t, struct failing_faults *faults,
+                            const uint8_t id[ID_SIZE])
+{
     CU_ASSERT(!is_complete_now(t));
-    atomic_store(&faults.gone, REASON_NONE);
-    town_pass(t, 2 * MINUTE); /* it says so no longer */
+    atomic_store(&faults->gone, REASON_NONE);
+    town_pass(t, 2 * MINUTE);
     CU_ASSERT(town_is_complete(t, BOTH));
     town_start(t, NEW);
     CHECK_INT(town_told(t, NEW, id), REASON_NONE);
+}
+
+/* It is served from the previous one. */
+static void what_the_new_one_lost_is_brought_anew(void)
+{
+    struct failing_faults faults;
+    uint8_t id[ID_SIZE];
+    struct town *t = lost_by_the_next(&faults, id);
+    CHECK_INT(town_told(t, BOTH, id), REASON_NONE);
+    is_brought_anew(t, &faults, id);
     CHECK_STR(t->events, "");
     town_free(t);
 }
@@ -308,22 +324,11 @@ static void what_the_new_one_lost_is_brought_anew(void)
 /* Nobody asks for it: the walk finds that it is lost. */
 static void a_walk_sees_what_was_lost(void)
 {
-    struct town *t = town_new(false);
-    struct failing_faults faults = {0};
+    struct failing_faults faults;
     uint8_t id[ID_SIZE];
-    town_make_fail(t, NEXT, &faults);
-    town_start(t, BOTH);
-    CHECK_INT(town_make(t, BOTH, id), RC_OK);
-    CU_ASSERT(town_is_complete(t, BOTH));
-    atomic_store(&faults.gone, REASON_LOST);
-    CU_ASSERT(has_row(t, NEXT, id));
+    struct town *t = lost_by_the_next(&faults, id);
     CU_ASSERT(town_logs(t, "has lost it"));
-    CU_ASSERT(!is_complete_now(t));
-    atomic_store(&faults.gone, REASON_NONE);
-    town_pass(t, 2 * MINUTE);
-    CU_ASSERT(town_is_complete(t, BOTH));
-    town_start(t, NEW);
-    CHECK_INT(town_told(t, NEW, id), REASON_NONE);
+    is_brought_anew(t, &faults, id);
     town_free(t);
 }
 

@@ -147,20 +147,29 @@ static void what_the_old_one_has_no_room_for_is_served(void)
     town_free(t);
 }
 
-static void what_the_new_one_has_no_room_for_is_told(void)
+/* A session of the old one changes, and the new one has no room for it. */
+static struct town *without_room(struct failing_faults *faults,
+                                 uint8_t id[ID_SIZE])
 {
     struct town *t = town_new(false);
-    struct failing_faults faults = {0};
-    struct town_request r;
-    uint8_t id[ID_SIZE];
-    town_make_fail(t, NEXT, &faults);
+    *faults = (struct failing_faults){0};
+    town_make_fail(t, NEXT, faults);
     town_start(t, OLD);
     CHECK_INT(town_make(t, OLD, id), RC_OK);
     town_start(t, BOTH);
     CU_ASSERT(town_is_complete(t, BOTH)); /* no walk is under way */
-    atomic_store(&faults.how, FAILING_TOO_BIG);
-    atomic_store(&faults.fail_puts, UINT32_MAX);
+    atomic_store(&faults->how, FAILING_TOO_BIG);
+    atomic_store(&faults->fail_puts, UINT32_MAX);
     CHECK_INT(town_put(t, OLD, id, "a", "big"), RC_OK);
+    return t;
+}
+
+static void what_the_new_one_has_no_room_for_is_told(void)
+{
+    struct failing_faults faults;
+    struct town_request r;
+    uint8_t id[ID_SIZE];
+    struct town *t = without_room(&faults, id);
     CHECK_INT(town_look(&r, t, BOTH, id), RC_UNAVAILABLE);
     CU_ASSERT(strstr(r.find.err.text, "over a limit") != NULL);
     town_done(&r);
@@ -182,17 +191,9 @@ static int times_logged(struct town *t, const char *text)
 /* A reason that is another one at each turn is not said at each turn. */
 static void what_does_not_come_over_is_told_once_a_minute(void)
 {
-    struct town *t = town_new(false);
-    struct failing_faults faults = {0};
+    struct failing_faults faults;
     uint8_t id[ID_SIZE];
-    town_make_fail(t, NEXT, &faults);
-    town_start(t, OLD);
-    CHECK_INT(town_make(t, OLD, id), RC_OK);
-    town_start(t, BOTH);
-    CU_ASSERT(town_is_complete(t, BOTH)); /* no walk is under way */
-    atomic_store(&faults.how, FAILING_TOO_BIG);
-    atomic_store(&faults.fail_puts, UINT32_MAX);
-    CHECK_INT(town_put(t, OLD, id, "a", "b"), RC_OK);
+    struct town *t = without_room(&faults, id);
     int64_t began = t->now.mono, until = instant_read().mono + 20000;
     for (uint32_t done = 0; done < 20 && instant_read().mono < until;) {
         int64_t look_until = instant_read().mono + 20;

@@ -160,6 +160,20 @@ static struct fleet *two_in_files(struct browser *kim, struct browser *lee,
     return f;
 }
 
+/* The same, and no instance runs any more. */
+static struct fleet *two_left_in_files(char row[700])
+{
+    struct browser kim, lee;
+    struct fleet *f = two_in_files(&kim, &lee, row);
+
+    if (!f)
+        return NULL;
+    browser_close(&kim);
+    browser_close(&lee);
+    CHECK_INT(server_stop(&f->servers[0]), 0);
+    return f;
+}
+
 /* The row that says how a session ended is kept for a minute; the lists of
  * users for long. */
 static void who_logged_out_long_ago_does_not_come_back(void)
@@ -238,18 +252,14 @@ static void one_is_left_out(const struct fleet *f, const char *row,
 
 static void a_row_that_cannot_be_read_is_left_out(void)
 {
-    struct browser kim, lee;
     char row[700];
-    struct fleet *f = two_in_files(&kim, &lee, row);
+    struct fleet *f = two_left_in_files(row);
 
     if (!f)
         return;
-    CHECK_INT(server_stop(&f->servers[0]), 0);
     CHECK_INT(unlink(row), 0);
     CHECK_INT(mkdir(row, 0700), 0);
     one_is_left_out(f, row, "1 rows could not be read");
-    browser_close(&kim);
-    browser_close(&lee);
 }
 
 /* ---- rows of a newer release ---- */
@@ -307,13 +317,11 @@ static size_t record_format(const char *row)
 
 static void what_a_newer_release_wrote_is_left_out(void)
 {
-    struct browser kim, lee;
     char row[700];
-    struct fleet *f = two_in_files(&kim, &lee, row);
+    struct fleet *f = two_left_in_files(row);
 
     if (!f)
         return;
-    CHECK_INT(server_stop(&f->servers[0]), 0);
     count_up(row, record_format(row), true);
     one_is_left_out(f, row,
                     "1 rows were written by a newer release: export "
@@ -322,8 +330,6 @@ static void what_a_newer_release_wrote_is_left_out(void)
     count_up(row, file_format, false);
     one_is_left_out(f, row, "1 rows were written by a newer release");
     CU_ASSERT(says("was written by a newer release: a newer version of"));
-    browser_close(&kim);
-    browser_close(&lee);
 }
 
 /* What root writes there its instances cannot read. */
