@@ -197,6 +197,7 @@ bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
                                           .app = replica_app(b->replica),
                                           .access = e->access,
                                           .owner = owner};
+    out->listed = p->stamp;
     memcpy(out->update.id, record_id(e->record), ID_SIZE);
     out->whole = out->update;
     unsigned have = add_holders(b, e, p, except, &out->update);
@@ -347,6 +348,21 @@ static bool leans_on_leavers(const struct flight *f, const uint64_t *applied,
     return f->copies == COPIES_ALL ? staying < applied_count : staying == 0;
 }
 
+/* Others have made another list meanwhile, with one that nobody told of it. */
+static bool lacks_it(const struct flight *f, const struct place *p,
+                     const uint64_t *applied, unsigned applied_count)
+{
+    bool lacks = false;
+
+    if (!f->listed || f->listed == p->stamp || p->kind != PLACE_LIST ||
+        f->copies != COPIES_ALL)
+        return false;
+    for (unsigned i = 0; i < p->count; i++)
+        lacks |= p->holders[i] != self(f->b) && is_here(f->b, p->holders[i]) &&
+                 !among(applied, applied_count, p->holders[i]);
+    return lacks;
+}
+
 /* What has to be sent once more; false: nothing. lasting: only to those that
  * stay. Stripe locked. */
 static bool plan_rest(struct flight *f, struct entry *e, const struct place *p,
@@ -363,6 +379,7 @@ static bool plan_rest(struct flight *f, struct entry *e, const struct place *p,
     if (out.has_whole)
         record_unref(&out.whole.record);
     *u = out.update;
+    f->listed = out.listed;
     record_unref(&u->record);
     u->record = record_ref(e->record);
     for (unsigned i = 0; i < u->target_count; i++)
@@ -406,8 +423,9 @@ static void flight_arrived(struct channel_wait *wait, enum rc rc)
             p = next;
         }
         unsigned handed = handed_to(e);
-        if (short_of || leans_on_leavers(f, applied, count))
-            rest = plan_rest(f, e, &p, applied, count, !short_of, &again);
+        bool lacks = short_of || lacks_it(f, &p, applied, count);
+        if (lacks || leans_on_leavers(f, applied, count))
+            rest = plan_rest(f, e, &p, applied, count, !lacks, &again);
         if (rest && ++f->tries == TRIES) {
             handover_undo(e, handed, again.targets, again.target_count);
             record_unref(&again.record);
@@ -461,17 +479,21 @@ void outgoing_send(struct backup *b, struct outgoing *out, bool wait,
                    const uint8_t id[ID_SIZE],
                    void (*landed)(struct flight *f, enum rc rc), void *user)
 {
+    struct flight *f = wait ? flight_new(b, id, landed, user) : NULL;
+
     if (out->has_whole)
         flight_send(flight_new(b, id, landed_for_nobody, NULL), &out->whole,
                     COPIES_ALL);
-    if (wait)
-        flight_send(flight_new(b, id, landed, user), &out->update,
+    if (wait) {
+        f->listed = out->listed;
+        flight_send(f, &out->update,
                     b->copies == COPIES_NONE ? COPIES_ALL : b->copies);
-    else if (record_is_whole(out->update.record)) /* new holders, perhaps */
+    } else if (record_is_whole(out->update.record)) { /* perhaps new ones */
         flight_send(flight_new(b, id, landed_for_nobody, NULL), &out->update,
                     COPIES_ALL);
-    else
+    } else {
         channel_send(b->channel, &out->update, NULL, COPIES_NONE);
+    }
 }
 
 bool lacks_copies(struct backup *b, const uint8_t id[ID_SIZE])

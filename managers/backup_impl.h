@@ -243,6 +243,8 @@ struct flight {
     uint8_t id[ID_SIZE];
     uint64_t targets[CHANNEL_TARGETS]; /* as sent */
     unsigned target_count, tries;
+    uint64_t listed; /* the stamp of the place by which they are the holders;
+                        0: they are not */
     enum copies copies;
     bool whole; /* what it brings is the whole record */
     void (*landed)(struct flight *f, enum rc rc);
@@ -257,6 +259,7 @@ struct outgoing {
     struct channel_update update;
     struct channel_update whole; /* for new holders, apart; kind RECORD */
     bool has_whole;
+    uint64_t listed; /* as in struct flight */
 };
 bool outgoing_plan(struct backup *b, struct entry *e, const struct place *p,
                    struct record *said, uint64_t except, uint64_t owner,

@@ -300,6 +300,47 @@ static void another_primary_may_lack_what_was_acknowledged(void)
     one_more_and_heal(n, strays[0], id, 2);
 }
 
+/* The others find nothing by comparing. */
+static void compare_later(struct net *n)
+{
+    for (int i = 1; i < n->count; i++)
+        for (int of = 0; of < n->count; of++)
+            if (of != i)
+                net_peer(n, i, of)->next_compare = n->now.mono + DROP;
+}
+
+/* The primary stands still with an addition that has not left it, and stops
+ * when it goes on; the others made another list meanwhile. All who are in that
+ * have it when it is acknowledged. */
+static void a_late_change_is_at_the_new_holders(void)
+{
+    struct net *n = backups_new(3, 0);
+    struct backups_adding a;
+    uint8_t id[ID_SIZE];
+    struct place p;
+    int holder;
+
+    backups_create(n, id);
+    holder = backups_holder(n, id);
+    n->held[0][holder] = true;
+    backups_add(n, 0, id, 1, &a);
+    n->hosts[0].paused = true;
+    net_live(n, DROP / 1000 + 3);
+    CU_ASSERT(backups_is_listed(n, holder, id, 3 - holder));
+    n->held[0][holder] = n->hosts[0].paused = false;
+    CU_ASSERT(place_of(net_backup(n, holder), id, &p));
+    CU_ASSERT(learn_place(net_backup(n, 0), id, &p, n->now));
+    manager_stop(n->hosts[0].manager, n->now, 0);
+    while (!a.q.done) {
+        compare_later(n);
+        net_pass(n, STEP);
+    }
+    CHECK_INT(backups_added(n, &a), RC_OK);
+    for (int i = 1; i < n->count; i++)
+        CHECK_INT(backups_hits(n, i, id), 1);
+    net_free(&n);
+}
+
 static void what_is_uncertain_takes_no_ones_place(void)
 {
     add_after_uncertain(0);
@@ -387,4 +428,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(what_was_the_primarys_answer_is_asked_for_again),
           CASE(what_is_uncertain_takes_no_ones_place),
           CASE(another_primary_may_lack_what_was_acknowledged),
+          CASE(a_late_change_is_at_the_new_holders),
           CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon))
