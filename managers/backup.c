@@ -331,10 +331,11 @@ enum rc write_here(struct backup *b, struct manager_write *w, bool *elsewhere)
         /* an end in the background costs nobody time */
         bool wait = b->copies != COPIES_NONE || w->kind == WRITE_IDLE_END;
         outgoing_send(b, &out, wait, w->id, write_landed, w);
-        return wait ? RC_PENDING : RC_OK;
-    }
-    if (touch && !tell)
+        if (wait)
+            return RC_PENDING;
+    } else if (touch && !tell) {
         tell_access(b, w->id, &p, access);
+    }
     if (!channel_may_answer(b->channel, w->now))
         return err_set(&w->err, RC_UNCERTAIN,
                        "who else holds it is not known now");

@@ -341,6 +341,35 @@ static void a_late_change_is_at_the_new_holders(void)
     net_free(&n);
 }
 
+/* Nobody is waited for, but who stood still does not know whether it is still
+ * the primary. */
+static void who_stood_still_acknowledges_nothing(void)
+{
+    struct net *n = backups_new(3, 0);
+    struct backups_write q = {.w = {.done = backups_answered}};
+    struct manager *m = n->hosts[0].manager;
+    struct changes c;
+    uint8_t id[ID_SIZE];
+
+    backups_create(n, id);
+    net_backup(n, 0)->copies = COPIES_NONE;
+    changes_init(&c);
+    changes_add(&c, key_name("hits", 4), 1);
+    for (int still = 0; still < 2; still++) {
+        n->hosts[0].paused = still;
+        net_pass(n, DROP + 1000);
+        manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+        q.w.changes = &c;
+        CHECK_INT(m->ops->write(m, &q.w), still ? RC_UNCERTAIN : RC_OK);
+        manager_write_release(&q.w);
+    }
+    n->hosts[0].paused = false;
+    net_live(n, 15);
+    CHECK_INT(backups_hits(n, 1, id), 2); /* it may have been done, and was */
+    changes_release(&c);
+    net_free(&n);
+}
+
 static void what_is_uncertain_takes_no_ones_place(void)
 {
     add_after_uncertain(0);
@@ -429,4 +458,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(what_is_uncertain_takes_no_ones_place),
           CASE(another_primary_may_lack_what_was_acknowledged),
           CASE(a_late_change_is_at_the_new_holders),
+          CASE(who_stood_still_acknowledges_nothing),
           CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon))
