@@ -318,6 +318,51 @@ static void who_was_away_for_too_long_brings_nothing(void)
     parts_free(&c);
 }
 
+static bool is_idle_at(struct parts *c, unsigned i, const uint8_t *id)
+{
+    struct table_stripe *stripe = table_lock(c->nodes[i].m->table, id);
+    bool idle = table_find(stripe, id)->idle;
+
+    table_unlock(stripe);
+    return idle;
+}
+
+static void touch_idle(struct parts *c, const uint8_t *id)
+{
+    struct frame_update u = {.kind = UPDATE_TOUCH,
+                             .app = replica_app(c->nodes[0].r),
+                             .bytes = id,
+                             .len = ID_SIZE};
+    uint8_t came[ID_SIZE];
+    int64_t newer;
+
+    struct table_stripe *stripe = table_lock(c->nodes[0].m->table, id);
+    table_set_idle(stripe, table_find(stripe, id), true);
+    table_unlock(stripe);
+    c->now.mono += SECOND;
+    CHECK_INT(
+        replica_apply(c->nodes[0].r, &u, c->now.mono, 2, c->now, came, &newer),
+        REPLICA_DONE);
+}
+
+/* A use that was on its way for long beats an idle end while its place tells of
+ * that. Without a place nobody would ever end it again. */
+static void a_late_touch_brings_no_copy_back(void)
+{
+    struct parts *c = parts_new();
+    uint8_t id[ID_SIZE];
+
+    id_mint(id);
+    parts_put_place(c, 0, id, end_of(PLACE_OVER, 7, 1));
+    parts_put_copy(c, 0, parts_session(id, 1), 0);
+    touch_idle(c, id);
+    CU_ASSERT(!is_idle_at(c, 0, id));
+    places_remove(replica_places(c->nodes[0].r), id);
+    touch_idle(c, id);
+    CU_ASSERT(is_idle_at(c, 0, id));
+    parts_free(&c);
+}
+
 static void a_touch_goes_to_the_holders(void)
 {
     struct parts *c = parts_new();
@@ -365,5 +410,6 @@ UNIT_MAIN("replica_partial", CASE(who_is_not_in_the_place_gets_the_place_only),
           CASE(an_end_stays_while_a_copy_lives),
           CASE(a_joiner_takes_places_ends_and_its_own),
           CASE(who_was_away_for_too_long_brings_nothing),
+          CASE(a_late_touch_brings_no_copy_back),
           CASE(a_touch_goes_to_the_holders),
           CASE(a_call_is_handed_to_who_serves))

@@ -353,6 +353,15 @@ static void apply_left(struct arrival *a, enum replica_rc *rc)
     record_unref(&on.left);
 }
 
+/* It idled out, and where it was is forgotten by now: a use that comes so late
+ * was told long ago, and would bring back a copy that nobody knows of. */
+static bool is_buried(const struct arrival *a, const struct entry *e)
+{
+    struct place place;
+
+    return e->idle && a->r->places && !places_get(a->r->places, a->id, &place);
+}
+
 static enum replica_rc apply_touch(struct arrival *a)
 {
     struct manager *m = a->r->m;
@@ -363,7 +372,8 @@ static enum replica_rc apply_touch(struct arrival *a)
 
     if (!e || !entry_is_copy(e)) {
         rc = REPLICA_STRAY;
-    } else if (!record_ended(e->record, NULL) && move_access(a, e) && e->idle) {
+    } else if (!record_ended(e->record, NULL) && !is_buried(a, e) &&
+               move_access(a, e) && e->idle) {
         record_life(e->record, &life);
         set_idle(a, stripe, e, is_idle(m, &life, e->access, a->now));
         replica_recount(a->r, e, a->now);
