@@ -318,6 +318,10 @@ bool knows_better(const struct backup *b, const struct entry *e,
  * e may be NULL. Stripe locked. */
 enum reason lost_reason(const struct backup *b, const struct entry *e,
                         struct instant now);
+/* Will none of its holders come back? */
+bool all_gone(const struct backup *b, const struct place *p);
+/* Is one of its holders here, besides this member? */
+bool has_others_here(const struct backup *b, const struct place *p);
 /* What does not fit together is mended now, not with the next tick. No lock is
  * held. */
 void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now);

@@ -67,14 +67,6 @@ static enum part part_listed(const struct backup *b, struct entry *e,
     return stays(b, acting) ? PART_NONE : part_of_last(b, p);
 }
 
-/* Where it stands is on its way, or was lost: then it gets a list, soon. */
-static enum part part_of_unplaced(struct backup *b, struct entry *e, bool told)
-{
-    if (told)
-        row_add(b, &b->soon, record_id(e->record), 0);
-    return PART_OTHER;
-}
-
 /* All that hold it have stopped in order. */
 static bool all_left(const struct backup *b, const struct place *p)
 {
@@ -84,16 +76,41 @@ static bool all_left(const struct backup *b, const struct place *p)
     return p->count > 0;
 }
 
-/* It is in no list. Whoever handed it over before it heard that this member
- * leaves as well, and so found nobody, has told of it. */
-static enum part part_of_unlisted(const struct backup *b, const struct place *p)
+/* A list is made of it, soon, and then it is handed over. */
+static enum part part_to_list(struct backup *b, const struct entry *e)
 {
-    if (acting_primary(b, p))
-        return PART_GIVE;
-    return all_left(b, p) ? PART_NONE : PART_ALONE;
+    row_add(b, &b->soon, record_id(e->record), 0);
+    return PART_OTHER;
 }
 
-static enum part part_of(struct backup *b, struct entry *e)
+/* It is in no list. Whoever handed it over before it heard that this member
+ * leaves as well, and so found nobody, has told of it. Those that it was handed
+ * to may have died since. */
+static enum part part_of_unlisted(struct backup *b, const struct entry *e,
+                                  const struct place *p)
+{
+    if (acting_primary(b, p))
+        return e->flags & ENTRY_LEFT ? PART_NONE : PART_GIVE;
+    if (all_left(b, p))
+        return PART_NONE;
+    return all_gone(b, p) ? part_to_list(b, e) : PART_ALONE;
+}
+
+/* It is over, as others say. Was it lost, and lives here, then it gets a list,
+ * soon; does it go on under a new id, then what is here may be missing there.
+ */
+static enum part part_of_over(struct backup *b, struct entry *e,
+                              const struct place *p, struct instant now)
+{
+    if (knows_better(b, e, p, now))
+        return part_to_list(b, e);
+    if (is_replaced(NULL, p) && !(e->flags & ENTRY_LEFT) &&
+        has_others_here(b, p))
+        return PART_GIVE;
+    return PART_NONE;
+}
+
+static enum part part_of(struct backup *b, struct entry *e, struct instant now)
 {
     bool told = b->leave.told;
     struct place p;
@@ -101,22 +118,21 @@ static enum part part_of(struct backup *b, struct entry *e)
     if (!is_live(e))
         return PART_NONE;
     if (!place_of(b, record_id(e->record), &p))
-        return part_of_unplaced(b, e, told);
+        return told ? part_to_list(b, e) : PART_OTHER;
     if (p.kind != PLACE_LIST)
-        return PART_NONE;
+        return part_of_over(b, e, &p, now);
     if (place_has(&p, self(b)))
         return part_listed(b, e, &p, acting_primary(b, &p));
-    if (e->flags & ENTRY_LEFT) /* they have what is here */
-        return PART_NONE;
-    if (!told) /* it may be about to be in the list */
-        return PART_OTHER;
-    return part_of_unlisted(b, &p);
+    if (!told && !(e->flags & ENTRY_LEFT))
+        return PART_OTHER; /* it may be about to be in the list */
+    return part_of_unlisted(b, e, &p);
 }
 
 /* ---- a pass over all ---- */
 
 struct found {
     struct backup *b;
+    struct instant now;
     uint8_t (*ids)[ID_SIZE];
     bool *gives;
     size_t count, cap, seen, bytes;
@@ -141,7 +157,7 @@ static bool leave_look(void *user, struct entry *e)
     struct leave *l = &b->leave;
 
     f->seen++;
-    switch (part_of(b, e)) {
+    switch (part_of(b, e, f->now)) {
     case PART_NONE:
         break;
     case PART_HAND:
@@ -191,7 +207,7 @@ static bool is_crowded(const struct backup *b, const struct found *f)
 /* True: it has seen all. */
 static bool leave_pass(struct backup *b, struct instant now)
 {
-    struct found f = {.b = b};
+    struct found f = {.b = b, .now = now};
     struct leave *l = &b->leave;
 
     if (l->leaf == 0) {

@@ -93,7 +93,7 @@ static bool lives(const struct backup *b, const struct entry *e,
     return manager_entry_liveness(&b->base, e, e->record, now, &end) == RC_OK;
 }
 
-static bool all_gone(const struct backup *b, const struct place *p)
+bool all_gone(const struct backup *b, const struct place *p)
 {
     for (unsigned i = 0; i < p->count; i++)
         if (holder_state(b, p->holders[i]) != MEMBER_GONE)
@@ -259,7 +259,7 @@ static bool goes_on_elsewhere(const struct backup *b, const struct place *p)
     return may && p->reason == REASON_RENAMED;
 }
 
-static bool has_others_here(const struct backup *b, const struct place *p)
+bool has_others_here(const struct backup *b, const struct place *p)
 {
     for (unsigned i = 0; i < p->count; i++)
         if (p->holders[i] != self(b) && is_here(b, p->holders[i]))

@@ -86,6 +86,85 @@ static void set_lost(struct net *n, int i, const uint8_t id[ID_SIZE])
     table_unlock(stripe);
 }
 
+/* Host i stops, in order; others have it then. */
+static void check_leaves(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct manager *m = n->hosts[i].manager;
+    int have = 0;
+
+    for (int s = 0; !manager_left(m) && s < 15; s++)
+        net_live(n, 1);
+    CU_ASSERT(manager_left(m));
+    for (int k = 0; k < n->count; k++)
+        if (backups_is_listed(n, i, id, k)) {
+            CU_ASSERT(k != i && !n->hosts[k].paused && backups_has(n, k, id));
+            have++;
+        }
+    CU_ASSERT(have > 0);
+}
+
+/* The same where the one with the copy stops, and has heard that it is lost, or
+ * has not. */
+static void who_leaves_with_a_copy_makes_a_list_first(void)
+{
+    for (int heard = 0; heard < 2; heard++) {
+        uint8_t id[ID_SIZE];
+        int old, asker;
+        struct net *n = lost_net(id, &old, &asker);
+
+        n->hosts[old].paused = false;
+        await_lost(n, id, asker, old);
+        if (heard)
+            set_lost(n, old, id);
+        manager_leave(n->hosts[old].manager, n->now);
+        check_leaves(n, old, id);
+        net_free(&n);
+    }
+}
+
+/* One that its two holders hand over to others than that host. */
+static void create_but_for(struct net *n, int still, uint8_t id[ID_SIZE])
+{
+    struct backup *b = net_backup(n, 0);
+    uint64_t next[2], node = n->hosts[still].channel.node;
+    struct place p;
+
+    do {
+        backups_create(n, id);
+        CU_ASSERT_FATAL(place_of(b, id, &p));
+        CU_ASSERT_FATAL(choose(b, id, p.holders, p.count, next, 2) == 2);
+    } while (backups_has(n, still, id) || next[0] == node || next[1] == node);
+}
+
+/* It has handed its session over, and those whom it gave it to die before it
+ * has stopped. */
+static void who_leaves_hands_over_again(void)
+{
+    enum { STILL = 5 };
+    struct net *n = backups_new(6, 0);
+    uint8_t id[ID_SIZE];
+    struct place p;
+
+    create_but_for(n, STILL, id);
+    /* before it has heard nobody stops */
+    n->held[0][STILL] = n->held[STILL][0] = true;
+    manager_leave(n->hosts[0].manager, n->now);
+    manager_leave(n->hosts[backups_holder(n, id)].manager, n->now);
+    for (int ms = 0; backups_is_listed(n, 0, id, 0) && ms < DROP - 1000;
+         ms += 1000)
+        net_live(n, 1);
+    CU_ASSERT(!manager_left(n->hosts[0].manager));
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p) &&
+                    !place_has(&p, n->hosts[0].channel.node));
+    for (int i = 1; i < n->count; i++)
+        if (place_has(&p, n->hosts[i].channel.node))
+            backups_kill(n, i);
+    net_pass(n, DROP / 4);
+    n->held[0][STILL] = n->held[STILL][0] = false;
+    check_leaves(n, 0, id);
+    net_free(&n);
+}
+
 /* Whoever told it to be lost had never met the one with the copy; others know
  * that this one may come back. It is waited for, but not for ever. */
 static void who_may_have_a_copy_is_waited_for(void)
@@ -696,6 +775,8 @@ static void old_copies_go_through_a_small_log(void)
 }
 
 UNIT_MAIN("lost", CASE(a_copy_that_no_list_names_is_found),
+          CASE(who_leaves_with_a_copy_makes_a_list_first),
+          CASE(who_leaves_hands_over_again),
           CASE(who_may_have_a_copy_is_waited_for),
           CASE(what_may_be_lost_is_not_forgotten),
           CASE(who_is_asked_for_the_last_copy_compares_first),
