@@ -340,6 +340,21 @@ static unsigned leaving(const struct sim *sim)
     return n;
 }
 
+/* Back, and waited for again: until they have compared they may lack what was
+ * acknowledged while they were away. */
+static unsigned comparing(const struct sim *sim)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sim->count; i++) {
+        const struct member *m = &sim->members[i];
+        n += m->up && !m->leaving && m->manager &&
+             m->paused_until <= sim->now &&
+             !channel_may_answer(&m->channel, member_now(m));
+    }
+    return n;
+}
+
 void holders_changed(const struct sim *sim, struct story *s)
 {
     if (sim->plan.backup && !is_vague(s))
@@ -365,8 +380,9 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     if (promised == 0 && is_there(sim, s, -1))
         return;
     if (p->weather <= WEATHER_HOSTS &&
-        have + leaving(sim) + sim->ends - ends < promised + 1 && !s->renaming &&
-        !is_over(s)) {
+        have + leaving(sim) + comparing(sim) + sim->ends - ends <
+            promised + 1 &&
+        !s->renaming && !is_over(s)) {
         holders_say(sim, s);
         sim_fail(sim,
                  "a change to session %u was acknowledged, %u members have it "
