@@ -161,10 +161,11 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
                  (double)(asked->there - told->used) / SECOND);
         return;
     }
-    /* of two ids under which it goes on one may be lost, and the other not; and
-     * of one that was replaced, when all who knew that have died */
+    /* of two ids under which it goes on one may be lost, and the other not; of
+     * one that was replaced, when all who knew that have died; and of one of
+     * which an old copy is left, that has idled out as far as is known there */
     if (reason == REASON_LOST && sim->plan.backup && !s->orphaned &&
-        !(s->forked && known->gone) &&
+        holders_live(sim, id) && !(s->forked && known->gone) &&
         !(known->over == OUT_DONE && !holders_know_end(sim, id)) &&
         sim->plan.weather < WEATHER_WILD)
         sim_fail(sim, "%s says that session %u is lost, and it is not", m->name,
