@@ -242,12 +242,25 @@ static void leave_done(struct backup *b)
     atomic_store(&b->left, true);
 }
 
+static bool find_live(void *user, struct entry *e)
+{
+    bool *any = user;
+
+    *any = is_live(e);
+    return !*any;
+}
+
+/* Also one that somebody has just given this member, to list it next. */
 static bool has_copies(const struct backup *b)
 {
     struct places_counts c;
+    bool any = false;
 
     places_counts(replica_places(b->replica), &c);
-    return c.primary + c.backup > 0;
+    if (c.primary + c.backup > 0)
+        return true;
+    table_each(b->base.table, find_live, &any);
+    return any;
 }
 
 static bool is_confirmed(const struct backup *b)

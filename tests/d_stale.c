@@ -416,6 +416,35 @@ static void who_leaves_has_heard_of_who_stays(void)
     leave_with_a_silent_holder(false, 1);
 }
 
+/* One that stood still is given a copy, and stops before it hears that it is a
+ * holder now: whoever gave it counts on it, and it may not answer yet. */
+static void who_was_just_given_a_copy_does_not_stop(void)
+{
+    struct net *n = backups_new(3, 0);
+    uint8_t id[ID_SIZE];
+
+    backups_create(n, id);
+    int holder = backups_holder(n, id), other = 3 - holder;
+    struct manager *m = n->hosts[other].manager;
+    n->hosts[other].paused = n->held[other][0] = true;
+    net_pass(n, DROP / 2);
+    backups_kill(n, holder);
+    for (int ms = 0; ms < DROP / 3; ms += STEP) {
+        net_pass(n, STEP);
+        manager_tick(n->hosts[0].manager, n->now);
+    }
+    n->hosts[other].paused = false;
+    net_deliver(n);
+    CU_ASSERT(!net_answers(n, other) && backups_has(n, other, id));
+    CU_ASSERT(!backups_is_listed(n, other, id, other));
+    manager_leave(m, n->now);
+    CU_ASSERT(!manager_left(m));
+    n->held[other][0] = false;
+    net_live(n, 5);
+    CU_ASSERT(manager_left(m));
+    net_free(&n);
+}
+
 /* Until it has left, in ms; 20000: it has not. looks: sessions at a time. */
 static int leave_of(struct net *n, size_t looks)
 {
@@ -459,4 +488,6 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(another_primary_may_lack_what_was_acknowledged),
           CASE(a_late_change_is_at_the_new_holders),
           CASE(who_stood_still_acknowledges_nothing),
-          CASE(who_leaves_has_heard_of_who_stays), CASE(a_leave_is_over_soon))
+          CASE(who_leaves_has_heard_of_who_stays),
+          CASE(who_was_just_given_a_copy_does_not_stop),
+          CASE(a_leave_is_over_soon))
