@@ -82,7 +82,8 @@ void errand_commit_came(struct errand *r)
 /* May the change be known to others, under the old id? Stripe locked. */
 static bool may_stand(const struct errand *r, const struct entry *e)
 {
-    return r->maybe || (r->applied && !r->made && is_copy(e));
+    return r->maybe || (r->applied && !r->made && is_copy(e)) ||
+           (r->w->kind == WRITE_END && r->sent);
 }
 
 bool errand_may_stand(const struct errand *r)

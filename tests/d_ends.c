@@ -166,6 +166,44 @@ static void one_of_two_equal_ends_is_it(void)
     race_all((enum reason[2]){REASON_REPLACED, REASON_REPLACED});
 }
 
+/* A logout that is on its way meets a new id that others gave before: they end
+ * that as well when they hear of it, so whoever cannot has not done nothing. */
+static void a_logout_may_end_the_new_id(void)
+{
+    struct net *n = net_of(3);
+    struct replica *r = backup_at(n, 0)->replica;
+    uint8_t id[ID_SIZE], new_id[ID_SIZE], came[ID_SIZE];
+    int backup = create_at(n, 0, id);
+    struct request q;
+    int64_t newer;
+
+    id_mint(new_id);
+    struct table_stripe *stripe = table_lock(n->hosts[0].manager->table, id);
+    struct record *end =
+        record_end_delta(table_find(stripe, id)->record, REASON_RENAMED, new_id,
+                         n->now.wall - 1000, 7);
+    table_unlock(stripe);
+    const struct frame_update u = {.kind = UPDATE_RECORD,
+                                   .app = replica_app(r),
+                                   .access = n->now.mono,
+                                   .bytes = end->bytes,
+                                   .len = end->len};
+    n->held[0][backup] = true;
+    begin_end(n, 0, &q, id, REASON_LOGOUT, 0);
+    CHECK_INT(replica_apply(r, &u, n->now.mono, n->hosts[backup].channel.node,
+                            n->now, came, &newer),
+              REPLICA_DONE);
+    n->held[0][backup] = false;
+    wait_for(n, &q);
+    CHECK_INT(q.w.rc, RC_ENDED);
+    CHECK_INT(q.w.ended.reason, REASON_RENAMED);
+    CU_ASSERT(q.w.maybe);
+    record_unref(&end);
+    manager_write_release(&q.w);
+    net_pass(n, 2000);
+    net_free(&n);
+}
+
 /* ---- a primary that dies meanwhile ---- */
 
 /* Before it has heard of the end, or (heard) after it has told everybody but
@@ -347,7 +385,7 @@ static void who_stood_still_at_a_farewell_ends_nothing(void)
 }
 
 UNIT_MAIN("ends", CASE(one_of_two_ends_is_it),
-          CASE(one_of_two_equal_ends_is_it),
+          CASE(one_of_two_equal_ends_is_it), CASE(a_logout_may_end_the_new_id),
           CASE(it_ends_where_its_primary_dies),
           CASE(it_ends_where_its_primary_told_others_and_died),
           CASE(what_all_lose_is_told_of_once),

@@ -156,6 +156,7 @@ enum rc replica_settle(struct manager_write *w, struct entry *e)
         if (record_equal(e->record, w->delta))
             return RC_OK;
         record_ended(e->record, &w->ended);
+        w->maybe = true; /* what came too late goes on under a new id */
         return RC_ENDED;
     default:
         if (is_mark(w) && record_ended(e->record, &w->ended))

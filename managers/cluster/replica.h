@@ -149,8 +149,9 @@ bool replica_note_access(struct replica *r, struct entry *e);
 /* What became of a write while others were waited for, the stripe locked: an
  * idle end that a later access beat ended nothing (w->before is NULL); of two
  * decided ends at two members one stands, so the other one came too late
- * (RC_ENDED); logins of one user see one another (w->after). Nothing can have
- * become of a write that need not be settled. */
+ * (RC_ENDED; w->maybe: where the one that stands is a new id, others may have
+ * ended that by now); logins of one user see one another (w->after). Nothing
+ * can have become of a write that need not be settled. */
 bool replica_must_settle(const struct manager_write *w);
 enum rc replica_settle(struct manager_write *w, struct entry *e);
 
