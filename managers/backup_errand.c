@@ -175,6 +175,18 @@ bool learn_place(struct backup *b, const uint8_t id[ID_SIZE],
     return changed;
 }
 
+/* Who answered has heard of a later use than the idle end that came here: a
+ * copy that no list names any more hears of none. Stripe locked. */
+static void live_again(struct backup *b, struct table_stripe *stripe,
+                       struct entry *e, struct instant now)
+{
+    if (!e->idle)
+        return;
+    table_set_idle(stripe, e, false);
+    manager_arm(&b->base, stripe, e, now);
+    replica_recount(b->replica, e, now);
+}
+
 static void find_came(struct errand *r, struct instant now)
 {
     struct backup *b = r->b;
@@ -188,6 +200,7 @@ static void find_came(struct errand *r, struct instant now)
                           ? keep_fetched(b, stripe, record, r->call.access, now)
                           : table_find(stripe, op->id);
     if (e) {
+        live_again(b, stripe, e, now);
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
         if (rc != RC_OK && !record) { /* it was used elsewhere meanwhile */
             e->access = now.mono;

@@ -41,9 +41,9 @@ static void say_idle(struct net *n, const uint8_t id[ID_SIZE], int other)
     tell_place(b, id, &over);
 }
 
-/* One that stood still, and is in the list no more, when its last holders, 0
- * and *other, say that it is over; by what it knows the session lives. */
-static struct net *old_net(uint8_t id[ID_SIZE], int *old, int *other)
+/* One that stands still, and is in the list no more: that names 0 and *other.
+ */
+static struct net *still_net(uint8_t id[ID_SIZE], int *old, int *other)
 {
     struct net *n = backups_new(3, 0);
 
@@ -54,9 +54,25 @@ static struct net *old_net(uint8_t id[ID_SIZE], int *old, int *other)
     net_live(n, DROP / 1000 + 3);
     CU_ASSERT_FATAL(backups_is_listed(n, 0, id, *other) &&
                     backups_has(n, *other, id));
+    return n;
+}
+
+/* And its last holders say that it is over; by what it knows the session lives.
+ */
+static struct net *old_net(uint8_t id[ID_SIZE], int *old, int *other)
+{
+    struct net *n = still_net(id, old, other);
+
     say_idle(n, id, *other);
     net_pass(n, 100);
     return n;
+}
+
+static void goes_on(struct net *n, int i)
+{
+    n->hosts[i].paused = false;
+    while (!net_answers(n, i))
+        net_pass(n, STEP);
 }
 
 /* Until it has given them its copy: by that the session lives again, there. */
@@ -117,9 +133,7 @@ static void an_old_copy_answers_nobody(void)
     int old, other;
     struct net *n = old_net(id, &old, &other);
 
-    n->hosts[old].paused = false;
-    while (!net_answers(n, old))
-        net_pass(n, STEP);
+    goes_on(n, old);
     CU_ASSERT_FATAL(backups_has(n, old, id));
     CHECK_INT(backups_kind(n, old, id), PLACE_OVER);
     struct channel_reply reply = backups_asked(n, old, CALL_FIND, id);
@@ -127,6 +141,28 @@ static void an_old_copy_answers_nobody(void)
     CU_ASSERT(reply.placed);
     CHECK_INT(reply.place.kind, PLACE_OVER);
     net_free(&n);
+}
+
+/* It has heard of an idle end, and not of the use that came after it: who is in
+ * the list has, and says that it is the same record, or another one. */
+static void an_old_copy_that_idled_says_nothing(void)
+{
+    for (int other_one = 0; other_one < 2; other_one++) {
+        struct backups_adding a;
+        uint8_t id[ID_SIZE];
+        int old, other;
+        struct net *n = still_net(id, &old, &other);
+
+        if (other_one) {
+            backups_add(n, 0, id, 1, &a);
+            CHECK_INT(backups_added(n, &a), RC_OK);
+        }
+        goes_on(n, old);
+        CU_ASSERT(!backups_is_listed(n, old, id, old));
+        set_idle(n, old, id);
+        CHECK_INT(backups_hits(n, old, id), other_one);
+        net_free(&n);
+    }
 }
 
 /* ---- what only one that died had ---- */
@@ -482,6 +518,7 @@ static void a_leave_is_over_soon(void)
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
+          CASE(an_old_copy_that_idled_says_nothing),
           CASE(what_died_with_its_primary_is_not_shown),
           CASE(what_was_the_primarys_answer_is_asked_for_again),
           CASE(what_is_uncertain_takes_no_ones_place),
