@@ -220,38 +220,91 @@ static void entry_merge(struct table_stripe *stripe, struct entry *entry,
     table_replace(stripe, entry, record_merge(entry->record, delta));
 }
 
-/* Where nobody else is to hear of it, the delta need not be written out. */
-static bool apply_here(struct manager *m, struct table_stripe *stripe,
-                       struct entry *entry, struct manager_write *w)
+/* Requests at the same time know nothing of one another, and each may bring as
+ * much as a session may hold. All of it together has to fit into a frame and
+ * into a store's row (RECORD_MAX_BYTES), also where other members do the same
+ * at the same time; what merges there cannot be refused any more. */
+#define CROWD 16
+#define CROWD_MAX (12u << 20)
+
+static size_t crowd_limit(const struct manager *m)
 {
-    if (!(m->ops->flags & MANAGER_LOCAL) || w->delta)
-        return false;
-    table_replace(stripe, entry,
-                  record_apply(entry->record, w->changes, w->now.wall,
-                               manager_writer(m, w->id)));
+    size_t limit = (size_t)m->common.max_session_bytes * CROWD;
+    return limit < CROWD_MAX ? limit : CROWD_MAX;
+}
+
+/* Does it set an attribute? What adds or removes, and what a manager notes, is
+ * never refused. */
+static bool brings(const struct changes *changes)
+{
+    for (const struct change *c = changes->first; c; c = c->next)
+        if (c->kind == CHANGE_SET && c->key.name)
+            return true;
+    return false;
+}
+
+static enum rc check_crowd(const struct manager *m, const struct record *old,
+                           const struct record *merged, struct manager_write *w)
+{
+    size_t limit = crowd_limit(m);
+
+    if (merged->len <= limit || merged->len <= old->len ||
+        record_kind(old) != RECORD_SESSION || !brings(w->changes))
+        return RC_OK;
+    return err_set(&w->err, RC_TOOBIG,
+                   "with what other requests brought meanwhile the session "
+                   "would have %u bytes; with maxSessionBytes=\"%lld\" %zu are "
+                   "possible",
+                   merged->len, (long long)m->common.max_session_bytes, limit);
+}
+
+/* Where nobody else is to hear of it, the delta need not be written out. */
+static enum rc apply_here(struct manager *m, struct table_stripe *stripe,
+                          struct entry *entry, struct manager_write *w)
+{
+    struct record *merged = record_apply(entry->record, w->changes, w->now.wall,
+                                         manager_writer(m, w->id));
+    enum rc rc = check_crowd(m, entry->record, merged, w);
+
+    if (rc != RC_OK) {
+        record_unref(&merged);
+        return rc;
+    }
+    table_replace(stripe, entry, merged);
     if (changes_find(w->changes, key_field(FIELD_MAX_INACTIVE)) ||
         changes_find(w->changes, key_field(FIELD_MAX_LIFETIME)))
         manager_arm(m, stripe, entry, w->now);
-    return true;
+    return RC_OK;
 }
 
-static void apply_delta(struct manager *m, struct table_stripe *stripe,
-                        struct entry *entry, struct manager_write *w)
+static enum rc apply_delta(struct manager *m, struct table_stripe *stripe,
+                           struct entry *entry, struct manager_write *w)
 {
-    if (!w->delta)
+    bool made = !w->delta; /* else it may stand somewhere already */
+
+    if (made)
         w->delta =
             record_delta(entry->record, w->changes, w->now.wall,
                          w->writer ? w->writer : manager_writer(m, w->id));
     if (!w->delta)
-        return;
-    entry_merge(stripe, entry, w->delta);
+        return RC_OK;
+    struct record *merged = record_merge(entry->record, w->delta);
+    enum rc rc = made ? check_crowd(m, entry->record, merged, w) : RC_OK;
+    if (rc != RC_OK) {
+        record_unref(&merged);
+        record_unref(&w->delta);
+        return rc;
+    }
+    table_replace(stripe, entry, merged);
     if (changes_limits(w->delta))
         manager_arm(m, stripe, entry, w->now);
+    return RC_OK;
 }
 
 static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
                             struct entry *entry, struct manager_write *w)
 {
+    bool here = (m->ops->flags & MANAGER_LOCAL) && !w->delta;
     int64_t before = entry->access;
 
     if (entry->access < access_of(w))
@@ -262,10 +315,11 @@ static enum rc apply_change(struct manager *m, struct table_stripe *stripe,
     }
     if (entry->idle)
         revive(m, stripe, entry, w->now);
-    if (!apply_here(m, stripe, entry, w))
-        apply_delta(m, stripe, entry, w);
-    w->after = record_ref(entry->record);
-    return RC_OK;
+    enum rc rc = here ? apply_here(m, stripe, entry, w)
+                      : apply_delta(m, stripe, entry, w);
+    if (rc == RC_OK)
+        w->after = record_ref(entry->record);
+    return rc;
 }
 
 static enum rc apply_end(struct manager *m, struct table_stripe *stripe,

@@ -4,6 +4,7 @@
  * limits, listeners, figures. The number in a name is the statement's. */
 #include "config.h"
 
+#include "session/buf.h"
 #include "tests/world.h"
 
 #include "session/manager_impl.h"
@@ -569,6 +570,45 @@ static void p18_a_session_over_its_limit_is_of_use(struct world *w)
     CHECK_INT(world_put(w, 1, id, "more", "x"), RC_OK);
 }
 
+/* However many they are, there is an end to that: what all brought together has
+ * to fit into a frame and a row. Who comes too late is refused as a whole. */
+static void p18_requests_at_once_have_a_bound(struct world *w)
+{
+    enum { CROWD = 40 };
+    struct visit *v = mem_alloc(CROWD * sizeof *v);
+    uint8_t id[ID_SIZE];
+    char big[2001], name[16];
+    bool kept[CROWD];
+    int count = 0;
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_hit(w, 0, id, "hits"), RC_OK);
+    for (unsigned n = 0; n < CROWD; n++) {
+        snprintf(name, sizeof name, "n%u", n);
+        CHECK_INT_FATAL(visit_find(&v[n], w, 0, id), RC_OK);
+        CHECK_INT(visit_set(&v[n], name, big), RC_OK);
+    }
+    for (unsigned n = 0; n < CROWD; n++) {
+        enum rc rc = visit_commit(&v[n], w);
+        CU_ASSERT(rc == RC_OK || rc == RC_TOOBIG);
+        count += kept[n] = rc == RC_OK;
+        visit_end(&v[n]);
+    }
+    free(v);
+    /* 16 times as much as a session may have; a member without a copy goes by
+     * what it read */
+    CU_ASSERT(count >= 32 && count < CROWD);
+    for (unsigned n = 0; n < CROWD; n++) {
+        snprintf(name, sizeof name, "n%u", n);
+        CU_ASSERT(world_holds(w, 0, id, name, big) == kept[n]);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);
+    CHECK_INT(world_count(w, 0, id, "hits"), 4);
+    CHECK_INT(world_put(w, 0, id, "n1", "small"), RC_OK);
+}
+
 /* ---- what others hear ---- */
 
 static void p19_listeners_hear_in_order(struct world *w)
@@ -708,6 +748,7 @@ static void p22_a_logout_after_an_idle_end_counts_once(struct world *w)
     S(p17_max_active_sessions, active_settings)                                \
     S(p18_max_session_bytes, bytes_settings)                                   \
     S(p18_a_session_over_its_limit_is_of_use, bytes_settings)                  \
+    S(p18_requests_at_once_have_a_bound, bytes_settings)                       \
     S(p19_listeners_hear_in_order, NULL)                                       \
     S(p20_what_is_not_changed_is_not_written, NULL)                            \
     S(p21_an_id_is_never_adopted, NULL)                                        \
