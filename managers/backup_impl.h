@@ -136,6 +136,7 @@ struct backup {
      * while `sweeping` is set, else to the tick's. */
     struct channel_pause pause;
     _Atomic bool sweeping, stopping;
+    _Atomic bool sweep_soon; /* a list came that names too few */
     struct leave leave;
     _Atomic bool left;   /* that is done */
     uint64_t swept_view; /* the channel's view that the last one began with */

@@ -300,6 +300,16 @@ void look_at(struct backup *b, const uint8_t id[ID_SIZE], struct instant now)
     }
 }
 
+/* Is it this member's to see to it that the session gets one copy more? */
+static bool is_short(const struct backup *b, const struct place *list)
+{
+    unsigned others = 0;
+
+    for (unsigned i = 0; i < list->count; i++)
+        others += list->holders[i] != self(b) && stays(b, list->holders[i]);
+    return others < b->backups && acting_primary(b, list) == self(b);
+}
+
 void placed_here(void *user, const uint8_t id[ID_SIZE],
                  const struct place *place, struct instant now)
 {
@@ -315,6 +325,9 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
         /* of two ids of one session, the other one may have brought the end */
         odd = !copy || (record_ended(e->record, NULL) &&
                         acting_primary(b, place) == self(b));
+        /* others, apart from this member, gave up a holder that is back */
+        if (copy && is_short(b, place))
+            atomic_store(&b->sweep_soon, true);
     } else if (copy) {
         odd = place->kind != PLACE_FINAL || !record_ended(e->record, NULL);
         /* one that no list has named yet is on its way into one */
@@ -406,27 +419,39 @@ static bool sweep_look(void *user, struct entry *e)
 
 struct exposed {
     const struct backup *b;
-    uint64_t count;
+    uint64_t sessions, users;
 };
 
-static void add_exposed(void *user, const struct place *list, size_t count)
+static void add_exposed(void *user, const struct place *list, size_t sessions,
+                        size_t users)
 {
     struct exposed *x = user;
-    unsigned others = 0;
 
-    for (unsigned i = 0; i < list->count; i++)
-        others +=
-            list->holders[i] != self(x->b) && stays(x->b, list->holders[i]);
-    if (others < x->b->backups && acting_primary(x->b, list) == self(x->b))
-        x->count += count;
+    if (!is_short(x->b, list))
+        return;
+    x->sessions += sessions;
+    x->users += users;
+}
+
+static struct exposed exposed(const struct backup *b)
+{
+    struct exposed x = {.b = b};
+
+    places_each_alike(replica_places(b->replica), add_exposed, &x);
+    return x;
 }
 
 uint64_t exposed_count(const struct backup *b)
 {
-    struct exposed x = {b, 0};
+    return exposed(b).sessions;
+}
 
-    places_each_alike(replica_places(b->replica), add_exposed, &x);
-    return x.count;
+/* Also of a user's record there are to be so many copies. */
+static bool is_exposed(const struct backup *b)
+{
+    struct exposed x = exposed(b);
+
+    return x.sessions + x.users > 0;
 }
 
 static unsigned within_reach(const struct backup *b)
@@ -550,7 +575,7 @@ static void sweep_go_on(struct channel_pause *pause)
     b->sweep_again = 0;
     if (b->sweep_begun)
         b->sweep_again = pause->now.mono + SWEEP_AGAIN_MS;
-    else if (exposed_count(b) || within_reach(b) < b->backups)
+    else if (is_exposed(b) || within_reach(b) < b->backups)
         b->sweep_again = pause->now.mono + COUNT_AGAIN_MS;
     atomic_store(&b->sweeping, false);
 }
@@ -597,9 +622,10 @@ void sweep_tick(struct backup *b, struct instant now)
         b->gone_at = 0;
         lose_all(b, now);
     }
-    if (!atomic_load(&b->sweeping) &&
-        (view != b->swept_view ||
-         (b->sweep_again && now.mono >= b->sweep_again)))
+    if (atomic_load(&b->sweeping))
+        return;
+    if (atomic_exchange(&b->sweep_soon, false) || view != b->swept_view ||
+        (b->sweep_again && now.mono >= b->sweep_again))
         sweep_begin(b, view, now);
 }
 

@@ -252,24 +252,27 @@ static bool model_next_is_right(const struct model *m, int64_t before)
 
 struct tally {
     const struct model *m;
-    size_t count;
+    size_t count, users;
     bool good;
 };
 
-static void tally_alike(void *user, const struct place *list, size_t count)
+static void tally_alike(void *user, const struct place *list, size_t sessions,
+                        size_t users)
 {
     struct tally *t = user;
-    size_t alike = 0;
+    size_t alike[2] = {0, 0};
 
     for (size_t i = 0; i < IDS; i++) {
         const struct place *p = &t->m->place[i];
-        alike += p->stamp && p->kind == PLACE_LIST &&
-                 !id_is_of_user(t->m->ids[i]) && p->count == list->count &&
-                 memcmp(p->holders, list->holders,
-                        p->count * sizeof *p->holders) == 0;
+        alike[id_is_of_user(t->m->ids[i])] +=
+            p->stamp && p->kind == PLACE_LIST && p->count == list->count &&
+            memcmp(p->holders, list->holders, p->count * sizeof *p->holders) ==
+                0;
     }
-    t->good = t->good && alike == count && place_has(list, SELF);
-    t->count += count;
+    t->good = t->good && alike[0] == sessions && alike[1] == users &&
+              place_has(list, SELF);
+    t->count += sessions;
+    t->users += users;
 }
 
 static bool model_is_right(const struct model *m)
@@ -277,6 +280,7 @@ static bool model_is_right(const struct model *m)
     struct tally tally = {.m = m, .good = true};
     struct places_counts found, expected = {0};
     uint64_t root = 0;
+    size_t users = 0; /* of them, in lists with SELF */
     bool good = true;
 
     for (size_t i = 0; i < IDS; i++) {
@@ -294,6 +298,7 @@ static bool model_is_right(const struct model *m)
         expected.lists++;
         bool user = id_is_of_user(m->ids[i]), first = p->holders[0] == SELF;
         expected.users += user;
+        users += user && place_has(p, SELF);
         expected.primary += !user && first;
         expected.backup += !user && !first && place_has(p, SELF);
         root += place_hash(p, m->ids[i]);
@@ -302,9 +307,10 @@ static bool model_is_right(const struct model *m)
     places_each_alike(m->places, tally_alike, &tally);
     return good && tally.good &&
            tally.count == expected.primary + expected.backup &&
-           root == places_root(m->places) && found.lists == expected.lists &&
-           found.over == expected.over && found.users == expected.users &&
-           found.primary == expected.primary && found.backup == expected.backup;
+           tally.users == users && root == places_root(m->places) &&
+           found.lists == expected.lists && found.over == expected.over &&
+           found.users == expected.users && found.primary == expected.primary &&
+           found.backup == expected.backup;
 }
 
 struct scan {

@@ -165,6 +165,31 @@ static void an_old_copy_that_idled_says_nothing(void)
     }
 }
 
+/* Others, apart from its primary, gave up a holder and made a list without it;
+ * nobody comes or goes when the primary hears of that. */
+static void a_short_list_is_made_whole(void)
+{
+    struct net *n = backups_new(4, 0);
+    struct backup *b = net_backup(n, 0);
+    uint8_t id[ID_SIZE];
+    struct place p, next;
+
+    for (int i = 0; i < n->count; i++)
+        net_backup(n, i)->backups = 2;
+    backups_create(n, id);
+    net_live(n, 12); /* no sweep is due any more */
+    CU_ASSERT_FATAL(place_of(b, id, &p) && p.count == 3);
+    place_list(&next, &p, n->now);
+    next.count = 2;
+    memcpy(next.holders, p.holders, 2 * sizeof *p.holders);
+    CU_ASSERT(learn_place(b, id, &next, n->now));
+    net_live(n, 3);
+    CU_ASSERT(place_of(b, id, &p) && p.count == 3);
+    for (int i = 0; i < n->count; i++)
+        CHECK_INT(backups_has(n, i, id), backups_is_listed(n, 0, id, i));
+    net_free(&n);
+}
+
 /* ---- what only one that died had ---- */
 
 /* A change that its primary alone had, and that others saw there: whoever saw
@@ -519,6 +544,7 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
           CASE(an_old_copy_that_idled_says_nothing),
+          CASE(a_short_list_is_made_whole),
           CASE(what_died_with_its_primary_is_not_shown),
           CASE(what_was_the_primarys_answer_is_asked_for_again),
           CASE(what_is_uncertain_takes_no_ones_place),

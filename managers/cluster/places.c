@@ -55,7 +55,7 @@ struct node {
 /* Lists with the same holders. */
 struct alike {
     uint64_t key; /* the numbers of a slot; 0: free */
-    size_t count;
+    size_t sessions, users;
 };
 
 struct places {
@@ -330,7 +330,7 @@ static void alikes_grow(struct places *p)
     size_t cap = p->alike_cap, left = 0;
 
     for (size_t i = 0; i < cap; i++)
-        left += old[i].count > 0;
+        left += old[i].sessions + old[i].users > 0;
     count_sub(&p->bytes, cap * sizeof *old);
     p->alike_used = left;
     p->alike_cap = 64;
@@ -339,7 +339,7 @@ static void alikes_grow(struct places *p)
     p->alikes = mem_zero(p->alike_cap * sizeof *p->alikes);
     count_add(&p->bytes, p->alike_cap * sizeof *p->alikes);
     for (size_t i = 0; i < cap; i++)
-        if (old[i].count)
+        if (old[i].sessions + old[i].users)
             *alike_at(p, old[i].key) = old[i];
     free(old);
 }
@@ -356,7 +356,7 @@ static void alike_add(struct places *p, const struct slot *s, int by)
     struct alike *a = alike_at(p, key);
     p->alike_used += !a->key;
     a->key = key;
-    a->count += (size_t)by;
+    *(id_is_of_user(s->id) ? &a->users : &a->sessions) += (size_t)by;
     pthread_mutex_unlock(&p->alike_lock);
 }
 
@@ -369,11 +369,12 @@ void places_each_alike(const struct places *places, places_alike_fn *each,
 
     pthread_mutex_lock(&p->alike_lock);
     for (size_t i = 0; i < p->alike_cap; i++) {
-        if (!p->alikes[i].count)
+        const struct alike *a = &p->alikes[i];
+        if (!a->sessions && !a->users)
             continue;
-        memcpy(s.holders, &p->alikes[i].key, sizeof s.holders);
+        memcpy(s.holders, &a->key, sizeof s.holders);
         slot_read(p, &s, &list);
-        each(user, &list, p->alikes[i].count);
+        each(user, &list, a->sessions, a->users);
     }
     pthread_mutex_unlock(&p->alike_lock);
 }
@@ -417,7 +418,7 @@ static void count_list(struct places *p, struct leaf *leaf,
     count_add(&p->lists, 1);
     if (role)
         count_add(role, 1);
-    if (role && role != &p->users)
+    if (place_has(list, p->self))
         alike_add(p, slot, 1);
 }
 
@@ -430,7 +431,7 @@ static void uncount_list(struct places *p, struct leaf *leaf,
     count_sub(&p->lists, 1);
     if (role)
         count_sub(role, 1);
-    if (role && role != &p->users)
+    if (place_has(list, p->self))
         alike_add(p, slot, -1);
 }
 

@@ -81,11 +81,11 @@ struct places_counts {
 };
 void places_counts(const struct places *p, struct places_counts *out);
 
-/* Sessions' lists in which self stands, those with the same holders together:
- * their kind and holders, and how many they are. It costs as much as there are
- * different ones, and no look at the sessions. */
+/* Lists in which self stands, those with the same holders together: their kind
+ * and holders, and how many they are, of sessions and of users' records. It
+ * costs as much as there are different ones, and no look at the sessions. */
 typedef void places_alike_fn(void *user, const struct place *list,
-                             size_t count);
+                             size_t sessions, size_t users);
 void places_each_alike(const struct places *p, places_alike_fn *each,
                        void *user);
 
