@@ -139,6 +139,20 @@ void check_found(struct sim *sim, int slot, struct story *s,
     tell_if_failed(sim, s, before);
 }
 
+/* Of two ids under which it goes on, or will when a login is through, one may
+ * be lost, and the other not; so may one that was replaced, when all who knew
+ * that have died, and one of which no copy is left but old ones that have idled
+ * out, as far as is known there. */
+static bool may_be_lost(const struct sim *sim, const struct story *s,
+                        const struct known_id *id)
+{
+    bool replaced = id->over == OUT_OPEN && s->renaming;
+
+    return ((s->forked || replaced) && id->gone) ||
+           (id->over == OUT_DONE && !holders_know_end(sim, id->id)) ||
+           holders_only_idle(sim, id->id);
+}
+
 static void see_absent(struct sim *sim, int slot, struct story *s,
                        const uint8_t id[ID_SIZE], const struct asked *asked,
                        enum reason reason)
@@ -161,13 +175,8 @@ static void see_absent(struct sim *sim, int slot, struct story *s,
                  (double)(asked->there - told->used) / SECOND);
         return;
     }
-    /* of two ids under which it goes on one may be lost, and the other not; of
-     * one that was replaced, when all who knew that have died; and of one of
-     * which an old copy is left, that has idled out as far as is known there */
     if (reason == REASON_LOST && sim->plan.backup && !s->orphaned &&
-        holders_live(sim, id) && !(s->forked && known->gone) &&
-        !(known->over == OUT_DONE && !holders_know_end(sim, id)) &&
-        sim->plan.weather < WEATHER_WILD)
+        sim->plan.weather < WEATHER_WILD && !may_be_lost(sim, s, known))
         sim_fail(sim, "%s says that session %u is lost, and it is not", m->name,
                  s->number);
     if (!is_fresh(sim, s) || !asked->born || s->may_end ||

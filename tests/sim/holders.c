@@ -525,23 +525,24 @@ void holders_undone(struct sim *sim, struct story *s, uint64_t down)
         s->number);
 }
 
-bool holders_live(const struct sim *sim, const uint8_t id[ID_SIZE])
+bool holders_only_idle(const struct sim *sim, const uint8_t id[ID_SIZE])
 {
-    bool live = false;
+    bool any = false, live = false;
 
-    for (unsigned i = 0; i < sim->count && !live; i++) {
+    for (unsigned i = 0; i < sim->count; i++) {
         const struct member *m = &sim->members[i];
-        struct record_end end;
+        struct record_end end = {.reason = REASON_NONE};
         if (!m->up || !m->manager)
             continue;
         struct table_stripe *stripe = table_lock(m->manager->table, id);
         const struct entry *e = table_find(stripe, id);
-        live =
-            is_copy(e) && manager_entry_liveness(m->manager, e, e->record,
-                                                 member_now(m), &end) == RC_OK;
+        bool copy = is_copy(e);
+        live |= copy && manager_entry_liveness(m->manager, e, e->record,
+                                               member_now(m), &end) == RC_OK;
+        any |= copy && end.reason == REASON_IDLE;
         table_unlock(stripe);
     }
-    return live;
+    return any && !live;
 }
 
 bool holders_know_end(const struct sim *sim, const uint8_t id[ID_SIZE])

@@ -30,8 +30,9 @@ void holders_undone(struct sim *sim, struct story *s, uint64_t down);
 /* Which of them have all their copies again? */
 void holders_look(struct sim *sim);
 
-/* Is there a copy that lives, by what its member knows of its last use? */
-bool holders_live(const struct sim *sim, const uint8_t id[ID_SIZE]);
+/* Are there copies, all of which have idled out, by what their members know of
+ * its last use? */
+bool holders_only_idle(const struct sim *sim, const uint8_t id[ID_SIZE]);
 /* Does anybody who is up know of its decided end? */
 bool holders_know_end(const struct sim *sim, const uint8_t id[ID_SIZE]);
 
