@@ -391,6 +391,61 @@ void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends)
     }
 }
 
+/* Is that one there for it, with no copy, and has not let go of one since? */
+static bool holds_nothing(const struct member *m, uint64_t node,
+                          const struct member *named, const uint8_t id[ID_SIZE],
+                          const struct place *p)
+{
+    struct place known;
+    struct record *copy;
+
+    if (named == m || named->channel.node != node || !member_answers(named) ||
+        channel_state(&m->channel, node) != MEMBER_HERE ||
+        (places_get(replica_places(named->replica), id, &known) &&
+         (known.kind != PLACE_LIST || known.stamp > p->stamp)))
+        return false;
+    copy = copy_of(named, id);
+    bool nothing = !copy;
+    record_unref(&copy);
+    return nothing;
+}
+
+/* Of one that was acknowledged, and that nobody ends. */
+static struct story *steady_story(struct sim *sim, const uint8_t id[ID_SIZE])
+{
+    for (unsigned i = 0; i < sim->work->story_count; i++) {
+        struct story *s = sim->work->stories[i];
+        const struct known_id *known = story_find_id(s, id);
+        if (known)
+            return known->born == OUT_DONE && known->over == OUT_NONE &&
+                           !is_vague(s) && !s->renaming && !s->may_end &&
+                           !story_may_idle(s, s->used, sim->now)
+                       ? s
+                       : NULL;
+    }
+    return NULL;
+}
+
+void holders_named(struct sim *sim, const struct member *m,
+                   const uint8_t id[ID_SIZE], const struct place *p)
+{
+    bool promised = p->kind == PLACE_LIST && sim->plan.copies == COPIES_ALL &&
+                    sim->plan.weather <= WEATHER_HOSTS;
+    const struct story *s = promised ? steady_story(sim, id) : NULL;
+
+    if (!s)
+        return;
+    for (unsigned k = 0; k < p->count; k++)
+        for (unsigned i = 0; i < sim->count; i++)
+            if (holds_nothing(m, p->holders[k], &sim->members[i], id, p)) {
+                holders_say(sim, s);
+                sim_fail(sim,
+                         "%s names %s as a holder of session %u, and that has "
+                         "no copy",
+                         m->name, sim->members[i].name, s->number);
+            }
+}
+
 /* The last one stops in order, and has said that there is nobody to take it. */
 static bool is_last(const struct sim *sim, const struct member *m)
 {

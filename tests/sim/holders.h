@@ -21,6 +21,9 @@
 void holders_acknowledged(struct sim *sim, struct story *s, uint64_t ends);
 /* The same of what perhaps changed nothing, so that nobody was waited for. */
 void holders_changed(const struct sim *sim, struct story *s);
+/* That member tells others who holds it. */
+void holders_named(struct sim *sim, const struct member *m,
+                   const uint8_t id[ID_SIZE], const struct place *p);
 /* Its memory is about to go: a crash, or an orderly stop. */
 void holders_end(struct sim *sim, int slot);
 /* It was to get a new id, and that came to nothing; when its request came some

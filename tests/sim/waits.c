@@ -7,6 +7,7 @@
 #include "tests/sim/waits.h"
 
 #include "session/buf.h"
+#include "tests/sim/holders.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -307,6 +308,8 @@ static void channel_sim_send(struct channel *c, const struct channel_update *u,
     struct member *m = (struct member *)c;
     struct handoff *h = handoff_new(SEND);
 
+    if (u->kind == UPDATE_PLACE)
+        holders_named(m->sim, m, u->id, &u->place);
     h->update = *u;
     h->copies = copies;
     if (wait) {
