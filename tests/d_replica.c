@@ -646,6 +646,26 @@ static void a_touch_brings_an_idle_session_back(void)
     world_free(&w);
 }
 
+/* Used under the old id where the new one was not known yet. */
+static void a_use_under_the_old_id_is_one_of_the_new(void)
+{
+    struct world *w = world_with(&fixture_delta, "maxInactive", "100");
+    uint8_t id[ID_SIZE], next[ID_SIZE];
+
+    CHECK_INT(world_create(w, 0, id), RC_OK);
+    mesh_cut(w->mesh, 2, true);
+    CHECK_INT(world_login(w, 2, id, "kim", next), RC_OK);
+    pass_seconds(w, 60);
+    CHECK_INT(world_put(w, 0, id, "k", "v"), RC_OK);
+    mesh_cut(w->mesh, 2, false);
+    compare_all(w, true);
+    compare_all(w, true);
+    pass_seconds(w, 60);
+    CU_ASSERT(mesh_is_equal(w->mesh));
+    CU_ASSERT(world_lives(w, next));
+    world_free(&w);
+}
+
 static void a_member_that_may_not_answer_ends_nothing(void)
 {
     struct world *w = world_with(&fixture_delta, "maxInactive", "100");
@@ -740,6 +760,7 @@ UNIT_MAIN("replica", CASE(the_hash_is_what_the_header_says),
           CASE(when_its_member_is_gone_the_first_of_the_living_ends_it),
           CASE(an_access_not_told_yet_beats_an_idle_end),
           CASE(a_touch_brings_an_idle_session_back),
+          CASE(a_use_under_the_old_id_is_one_of_the_new),
           CASE(a_member_that_may_not_answer_ends_nothing),
           CASE(users_records_are_forgotten_without_a_trace),
           CASE(who_was_away_for_too_long_brings_nothing))

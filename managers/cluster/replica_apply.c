@@ -25,6 +25,7 @@ struct arrival {
     struct record *left; /* what is to go on under that id; a reference */
     uint8_t successor[ID_SIZE];
     bool ours; /* of our copy, which may know more than who made the new id */
+    int64_t used; /* its last use */
     /* for listeners, once the lock is released; references */
     struct record *created, *before;
     struct record_end end;
@@ -158,6 +159,7 @@ static void join_end(struct arrival *a, struct table_stripe *stripe,
     record_ended(merged, &a->end);
     leave(a, e->record, merged);
     a->ours = a->left != NULL;
+    a->used = e->access;
     table_replace(stripe, e, merged);
     e->access = a->access;
     keep_ended(a, stripe, e);
@@ -333,6 +335,11 @@ static void apply_left(struct arrival *a, enum replica_rc *rc)
 
     a->left = NULL;
     on.stood = false;
+    if (a->ours && a->used > a->access) {
+        /* who replaced the id may not have heard of it */
+        on.access = a->used;
+        replica_note_touch(a->r, a->successor, a->used);
+    }
     for (int hops = 0; on.left && hops < 8; hops++) {
         struct record *left = on.left;
         memcpy(on.id, on.successor, ID_SIZE);
