@@ -169,17 +169,37 @@ static unsigned copies(const struct sim *sim, const struct story *s)
     return n;
 }
 
+/* The newest that anybody has of it. */
+static bool newest_place(const struct sim *sim, const uint8_t id[ID_SIZE],
+                         struct place *newest)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < sim->count; i++) {
+        const struct member *m = &sim->members[i];
+        struct place p;
+        if (!m->up || !m->replica ||
+            !places_get(replica_places(m->replica), id, &p) ||
+            (any && p.stamp <= newest->stamp))
+            continue;
+        *newest = p;
+        any = true;
+    }
+    return any;
+}
+
 /* Is it in the list? Whoever is not lets go when all that are have it: there
  * may be one copy more for a moment, and one crash ends it. */
-static bool is_listed(const struct member *m, const struct story *s)
+static bool is_listed(const struct sim *sim, const struct member *m,
+                      const struct story *s)
 {
-    struct place p;
     bool listed = is_over(s);
 
-    for (unsigned i = s->id_count; i-- > 0 && !listed;)
-        listed = !is_past(&s->ids[i]) &&
-                 places_get(replica_places(m->replica), s->ids[i].id, &p) &&
+    for (unsigned i = s->id_count; i-- > 0 && !listed;) {
+        struct place p;
+        listed = !is_past(&s->ids[i]) && newest_place(sim, s->ids[i].id, &p) &&
                  p.kind == PLACE_LIST && place_has(&p, m->channel.node);
+    }
     return listed;
 }
 
@@ -190,8 +210,8 @@ static unsigned missing(const struct sim *sim, const struct story *s,
     unsigned wanted = sim->plan.backups + 1, n = 0;
 
     for (unsigned i = 0; i < sim->count && n < wanted; i++)
-        n += counts(sim, i, without) && sim->members[i].replica &&
-             has_it(&sim->members[i], s) && is_listed(&sim->members[i], s);
+        n += counts(sim, i, without) && has_it(&sim->members[i], s) &&
+             is_listed(sim, &sim->members[i], s);
     return wanted - n;
 }
 
@@ -626,5 +646,8 @@ void holders_look(struct sim *sim)
         unsigned now = missing(sim, s, -1);
         if (now < s->missing)
             s->missing = now;
+        /* the last one was in no list any more, and has let go */
+        if (s->missing > sim->plan.backups && !is_there(sim, s, -1))
+            s->bereft = true;
     }
 }

@@ -115,10 +115,6 @@ static int64_t equal_within(const struct sim *sim)
     /* a copy that no list names is looked at every 10 s */
     int64_t odd_ms = p->backup ? 35000 : 0;
 
-    /* and where the log holds hardly one at a time, each tick gives one to
-     * those that are in the list */
-    if (p->backup && p->log_bytes && p->log_bytes < 2000)
-        odd_ms += 2000 * (int64_t)sim->work->story_count;
     return (4 * p->drop_ms + 6 * p->compare_ms + 6000 + odd_ms) * MS;
 }
 
