@@ -304,6 +304,77 @@ static void comparing_swallows_no_access(void)
     net_free(&n);
 }
 
+struct writing {
+    struct manager_write w; /* first */
+    int done;
+};
+
+static void written(struct manager_write *w)
+{
+    ((struct writing *)w)->done++;
+}
+
+static void write_at(struct net *n, struct host *h, struct writing *q)
+{
+    CHECK_INT_FATAL(h->manager->ops->write(h->manager, &q->w), RC_PENDING);
+    net_pass(n, 100);
+}
+
+static void check_written(struct writing *q)
+{
+    CHECK_INT(q->done, 1);
+    record_unref(&q->w.record);
+    manager_write_release(&q->w);
+}
+
+static bool is_tombstone_at(struct host *h, const uint8_t id[ID_SIZE])
+{
+    struct table_stripe *stripe = table_lock(h->manager->table, id);
+    const struct entry *e = table_find(stripe, id);
+    bool is = e && record_ended(e->record, NULL);
+
+    table_unlock(stripe);
+    return is;
+}
+
+/* A session begins and ends while all that its member says is on its way to
+ * another one: both have the same, which is nothing. The end is kept until the
+ * other one has heard of it: the beginning alone would bring the session back.
+ */
+static void an_end_is_kept_while_its_beginning_is_on_its_way(void)
+{
+    struct net *n = net_new(2);
+    struct host *a = &n->hosts[0];
+    struct writing begin = {.w = {.done = written}}, end = begin;
+    struct changes none;
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i < n->count; i++) {
+        net_manage(n, i);
+        n->hosts[i].manager->keep_ended_ms = 1000;
+    }
+    net_live(n, DROP / 1000 + 2);
+    n->held[0][1] = true;
+    id_mint(id);
+    changes_init(&none);
+    manager_write_init(&begin.w, WRITE_CREATE, id, n->now);
+    begin.w.record = record_new(RECORD_SESSION, id, n->now.wall, &none, 9);
+    write_at(n, a, &begin);
+    manager_write_init(&end.w, WRITE_END, id, n->now);
+    end.w.reason = REASON_LOGOUT;
+    write_at(n, a, &end);
+    net_live(n, 8);
+    CU_ASSERT(is_tombstone_at(a, id));
+    n->held[0][1] = false;
+    net_live(n, 10);
+    CU_ASSERT(!is_tombstone_at(a, id) && !is_tombstone_at(&n->hosts[1], id));
+    check_written(&begin);
+    check_written(&end);
+    for (int i = 0; i < n->count; i++)
+        core_leave(n->hosts[i].core, n->hosts[i].core->replicas[0]);
+    net_free(&n);
+}
+
 /* However few they are. */
 static void large_updates_fill_the_window(void)
 {
@@ -495,6 +566,7 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(who_was_away_acknowledges_nothing),
           CASE(a_wrong_vector_hides_nothing),
           CASE(comparing_swallows_no_access),
+          CASE(an_end_is_kept_while_its_beginning_is_on_its_way),
           CASE(large_updates_fill_the_window),
           CASE(a_leaf_is_compared_in_parts),
           CASE(a_word_from_before_a_second_pause_is_void),

@@ -118,7 +118,8 @@ static struct peer *peer_new(struct core *core, uint64_t node)
     p->node = node;
     p->link = NO_LINK;
     p->withdrawn = p->lease = p->their_mono = p->echo = NEVER;
-    p->compared = p->heard = p->met = p->reunited = NEVER;
+    p->compared = p->equal_at = p->settled = NEVER;
+    p->heard = p->met = p->reunited = NEVER;
     core->peers =
         mem_resize(core->peers, (core->peer_count + 1) * sizeof *core->peers);
     core->peers[core->peer_count++] = p;

@@ -115,6 +115,10 @@ struct peer {
     int64_t pulled_at;     /* the last pull that finished began */
     int64_t compared;      /* a comparison begun then found all equal, or
                               brought it all here; NEVER */
+    int64_t equal_at;      /* `compared`, while something of ours that was on
+                              its way at that time is not acknowledged; NEVER */
+    uint64_t equal_seq;    /* up to this */
+    int64_t settled;       /* `compared`, with all of that; NEVER */
     uint64_t pulled_for;   /* core->stale_no when the last pull that finished
                               began */
     bool pulled_answering; /* it might answer at that time */
@@ -375,7 +379,11 @@ void sync_tick(struct core *core, struct instant now);
 /* Merges one update that came from p, and does what follows from it. */
 void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
                 int64_t mono, struct instant now);
-/* Every member has compared with us since then. */
+/* A comparison with it that began then found all equal, or brought it here. */
+void sync_compared(struct core *core, struct peer *p, int64_t begun);
+/* Every member has compared with us since then, and has what was on its way to
+ * it at that time: a session may have ended, and its beginning not have come
+ * there yet. */
 void sync_settle(struct core *core, struct instant now);
 
 /* core_calls.c */

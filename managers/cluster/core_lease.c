@@ -220,7 +220,7 @@ static void compare_roots(struct core *core, struct peer *p,
     if (peer_has_hole(p) || f->seq != p->applied)
         return;
     if (equal_roots(core, p, f)) {
-        p->compared = now.mono;
+        sync_compared(core, p, now.mono);
         p->unequal = 0;
     } else if (stream_has_all(core, p)) {
         p->unequal++;

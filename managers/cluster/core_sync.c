@@ -325,7 +325,7 @@ static void pull_done(struct core *core, struct instant now)
     p->pulled_for = pull->stale_no;
     p->pulled_answering = pull->answering && pull->all_apps;
     if (!pull->gave)
-        p->compared = pull->begun;
+        sync_compared(core, p, pull->begun);
     p->unequal = 0;
     /* who is not complete goes on at once: a newer cause may want it again */
     p->next_compare =
@@ -595,16 +595,29 @@ static void choose(struct core *core, struct instant now)
         pull_begin(core, best, now);
 }
 
+void sync_compared(struct core *core, struct peer *p, int64_t begun)
+{
+    p->compared = begun;
+    if (p->equal_at != NEVER)
+        return;
+    p->equal_at = begun;
+    p->equal_seq = core->seq;
+}
+
 void sync_settle(struct core *core, struct instant now)
 {
     int64_t since = now.mono;
 
     for (size_t i = 0; i < core->peer_count; i++) {
-        const struct peer *p = core->peers[i];
+        struct peer *p = core->peers[i];
         bool remembered =
             p->heard == NEVER || now.mono - p->heard < core->options.forget_ms;
-        if (!p->departed && remembered && p->compared < since)
-            since = p->compared;
+        if (p->equal_at != NEVER && p->acked >= p->equal_seq) {
+            p->settled = p->equal_at;
+            p->equal_at = NEVER;
+        }
+        if (!p->departed && remembered && p->settled < since)
+            since = p->settled;
     }
     for (size_t i = 0; i < core->replica_count; i++)
         replica_settled(core->replicas[i], since);
