@@ -337,42 +337,85 @@ static bool is_tombstone_at(struct host *h, const uint8_t id[ID_SIZE])
     return is;
 }
 
+/* A session at host 0, which ends there. */
+static void begin_and_end(struct net *n, struct writing q[2],
+                          uint8_t id[ID_SIZE])
+{
+    struct changes none;
+
+    id_mint(id);
+    changes_init(&none);
+    q[0] = q[1] = (struct writing){.w = {.done = written}};
+    manager_write_init(&q[0].w, WRITE_CREATE, id, n->now);
+    q[0].w.record = record_new(RECORD_SESSION, id, n->now.wall, &none, 9);
+    write_at(n, &n->hosts[0], &q[0]);
+    manager_write_init(&q[1].w, WRITE_END, id, n->now);
+    q[1].w.reason = REASON_LOGOUT;
+    write_at(n, &n->hosts[0], &q[1]);
+}
+
+/* DeltaManagers that forget an end after a second. */
+static struct net *forgetful_net(int count)
+{
+    struct net *n = net_new(count);
+
+    for (int i = 0; i < n->count; i++) {
+        net_manage(n, i);
+        n->hosts[i].manager->keep_ended_ms = 1000;
+    }
+    return n;
+}
+
+static void forgetful_over(struct net **n, struct writing q[2])
+{
+    for (int k = 0; k < 2; k++)
+        check_written(&q[k]);
+    for (int i = 0; i < (*n)->count; i++)
+        core_leave((*n)->hosts[i].core, (*n)->hosts[i].core->replicas[0]);
+    net_free(n);
+}
+
 /* A session begins and ends while all that its member says is on its way to
  * another one: both have the same, which is nothing. The end is kept until the
  * other one has heard of it: the beginning alone would bring the session back.
  */
 static void an_end_is_kept_while_its_beginning_is_on_its_way(void)
 {
-    struct net *n = net_new(2);
-    struct host *a = &n->hosts[0];
-    struct writing begin = {.w = {.done = written}}, end = begin;
-    struct changes none;
+    struct net *n = forgetful_net(2);
+    struct writing q[2];
     uint8_t id[ID_SIZE];
 
-    for (int i = 0; i < n->count; i++) {
-        net_manage(n, i);
-        n->hosts[i].manager->keep_ended_ms = 1000;
-    }
     net_live(n, DROP / 1000 + 2);
     n->held[0][1] = true;
-    id_mint(id);
-    changes_init(&none);
-    manager_write_init(&begin.w, WRITE_CREATE, id, n->now);
-    begin.w.record = record_new(RECORD_SESSION, id, n->now.wall, &none, 9);
-    write_at(n, a, &begin);
-    manager_write_init(&end.w, WRITE_END, id, n->now);
-    end.w.reason = REASON_LOGOUT;
-    write_at(n, a, &end);
+    begin_and_end(n, q, id);
     net_live(n, 8);
-    CU_ASSERT(is_tombstone_at(a, id));
+    CU_ASSERT(is_tombstone_at(&n->hosts[0], id));
     n->held[0][1] = false;
     net_live(n, 10);
-    CU_ASSERT(!is_tombstone_at(a, id) && !is_tombstone_at(&n->hosts[1], id));
-    check_written(&begin);
-    check_written(&end);
     for (int i = 0; i < n->count; i++)
-        core_leave(n->hosts[i].core, n->hosts[i].core->replicas[0]);
-    net_free(&n);
+        CU_ASSERT(!is_tombstone_at(&n->hosts[i], id));
+    forgetful_over(&n, q);
+}
+
+/* One that is in the list has stood still since before the others came: they
+ * do not know whether it has the session. */
+static void an_end_is_kept_for_who_was_never_heard(void)
+{
+    struct net *n = forgetful_net(3);
+    struct writing q[2];
+    uint8_t id[ID_SIZE];
+
+    n->hosts[2].paused = true;
+    net_live(n, DROP / 1000 + 3);
+    begin_and_end(n, q, id);
+    net_live(n, 8);
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT(is_tombstone_at(&n->hosts[i], id));
+    n->hosts[2].paused = false;
+    net_live(n, 10);
+    for (int i = 0; i < n->count; i++)
+        CU_ASSERT(!is_tombstone_at(&n->hosts[i], id));
+    forgetful_over(&n, q);
 }
 
 /* However few they are. */
@@ -567,6 +610,7 @@ UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
           CASE(a_wrong_vector_hides_nothing),
           CASE(comparing_swallows_no_access),
           CASE(an_end_is_kept_while_its_beginning_is_on_its_way),
+          CASE(an_end_is_kept_for_who_was_never_heard),
           CASE(large_updates_fill_the_window),
           CASE(a_leaf_is_compared_in_parts),
           CASE(a_word_from_before_a_second_pause_is_void),

@@ -45,6 +45,7 @@ struct core *core_new(const struct core_options *options,
     channel->node = o->node;
     channel->drop_ms = o->drop_ms;
     channel->log_bytes = o->log_bytes;
+    core->started = now.mono;
     core->started_wall = now.wall;
     core->last_now = now.mono;
     core->clock = now;

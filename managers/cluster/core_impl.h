@@ -209,6 +209,7 @@ struct core {
     struct core_out out;
     struct channel *channel;
     struct pack_writer w; /* frames on their way out */
+    int64_t started;      /* mono */
     int64_t started_wall;
     int64_t last_now;
     struct instant clock; /* of the last call */

@@ -608,6 +608,11 @@ void sync_settle(struct core *core, struct instant now)
 {
     int64_t since = now.mono;
 
+    /* who is in the list was there before this member came, perhaps, and stands
+     * still; where nobody has everything, others are asked who that may be */
+    bool some = atomic_load(&core->channel->unheard) &&
+                now.mono - core->started < core->options.forget_ms;
+
     for (size_t i = 0; i < core->peer_count; i++) {
         struct peer *p = core->peers[i];
         bool remembered =
@@ -620,7 +625,8 @@ void sync_settle(struct core *core, struct instant now)
             since = p->settled;
     }
     for (size_t i = 0; i < core->replica_count; i++)
-        replica_settled(core->replicas[i], since);
+        if (!some || replica_places(core->replicas[i]))
+            replica_settled(core->replicas[i], since);
 }
 
 /* ---- questions about one session ---- */
