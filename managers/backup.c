@@ -496,6 +496,7 @@ static enum rc backup_start(struct manager *m, struct instant now,
         replica_listen(b->replica, replica_hear, b->replica);
     replica_serve(b->replica, placed_here, serve_call, b);
     replica_serve_left(b->replica, left_take);
+    replica_serve_release(b->replica, handover_free);
     atomic_store(&m->secret_known, b->channel->secret);
     m->commit_ms = errand_ms(b);
     channel_join(b->channel, b->replica);

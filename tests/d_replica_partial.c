@@ -294,6 +294,14 @@ static void a_joiner_takes_places_ends_and_its_own(void)
     parts_free(&c);
 }
 
+static int released;
+
+static void note_release(struct entry *e)
+{
+    CU_ASSERT(record_kind(e->record) == RECORD_SESSION);
+    released++;
+}
+
 static void who_was_away_for_too_long_brings_nothing(void)
 {
     struct parts *c = parts_new();
@@ -307,7 +315,10 @@ static void who_was_away_for_too_long_brings_nothing(void)
     parts_put_place(c, 1, ids[0], list_of(5, 1, 2));
     parts_put_copy(c, 0, parts_session(ids[0], 1), 0);
     parts_put_copy(c, 0, parts_session(ids[1], 1), ENTRY_CACHED);
+    released = 0;
+    replica_serve_release(c->nodes[0].r, note_release);
     CHECK_INT((int64_t)replica_drop_all(c->nodes[0].r, REASON_LOST, c->now), 1);
+    CHECK_INT(released, 1); /* the copy; the cached one is not dropped */
     places_counts(replica_places(c->nodes[0].r), &counts);
     CHECK_INT((int64_t)(counts.lists + counts.over), 0);
     CU_ASSERT(!parts_has_copy(c, 0, ids[0]));

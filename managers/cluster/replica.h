@@ -133,6 +133,10 @@ void replica_serve(struct replica *r, replica_placed_fn *placed,
 typedef void replica_left_fn(void *user, struct record *record,
                              struct instant now);
 void replica_serve_left(struct replica *r, replica_left_fn *left);
+/* The copy is about to be dropped (replica_drop_all): what its manager keeps
+ * beside it goes first. The stripe is locked. */
+typedef void replica_release_fn(struct entry *e);
+void replica_serve_release(struct replica *r, replica_release_fn *release);
 /* The core's: hands it on. */
 void replica_called(struct replica *r, const struct channel_called *call,
                     struct instant now);

@@ -369,6 +369,8 @@ static struct record *drop(struct replica *r, struct table_stripe *stripe,
 
     if (!entry_is_copy(e))
         return NULL;
+    if (r->release)
+        r->release(e);
     if (record_kind(e->record) != RECORD_SESSION || entry_is_over(e)) {
         replica_uncount(r, e);
         table_remove(stripe, e);

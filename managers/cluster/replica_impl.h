@@ -67,6 +67,7 @@ struct replica {
     replica_placed_fn *placed;
     replica_called_fn *called;
     replica_left_fn *left;
+    replica_release_fn *release; /* NULL: none */
     void *serve_user;
     /* what `settled` was, every so often within the last keep_ended_ms, the
      * oldest first: the tick's */

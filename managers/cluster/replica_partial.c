@@ -62,6 +62,11 @@ void replica_serve_left(struct replica *r, replica_left_fn *left)
     r->left = left;
 }
 
+void replica_serve_release(struct replica *r, replica_release_fn *release)
+{
+    r->release = release;
+}
+
 void replica_called(struct replica *r, const struct channel_called *call,
                     struct instant now)
 {
