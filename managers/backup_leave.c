@@ -27,7 +27,7 @@ enum part {
     PART_HAND,  /* handed over, by this member */
     PART_OWN,   /* that is under way */
     PART_OTHER, /* another one that stays takes a copy more */
-    PART_GIVE,  /* in no list: who is in it gets what is here */
+    PART_GIVE,  /* in no list: who is in it, or else keeps it, gets it */
     PART_ALONE  /* nobody who stays could take it */
 };
 
@@ -83,17 +83,33 @@ static enum part part_to_list(struct backup *b, const struct entry *e)
     return PART_OTHER;
 }
 
+/* Who is to have what no list names: those that are in the list; where none of
+ * them is here, another one keeps it until they come back, or never will. */
+static bool takers(const struct backup *b, const uint8_t id[ID_SIZE],
+                   const struct place *p, struct place *to)
+{
+    *to = *p;
+    if (has_others_here(b, p))
+        return true;
+    to->count = choose(b, id, p->holders, p->count, to->holders, 1);
+    return p->kind == PLACE_LIST && to->count;
+}
+
 /* It is in no list. Whoever handed it over before it heard that this member
  * leaves as well, and so found nobody, has told of it. Those that it was handed
  * to may have died since. */
 static enum part part_of_unlisted(struct backup *b, const struct entry *e,
                                   const struct place *p)
 {
-    if (acting_primary(b, p))
-        return e->flags & ENTRY_LEFT ? PART_NONE : PART_GIVE;
+    struct place to;
+
     if (all_left(b, p))
         return PART_NONE;
-    return all_gone(b, p) ? part_to_list(b, e) : PART_ALONE;
+    if (all_gone(b, p))
+        return part_to_list(b, e);
+    if (!takers(b, record_id(e->record), p, &to))
+        return PART_ALONE;
+    return e->flags & ENTRY_LEFT ? PART_NONE : PART_GIVE;
 }
 
 /* It is over, as others say. Was it lost, and lives here, then it gets a list,
@@ -186,13 +202,14 @@ static bool leave_look(void *user, struct entry *e)
 
 static void found_send(struct found *f, struct instant now)
 {
-    struct place p;
+    struct place p, to;
 
     for (size_t i = 0; i < f->count; i++)
         if (!f->gives[i])
             protect(f->b, f->ids[i], now);
-        else if (place_of(f->b, f->ids[i], &p))
-            let_go(f->b, f->ids[i], &p, now);
+        else if (place_of(f->b, f->ids[i], &p) &&
+                 takers(f->b, f->ids[i], &p, &to))
+            let_go(f->b, f->ids[i], &to, now);
     free(f->ids);
     free(f->gives);
 }

@@ -631,6 +631,37 @@ static void whom_nobody_remembers_is_in_no_list(void)
 
 /* ---- a copy that no list names ---- */
 
+/* Nobody knows yet whether those in its list will come back: who stays keeps
+ * the copy, and makes a list of it when they will not. */
+static void who_leaves_gives_it_to_who_stays(void)
+{
+    struct net *n = net_of("bb");
+    uint64_t node = n->hosts[1].channel.node;
+    uint8_t id[ID_SIZE];
+    struct place p;
+
+    n->hosts[1].paused = true;
+    net_live(n, DROP / 1000 + 2);
+    CHECK_INT_FATAL(create_at(n, 0, id), RC_OK);
+    CU_ASSERT_FATAL(place_of(net_backup(n, 0), id, &p) && p.count == 1);
+    p.stamp++;
+    p.holders[0] = node + 1000; /* of a start before all of these */
+    struct table_stripe *stripe = table_lock(n->hosts[0].manager->table, id);
+    place_change(net_backup(n, 0), table_find(stripe, id), id, &p, n->now);
+    table_unlock(stripe);
+    n->hosts[1].paused = false;
+    net_live(n, 4);
+    CU_ASSERT_FATAL(net_answers(n, 1) && !has_copy(n, 1, id));
+    CU_ASSERT(leave(n, 1, 5));
+    CHECK_INT((int)net_backup(n, 0)->leave.alone, 0);
+    CU_ASSERT(has_copy(n, 1, id) && !has_copy(n, 0, id));
+    core_stop(n->hosts[0].core, n->now);
+    CHECK_INT(write_at(n, 1, WRITE_CHANGE, id), RC_UNAVAILABLE);
+    net_live(n, 10 * DROP / 1000 + 25);
+    CHECK_INT(write_at(n, 1, WRITE_CHANGE, id), RC_OK);
+    net_free(&n);
+}
+
 struct search {
     struct find_op op; /* first */
     int done;
@@ -762,5 +793,6 @@ UNIT_MAIN("leave", CASE(who_lacks_it_holds_nothing),
           CASE(who_joins_takes_the_others_word),
           CASE(whom_nobody_remembers_is_gone),
           CASE(whom_nobody_remembers_is_in_no_list),
+          CASE(who_leaves_gives_it_to_who_stays),
           CASE(who_has_a_copy_does_not_say_lost),
           CASE(who_has_an_idle_copy_says_so))
