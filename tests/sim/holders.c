@@ -591,7 +591,13 @@ void holders_undone(struct sim *sim, struct story *s, uint64_t down)
         return;
     if (!s->orphaned)
         s->orphaned = !any_copy(sim, s, -1);
-    if (is_vague(s) || is_there(sim, s, -1))
+    if (is_vague(s))
+        return;
+    /* copies of the new id are none any more */
+    unsigned now = missing(sim, s, -1);
+    if (s->missing < now)
+        s->missing = now;
+    if (is_there(sim, s, -1))
         return;
     s->bereft = true;
     sim->bereft++;
