@@ -592,8 +592,8 @@ static void let_go_landed(struct flight *f, enum rc rc)
     struct entry *e = table_find(stripe, f->id);
     bool unlisted = is_copy(e) && place_of(b, f->id, &p) &&
                     (p.kind != PLACE_LIST || !place_has(&p, self(b)));
-    bool goes = rc == RC_OK && all && unlisted &&
-                record_equal(e->record, sent) && !backup_entry(e)->errands;
+    bool goes = rc == RC_OK && all && unlisted && is_free(e) &&
+                record_equal(e->record, sent);
     if (goes)
         entry_drop(b, stripe, e);
     else if (unlisted)
@@ -636,7 +636,6 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
 {
     struct channel_update u = {.kind = UPDATE_RECORD,
                                .app = replica_app(b->replica)};
-    struct flight *f;
 
     for (unsigned i = 0; i < p->count; i++)
         if (p->holders[i] != self(b) && is_here(b, p->holders[i]))
@@ -652,6 +651,7 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
         u.record = record_ref(e->record);
         u.access = e->access;
         u.owner = replica_entry(e)->owner;
+        backup_entry(e)->given = 0;
     }
     table_unlock(stripe);
     if (!u.record)
@@ -659,7 +659,7 @@ void let_go(struct backup *b, const uint8_t id[ID_SIZE], const struct place *p,
     if (p->kind == PLACE_FINAL)
         tell_again(b, &u, p);
     atomic_fetch_add(&b->protecting, sending_cost(u.record));
-    f = flight_new(b, id, let_go_landed, record_ref(u.record));
+    struct flight *f = flight_new(b, id, let_go_landed, record_ref(u.record));
     f->target_count = u.target_count;
     memcpy(f->targets, u.targets, sizeof f->targets);
     f->wait = (struct channel_wait){.done = let_go_arrived};

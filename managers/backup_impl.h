@@ -60,11 +60,18 @@ struct backup_entry {
     uint64_t streak_node;
     uint16_t streak;
     uint16_t errands; /* CACHED: writes under way, it must not go */
+    uint32_t given;   /* ms: when a record came for a copy that no list has
+                         named yet; 0: none since it was let go */
 };
 
 static inline struct backup_entry *backup_entry(struct entry *e)
 {
     return (struct backup_entry *)e->extra;
+}
+/* Does nothing here need a copy that was let go? */
+static inline bool is_free(struct entry *e)
+{
+    return !backup_entry(e)->errands && !backup_entry(e)->given;
 }
 /* Does one of them say that it has a new id? e may be NULL. */
 static inline bool is_replaced(const struct entry *e, const struct place *p)

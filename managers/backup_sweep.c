@@ -163,6 +163,15 @@ enum reason reason_here(const struct backup *b, const uint8_t id[ID_SIZE],
 /* What is to be done about it, the stripe locked. */
 enum remedy { NOTHING, TELL, PROTECT, LET_GO, LATER };
 
+/* Somebody has given it to this member a moment ago, and counts on it: a list
+ * that names it is on its way. */
+static bool is_wanted(struct entry *e, struct instant now)
+{
+    uint32_t given = backup_entry(e)->given;
+
+    return given && (uint32_t)now.mono - given < ODD_MS;
+}
+
 /* A copy that the place does not name: its holders may know more. */
 static enum remedy remedy_of_stray(struct backup *b, struct entry *e,
                                    const uint8_t id[ID_SIZE], struct place *p,
@@ -171,7 +180,7 @@ static enum remedy remedy_of_stray(struct backup *b, struct entry *e,
     const struct place before = *p;
 
     if (acting_primary(b, p))
-        return backup_entry(e)->errands ? LATER : LET_GO;
+        return backup_entry(e)->errands || is_wanted(e, now) ? LATER : LET_GO;
     if (!all_gone(b, p))
         return LATER;
     return adopt(b, e, id, &before, now, p) ? PROTECT : NOTHING;
@@ -332,6 +341,8 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
         odd = place->kind != PLACE_FINAL || !record_ended(e->record, NULL);
         /* one that no list has named yet is on its way into one */
         at_once = place->kind == PLACE_LIST && e->flags & ENTRY_LISTED;
+        if (place->kind == PLACE_LIST && !at_once)
+            backup_entry(e)->given = (uint32_t)now.mono | 1;
         e->flags &= ~(uint32_t)ENTRY_LISTED;
         if (place->kind == PLACE_OVER)
             at_once = lives(b, e, now) &&

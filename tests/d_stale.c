@@ -506,6 +506,51 @@ static void who_was_just_given_a_copy_does_not_stop(void)
     net_free(&n);
 }
 
+/* As after ODD_MS. */
+static void forget_gift(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct table_stripe *stripe = table_lock(n->hosts[i].manager->table, id);
+
+    backup_entry(table_find(stripe, id))->given = 0;
+    table_unlock(stripe);
+}
+
+/* One that is in no list any more gives what it has to those that are. Before
+ * the last of them has said that it has it, another one leaves, and its copy is
+ * wanted again. */
+static void who_is_given_a_copy_does_not_drop_it(void)
+{
+    uint8_t id[ID_SIZE];
+    int old, other;
+    struct net *n = still_net(id, &old, &other);
+
+    n->hosts[old].paused = false;
+    for (int ms = 0; ms < DROP && !net_answers(n, old); ms += STEP)
+        net_pass(n, STEP);
+    CU_ASSERT_FATAL(net_answers(n, old) && backups_has(n, old, id));
+    forget_gift(n, old, id);
+    n->held[other][old] = true;
+    look_at(net_backup(n, old), id, n->now);
+    net_pass(n, STEP);
+    CU_ASSERT(backups_has(n, old, id));
+    n->held[old][0] = true;
+    manager_leave(n->hosts[other].manager, n->now);
+    for (int ms = 0; ms < DROP / 4; ms += STEP) {
+        net_pass(n, STEP);
+        manager_tick(n->hosts[0].manager, n->now);
+    }
+    n->held[other][old] = false;
+    net_pass(n, STEP);
+    CU_ASSERT(!backups_is_listed(n, 0, id, old) && backups_has(n, old, id));
+    look_at(net_backup(n, old), id, n->now);
+    CHECK_INT((int)net_backup(n, old)->protecting, 0); /* nor gives it again */
+    n->held[old][0] = false;
+    net_pass(n, STEP);
+    CU_ASSERT(backups_is_listed(n, 0, id, old));
+    CU_ASSERT(backups_has(n, old, id));
+    net_free(&n);
+}
+
 /* Until it has left, in ms; 20000: it has not. looks: sessions at a time. */
 static int leave_of(struct net *n, size_t looks)
 {
@@ -553,4 +598,5 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(who_stood_still_acknowledges_nothing),
           CASE(who_leaves_has_heard_of_who_stays),
           CASE(who_was_just_given_a_copy_does_not_stop),
+          CASE(who_is_given_a_copy_does_not_drop_it),
           CASE(a_leave_is_over_soon))
