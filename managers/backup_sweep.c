@@ -329,8 +329,10 @@ void placed_here(void *user, const uint8_t id[ID_SIZE],
     struct entry *e = table_find(stripe, id);
     bool copy = is_copy(e);
     if (place->kind == PLACE_LIST && place_has(place, self(b))) {
-        if (copy)
+        if (copy) {
             e->flags |= ENTRY_LISTED;
+            backup_entry(e)->given = 0;
+        }
         /* of two ids of one session, the other one may have brought the end */
         odd = !copy || (record_ended(e->record, NULL) &&
                         acting_primary(b, place) == self(b));

@@ -377,9 +377,10 @@ void sync_drop_peer(struct core *core, struct peer *p, struct instant now);
 void sync_frame(struct core *core, struct peer *p, struct frame *f,
                 struct instant now);
 void sync_tick(struct core *core, struct instant now);
-/* Merges one update that came from p, and does what follows from it. */
+/* Merges one update that came from p, and does what follows from it. sent: in
+ * its stream, so p counts on it; else by a comparison. */
 void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
-                int64_t mono, struct instant now);
+                int64_t mono, bool sent, struct instant now);
 /* A comparison with it that began then found all equal, or brought it here. */
 void sync_compared(struct core *core, struct peer *p, int64_t begun);
 /* Every member has compared with us since then, and has what was on its way to

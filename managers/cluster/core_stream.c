@@ -721,7 +721,7 @@ void stream_updates(struct core *core, struct peer *p, struct frame_updates *f,
     while (frame_next_update(&f->rest, &f->count, f->mono, &u)) {
         p->ack_owed += frame_update_size(&u);
         if (whole || u.kind == UPDATE_TOUCH)
-            sync_apply(core, p, &u, f->mono, now);
+            sync_apply(core, p, &u, f->mono, true, now);
     }
     if (!whole)
         return;

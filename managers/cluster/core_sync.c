@@ -56,7 +56,7 @@ static void ask_for(struct core *core, struct peer *p, uint32_t app,
 }
 
 void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
-                int64_t mono, struct instant now)
+                int64_t mono, bool sent, struct instant now)
 {
     struct replica *r = core_replica(core, u->app);
     uint8_t id[ID_SIZE];
@@ -79,6 +79,8 @@ void sync_apply(struct core *core, struct peer *p, struct frame_update *u,
         core->garbage++;
         break;
     case REPLICA_DONE:
+        if (sent && u->kind == UPDATE_RECORD)
+            replica_given(r, id, now);
         break;
     }
 }
@@ -475,7 +477,7 @@ static void apply_all(struct core *core, struct peer *p,
     struct frame_update u;
 
     while (frame_next_update(&f->rest, &f->count, f->mono, &u))
-        sync_apply(core, p, &u, f->mono, now);
+        sync_apply(core, p, &u, f->mono, false, now);
 }
 
 static struct pull_leaf *slot_of(struct pull *pull,
@@ -678,7 +680,7 @@ static void on_told(struct core *core, struct peer *p, struct frame_told *f,
     struct channel_ask **at = &core->asks;
 
     if (f->found)
-        sync_apply(core, p, &f->update, f->mono, now);
+        sync_apply(core, p, &f->update, f->mono, false, now);
     while (*at && ((*at)->no != f->no || (*at)->node != p->node))
         at = &(*at)->next;
     if (*at)

@@ -201,6 +201,11 @@ enum replica_rc replica_apply(struct replica *r, const struct frame_update *u,
                               int64_t access, uint64_t owner,
                               struct instant now, uint8_t id[ID_SIZE],
                               int64_t *newer_access);
+/* What has come of that id was sent to this member, to be kept: where its place
+ * does not name this member, the hook of replica_serve hears of it, also if the
+ * same was here before. No lock is held. */
+void replica_given(struct replica *r, const uint8_t id[ID_SIZE],
+                   struct instant now);
 /* Once a second, from outside the channel's calls: drops strays whose time is
  * over, and tells all members of the accesses that beat an idle end. */
 void replica_tick(struct replica *r, struct instant now);

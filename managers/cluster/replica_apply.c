@@ -292,7 +292,6 @@ static enum replica_rc apply_record(struct arrival *a)
     else
         rc = REPLICA_STRAY;
     table_unlock(stripe);
-    a->stood |= whole && !a->moved; /* whoever gave it counts on the copy */
     if (rc == REPLICA_STRAY)
         replica_keep_stray(r, a->record, a->now);
     return rc;

@@ -257,6 +257,13 @@ void partial_tell_odd(struct replica *r, const uint8_t id[ID_SIZE],
         r->placed(r->serve_user, id, &place, now);
 }
 
+void replica_given(struct replica *r, const uint8_t id[ID_SIZE],
+                   struct instant now)
+{
+    if (r->places)
+        partial_tell_odd(r, id, now);
+}
+
 /* ---- forgetting ---- */
 
 /* A place stays as long as something that counts is here. learnt: only an end
