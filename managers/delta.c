@@ -164,6 +164,11 @@ static enum rc delta_find(struct manager *m, struct find_op *op)
     enum rc rc = find_here(d, op, &known);
     if (!known && may_be_elsewhere(d, op))
         return find_ask(d, op);
+    if (rc == RC_ABSENT && op->reason == REASON_IDLE &&
+        !channel_knows_uses(d->channel, op->now))
+        return err_set(&op->err, RC_UNAVAILABLE,
+                       "this member was away, and has not heard yet whether "
+                       "the session was used elsewhere");
     return rc;
 }
 
@@ -323,6 +328,7 @@ static void delta_due(struct manager *m, const uint8_t id[ID_SIZE],
         table_arm(stripe, e, now.mono + NOT_MINE_MS);
     table_unlock(stripe);
     if (e && channel_may_answer(d->channel, now) &&
+        channel_knows_uses(d->channel, now) &&
         (overdue || channel_is_mine(d->channel, id, owner)))
         manager_end_due(m, id, reason, now);
 }

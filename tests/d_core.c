@@ -304,6 +304,59 @@ static void comparing_swallows_no_access(void)
     net_free(&n);
 }
 
+static enum rc find_unused(struct net *n, struct host *h,
+                           const uint8_t id[ID_SIZE])
+{
+    struct find_op op = {.now = n->now};
+
+    struct table_stripe *stripe = table_lock(h->manager->table, id);
+    table_find(stripe, id)->access = n->now.mono - INT64_C(7200000);
+    table_unlock(stripe);
+    memcpy(op.id, id, ID_SIZE);
+    enum rc rc = h->manager->ops->find(h->manager, &op);
+    CU_ASSERT(rc != RC_ABSENT || op.reason == REASON_IDLE);
+    return rc;
+}
+
+/* Does it end it as idle, when that is due? */
+static bool tells_end(struct net *n, struct host *h, const uint8_t id[ID_SIZE])
+{
+    uint64_t seq = h->core->seq;
+
+    h->manager->ops->due(h->manager, id, REASON_IDLE, n->now);
+    return h->core->seq > seq;
+}
+
+/* What it compares are sessions, not when they were used: that comes a moment
+ * later, and before it does nothing is idle. */
+static void who_was_away_does_not_say_idle(void)
+{
+    struct net *n = net_new(2);
+    struct host *b = &n->hosts[1];
+    uint8_t id[ID_SIZE];
+
+    net_manage(n, 0);
+    net_manage(n, 1);
+    net_pass(n, DROP + 1000);
+    create(n, &n->hosts[0], id);
+    CHECK_INT(find_unused(n, b, id), RC_ABSENT);
+    b->paused = true;
+    net_pass(n, DROP + 1000);
+    b->paused = false;
+    while (!net_answers(n, 1))
+        net_pass(n, STEP);
+    CHECK_INT(find_unused(n, b, id), RC_UNAVAILABLE);
+    CU_ASSERT(!tells_end(n, b, id));
+    net_pass(n, 1500);
+    CHECK_INT(find_unused(n, b, id), RC_UNAVAILABLE);
+    net_pass(n, 500);
+    CHECK_INT(find_unused(n, b, id), RC_ABSENT);
+    CU_ASSERT(tells_end(n, b, id));
+    core_leave(n->hosts[0].core, n->hosts[0].core->replicas[0]);
+    core_leave(b->core, b->core->replicas[0]);
+    net_free(&n);
+}
+
 struct writing {
     struct manager_write w; /* first */
     int done;
@@ -599,20 +652,18 @@ static void who_sleeps_has_not_looked_for_others(void)
     net_free(&n);
 }
 
-UNIT_MAIN("core", CASE(who_was_thought_dead_compares_first),
-          CASE(a_new_start_with_an_older_clock_is_let_in),
-          CASE(only_the_smaller_side_drops),
-          CASE(the_smaller_side_drops_after_days),
-          CASE(a_third_keeps_two_together),
-          CASE(a_change_on_its_way_waits_for_newcomers),
-          CASE(acks_are_sent_when_somebody_waits),
-          CASE(who_was_away_acknowledges_nothing),
-          CASE(a_wrong_vector_hides_nothing),
-          CASE(comparing_swallows_no_access),
-          CASE(an_end_is_kept_while_its_beginning_is_on_its_way),
-          CASE(an_end_is_kept_for_who_was_never_heard),
-          CASE(large_updates_fill_the_window),
-          CASE(a_leaf_is_compared_in_parts),
-          CASE(a_word_from_before_a_second_pause_is_void),
-          CASE(who_has_not_heard_yet_is_waited_for),
-          CASE(who_sleeps_has_not_looked_for_others))
+UNIT_MAIN(
+    "core", CASE(who_was_thought_dead_compares_first),
+    CASE(a_new_start_with_an_older_clock_is_let_in),
+    CASE(only_the_smaller_side_drops), CASE(the_smaller_side_drops_after_days),
+    CASE(a_third_keeps_two_together),
+    CASE(a_change_on_its_way_waits_for_newcomers),
+    CASE(acks_are_sent_when_somebody_waits),
+    CASE(who_was_away_acknowledges_nothing), CASE(a_wrong_vector_hides_nothing),
+    CASE(comparing_swallows_no_access), CASE(who_was_away_does_not_say_idle),
+    CASE(an_end_is_kept_while_its_beginning_is_on_its_way),
+    CASE(an_end_is_kept_for_who_was_never_heard),
+    CASE(large_updates_fill_the_window), CASE(a_leaf_is_compared_in_parts),
+    CASE(a_word_from_before_a_second_pause_is_void),
+    CASE(who_has_not_heard_yet_is_waited_for),
+    CASE(who_sleeps_has_not_looked_for_others))

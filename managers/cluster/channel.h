@@ -213,6 +213,9 @@ struct channel {
     size_t log_bytes;
     /* mono ms until which this member may answer; moved on while it may */
     _Atomic int64_t answer_until;
+    /* mono ms: from then on the uses have come that this member missed while it
+     * was away; comparing brings what was changed, and no uses */
+    _Atomic int64_t uses_from;
     _Atomic unsigned complete; /* other members that hold a whole copy */
     /* Other starts, as many as member_slots says, in no order. A slot keeps its
      * node as long as there are free ones; then that of one that is GONE is
@@ -231,6 +234,14 @@ static inline bool channel_may_answer(const struct channel *c,
 {
     return now.mono < atomic_load_explicit(&((struct channel *)c)->answer_until,
                                            memory_order_acquire);
+}
+/* Does it know who was used elsewhere? Not for a moment after it was away: what
+ * idles by what it knows may live. */
+static inline bool channel_knows_uses(const struct channel *c,
+                                      struct instant now)
+{
+    return now.mono >= atomic_load_explicit(&((struct channel *)c)->uses_from,
+                                            memory_order_relaxed);
 }
 /* Threads bring more than the channel takes up: who sends now waits, so that
  * memory does not have to hold it all. */

@@ -16,6 +16,9 @@
 
 #include <inttypes.h>
 
+/* Each member tells of the uses with its next tick, a second later at most. */
+#define USES_MS 2000
+
 /* Not called for so long: this process stood still, not the others. */
 static int64_t pause_of(const struct core *core)
 {
@@ -347,6 +350,8 @@ void lease_check_complete(struct core *core, struct instant now)
     }
     if (!(any || all) || !floors)
         return;
+    if (core->ever_complete)
+        atomic_store(&core->channel->uses_from, now.mono + USES_MS);
     core->complete = core->ever_complete = true;
     core->lapsed = false;
     core->waits_changed = true;
