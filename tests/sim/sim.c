@@ -126,12 +126,22 @@ static int64_t forgotten_within(const struct sim *sim)
     return (p->keep_ms + 8 * p->compare_ms + 4 * p->drop_ms + 30000) * MS;
 }
 
+/* Uses that a comparison does not bring are told within a second. */
+static bool all_know_uses(struct sim *sim)
+{
+    bool all = sim->now - sim->healed_at > 2500 * MS;
+
+    for (unsigned i = 0; i < sim->count; i++) {
+        struct member *m = &sim->members[i];
+        all &= !m->up || channel_knows_uses(&m->channel, member_now(m));
+    }
+    return all;
+}
+
 static void look_for_equal(struct sim *sim)
 {
     char why[400];
-
-    /* accesses that a comparison does not bring are told within a second */
-    bool told = sim->now - sim->healed_at > 2500 * MS;
+    bool told = all_know_uses(sim);
 
     if (told && check_equal(sim) && !waits_open(sim) && work_idle(sim)) {
         sim->equal_at = sim->now;
