@@ -604,6 +604,31 @@ static void a_word_from_before_a_second_pause_is_void(void)
     net_free(&n);
 }
 
+/* It stood still for so long that the others went on without it. When it wakes,
+ * another one has just fallen asleep, which has not heard of it since, and for
+ * which the third one waits. So must it: else the two would acknowledge what
+ * the sleeper, with the third one's lease, does not know when it wakes. */
+static void who_sleeps_is_waited_for_by_who_wakes(void)
+{
+    struct net *n = net_new(3);
+    int ms = 0;
+
+    net_pass(n, DROP + 1000);
+    n->hosts[2].paused = true;
+    net_pass(n, DROP + 500);
+    CU_ASSERT(!net_peer(n, 0, 2)->waited && !net_peer(n, 1, 2)->waited);
+    n->hosts[1].paused = true;
+    n->hosts[2].paused = false;
+    for (; net_peer(n, 0, 1)->waited && ms < 2 * DROP; ms += STEP) {
+        CU_ASSERT_FATAL(net_peer(n, 2, 1)->waited);
+        net_pass(n, STEP);
+    }
+    CU_ASSERT(ms < DROP + 500);
+    net_pass(n, DROP);
+    CU_ASSERT(net_answers(n, 0) && net_answers(n, 2));
+    net_free(&n);
+}
+
 /* The first pulse of somebody who has not heard of this member yet says so, and
  * not that it hears nothing: or it is given up where this member stands still
  * just then, and a newcomer begins without what all others have. */
@@ -665,5 +690,6 @@ UNIT_MAIN(
     CASE(an_end_is_kept_for_who_was_never_heard),
     CASE(large_updates_fill_the_window), CASE(a_leaf_is_compared_in_parts),
     CASE(a_word_from_before_a_second_pause_is_void),
+    CASE(who_sleeps_is_waited_for_by_who_wakes),
     CASE(who_has_not_heard_yet_is_waited_for),
     CASE(who_sleeps_has_not_looked_for_others))

@@ -124,9 +124,13 @@ void lease_give_up(struct core *core, struct peer *p, const char *why,
 }
 
 /* It hears us, or it does not: then it is told that we do not wait, and when
- * the last lease that it may hold has run out it is so. */
+ * the last lease that it may hold has run out it is so. One that says nothing
+ * itself stands still, perhaps, and others wait for it: with their leases it
+ * may answer for as long as they do. */
 static void check_hearing(struct core *core, struct peer *p, struct instant now)
 {
+    if (p->withdrawn != NEVER && now.mono - p->heard > pause_of(core))
+        p->withdrawn = now.mono;
     if (p->withdrawn == NEVER && peer_linked(p) && now.mono >= p->withdraw_at) {
         p->withdrawn = now.mono;
         p->next_pulse = now.mono;
