@@ -604,6 +604,33 @@ static void a_word_from_before_a_second_pause_is_void(void)
     net_free(&n);
 }
 
+/* It stood still for so long that the others went on without it. One of them
+ * has heard of it again, and the other one, for which nothing has come from it
+ * yet, acknowledges without it. */
+static void who_wakes_is_complete_when_all_wait_for_it(void)
+{
+    struct net *n = net_new(3);
+    struct commit c;
+
+    net_pass(n, DROP + 1000);
+    n->hosts[2].paused = true;
+    net_pass(n, DROP + 500);
+    n->held[2][1] = true;
+    n->hosts[2].paused = false;
+    net_pass(n, DROP / 3);
+    CU_ASSERT(net_peer(n, 0, 2)->waited && !net_peer(n, 1, 2)->waited);
+    net_commit(n, 1, &c);
+    core_flush(n->hosts[1].core, n->now);
+    net_pass(n, 100);
+    CU_ASSERT(c.done == 1 && c.rc == RC_OK);
+    CU_ASSERT(!net_answers(n, 2));
+    n->held[2][1] = false;
+    net_pass(n, DROP / 2);
+    CU_ASSERT(net_answers(n, 2));
+    CHECK_INT(net_peer(n, 2, 1)->applied, n->hosts[1].core->seq);
+    net_free(&n);
+}
+
 /* It stood still for so long that the others went on without it. When it wakes,
  * another one has just fallen asleep, which has not heard of it since, and for
  * which the third one waits. So must it: else the two would acknowledge what
@@ -690,6 +717,7 @@ UNIT_MAIN(
     CASE(an_end_is_kept_for_who_was_never_heard),
     CASE(large_updates_fill_the_window), CASE(a_leaf_is_compared_in_parts),
     CASE(a_word_from_before_a_second_pause_is_void),
+    CASE(who_wakes_is_complete_when_all_wait_for_it),
     CASE(who_sleeps_is_waited_for_by_who_wakes),
     CASE(who_has_not_heard_yet_is_waited_for),
     CASE(who_sleeps_has_not_looked_for_others))

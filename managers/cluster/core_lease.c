@@ -328,6 +328,17 @@ bool lease_settled(const struct core *core, struct instant now)
     return true;
 }
 
+/* Does it wait for this member now? What it did before it began to do so again
+ * need not be here. */
+static bool confirms(const struct core *core, const struct peer *p,
+                     struct instant now)
+{
+    if (p->lease == NEVER || (core->lapsed && p->lease < core->lapsed_at))
+        return false;
+    /* a word from before a second pause says nothing of now */
+    return p->lease + half(core) > now.mono;
+}
+
 void lease_check_complete(struct core *core, struct instant now)
 {
     bool any = false, all = true, floors = true, away = false;
@@ -342,6 +353,8 @@ void lease_check_complete(struct core *core, struct instant now)
             continue;
         if (partial && !p->waited)
             continue; /* it does not hear us, and so cannot tell */
+        if (p->waited && !confirms(core, p, now))
+            return; /* it may acknowledge more without this member */
         bool pulled = p->pulled_for == core->stale_no;
         any |= pulled && p->pulled_answering;
         all &= pulled;
@@ -387,9 +400,7 @@ static void confirm(struct core *core, struct instant now)
         if (!p->waited)
             continue;
         any = true;
-        /* a word from before a second pause says nothing of now */
-        if (p->lease == NEVER || p->lease < core->lapsed_at ||
-            p->lease + half(core) <= now.mono)
+        if (!confirms(core, p, now))
             return;
     }
     core->waits_changed = true;
