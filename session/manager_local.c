@@ -233,14 +233,20 @@ static size_t crowd_limit(const struct manager *m)
     return limit < CROWD_MAX ? limit : CROWD_MAX;
 }
 
-/* Does it set an attribute? What adds or removes, and what a manager notes, is
- * never refused. */
-static bool brings(const struct changes *changes)
+/* Is it one of those that the limit is for (may_put in session.c), by what
+ * stands here now? What makes it no larger is done, and so are logins and what
+ * managers note. */
+static bool enlarges(const struct changes *changes, const struct record *old)
 {
-    for (const struct change *c = changes->first; c; c = c->next)
-        if (c->kind == CHANGE_SET && c->key.name)
-            return true;
-    return false;
+    bool larger = false;
+
+    for (const struct change *c = changes->first; c && !larger; c = c->next) {
+        struct value was = record_get(old, c->key);
+        larger =
+            c->key.name && c->kind != CHANGE_REMOVE &&
+            value_is_larger(&was, value_room(&c->value), c->kind == CHANGE_ADD);
+    }
+    return larger;
 }
 
 static enum rc check_crowd(const struct manager *m, const struct record *old,
@@ -249,7 +255,7 @@ static enum rc check_crowd(const struct manager *m, const struct record *old,
     size_t limit = crowd_limit(m);
 
     if (merged->len <= limit || merged->len <= old->len ||
-        record_kind(old) != RECORD_SESSION || !brings(w->changes))
+        record_kind(old) != RECORD_SESSION || !enlarges(w->changes, old))
         return RC_OK;
     return err_set(&w->err, RC_TOOBIG,
                    "with what other requests brought meanwhile the session "

@@ -212,11 +212,6 @@ static enum rc may_change(const struct session *s, struct err *err)
     return RC_OK;
 }
 
-static size_t room_of(const struct value *v)
-{
-    return v->type == VALUE_STRING || v->type == VALUE_BYTES ? v->len : 8;
-}
-
 static size_t aside_bytes(const struct aside *aside)
 {
     if (!aside)
@@ -239,15 +234,8 @@ static enum rc may_grow(const struct session *s, const char *name, size_t len,
 }
 
 /* What makes the session no larger is never refused: requests at the same time
- * may have brought it over its limit, and it must still be of use. */
-static bool is_larger(const struct value *old, size_t len, bool add)
-{
-    if (old->type == VALUE_NONE)
-        return true;
-    return add ? old->type != VALUE_COUNTER : len > room_of(old);
-}
-
-/* add: a counter goes on. *old: what the attribute is now. */
+ * may have brought it over its limit, and it must still be of use.
+ * add: a counter goes on. *old: what the attribute is now. */
 static enum rc may_put(const struct session *s, const char *name, size_t len,
                        bool add, struct value *old, struct err *err)
 {
@@ -257,7 +245,7 @@ static enum rc may_put(const struct session *s, const char *name, size_t len,
     if (!name || !*name)
         return err_set(err, RC_INVALID, "an attribute needs a name");
     *old = view(s, key_name(name, strlen(name)));
-    return is_larger(old, len, add) ? may_grow(s, name, len, err) : RC_OK;
+    return value_is_larger(old, len, add) ? may_grow(s, name, len, err) : RC_OK;
 }
 
 typedef void attribute_fn(void *user, struct session *s, const char *name);
@@ -307,7 +295,7 @@ enum rc session_set(struct session *s, const char *name,
     if (!value || value->type == VALUE_NONE)
         return session_remove(s, name, err);
     struct value old;
-    enum rc rc = may_put(s, name, room_of(value), false, &old, err);
+    enum rc rc = may_put(s, name, value_room(value), false, &old, err);
     if (rc != RC_OK)
         return rc;
     struct key key = key_name(name, strlen(name));

@@ -34,4 +34,20 @@ struct value {
     bool truth;
 };
 
+/* Bytes of the value itself, about: for size limits. */
+static inline size_t value_room(const struct value *v)
+{
+    return v->type == VALUE_STRING || v->type == VALUE_BYTES ? v->len : 8;
+}
+
+/* Does a value with that room make more of a session than what stands there?
+ * add: a counter goes on. */
+static inline bool value_is_larger(const struct value *old, size_t room,
+                                   bool add)
+{
+    if (old->type == VALUE_NONE)
+        return true;
+    return add ? old->type != VALUE_COUNTER : room > value_room(old);
+}
+
 #endif

@@ -609,6 +609,37 @@ static void p18_requests_at_once_have_a_bound(struct world *w)
     CHECK_INT(world_put(w, 0, id, "n1", "small"), RC_OK);
 }
 
+/* A counter that is new brings as much as its name is long. */
+static void p18_new_counters_at_once_have_a_bound(struct world *w)
+{
+    enum { CROWD = 40 };
+    struct visit *v = mem_alloc(CROWD * sizeof *v);
+    uint8_t id[ID_SIZE];
+    char name[2001];
+    int count = 0;
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
+    CHECK_INT(world_hit(w, 0, id, "hits"), RC_OK);
+    for (unsigned n = 0; n < CROWD; n++) {
+        snprintf(name, 4, "n%02u", n);
+        name[3] = 'x';
+        CHECK_INT_FATAL(visit_find(&v[n], w, 0, id), RC_OK);
+        CHECK_INT(visit_add(&v[n], name, 1), RC_OK);
+    }
+    for (unsigned n = 0; n < CROWD; n++) {
+        enum rc rc = visit_commit(&v[n], w);
+        CU_ASSERT(rc == RC_OK || rc == RC_TOOBIG);
+        count += rc == RC_OK;
+        visit_end(&v[n]);
+    }
+    free(v);
+    CU_ASSERT(count >= 30 && count < CROWD);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);
+    CHECK_INT(world_count(w, 0, id, "hits"), 4);
+}
+
 /* ---- what others hear ---- */
 
 static void p19_listeners_hear_in_order(struct world *w)
@@ -749,6 +780,7 @@ static void p22_a_logout_after_an_idle_end_counts_once(struct world *w)
     S(p18_max_session_bytes, bytes_settings)                                   \
     S(p18_a_session_over_its_limit_is_of_use, bytes_settings)                  \
     S(p18_requests_at_once_have_a_bound, bytes_settings)                       \
+    S(p18_new_counters_at_once_have_a_bound, bytes_settings)                   \
     S(p19_listeners_hear_in_order, NULL)                                       \
     S(p20_what_is_not_changed_is_not_written, NULL)                            \
     S(p21_an_id_is_never_adopted, NULL)                                        \
