@@ -321,6 +321,52 @@ static void garbage_is_no_answer(void)
     net_free(&n);
 }
 
+static struct record *of_kind(struct net *n, enum record_kind kind,
+                              const uint8_t id[ID_SIZE])
+{
+    struct changes none;
+
+    changes_init(&none);
+    return record_new(kind, id, n->now.wall, &none, 9);
+}
+
+/* Two records of one id are merged, and a find has no end to write down. */
+static void an_answer_fits_its_call(void)
+{
+    struct asked asked;
+    struct net *n = two(&asked);
+    struct question q;
+    struct channel_reply r;
+    uint8_t secret[ID_SIZE] = {7};
+
+    for (int user = 0; user < 2; user++) {
+        question_init(n, &q, CALL_FIND);
+        if (user)
+            id_of_user(secret, "", "ann", 3, q.call.id);
+        ask(n, &q);
+        net_pass(n, 50);
+        r = reply_to(&asked, CALL_OK);
+        r.record =
+            of_kind(n, user ? RECORD_SESSION : RECORD_USER, asked.last.id);
+        core_reply(n->hosts[1].core, &r, n->now);
+        net_pass(n, STEP);
+        check_unavailable(&q);
+        CHECK_INT(n->hosts[0].core->garbage, user + 1);
+    }
+    question_init(n, &q, CALL_FIND);
+    ask(n, &q);
+    net_pass(n, 50);
+    r = reply_to(&asked, CALL_ENDED);
+    struct record *live = session(n, asked.last.id);
+    r.record = record_end_delta(live, REASON_LOGOUT, NULL, n->now.wall, 9);
+    core_reply(n->hosts[1].core, &r, n->now);
+    net_pass(n, STEP);
+    check_unavailable(&q);
+    CHECK_INT(n->hosts[0].core->garbage, 3);
+    record_unref(&live);
+    net_free(&n);
+}
+
 /* ---- complete ---- */
 
 static struct net *partial_new(int count)
@@ -485,7 +531,8 @@ UNIT_MAIN("core_calls", CASE(a_call_is_answered),
           CASE(a_commit_takes_its_delta_along), CASE(answers_find_their_calls),
           CASE(who_is_not_there_is_unavailable_at_once),
           CASE(a_call_ends_with_its_link), CASE(a_call_does_not_wait_for_ever),
-          CASE(garbage_is_no_answer), CASE(a_joiner_compares_with_everybody),
+          CASE(garbage_is_no_answer), CASE(an_answer_fits_its_call),
+          CASE(a_joiner_compares_with_everybody),
           CASE(who_stands_still_while_it_joins_compares_anew),
           CASE(who_does_not_hear_is_not_waited_for),
           CASE(all_that_begin_together_answer),

@@ -9,9 +9,12 @@
 
 #include <string.h>
 
+/* The kind follows from the id: so no two that meet here differ in it. */
 static bool is_of(const struct record *r, const uint8_t id[ID_SIZE])
 {
-    return record_kind(r) <= RECORD_USER && id_equal(record_id(r), id);
+    enum record_kind kind = id_is_of_user(id) ? RECORD_USER : RECORD_SESSION;
+
+    return record_kind(r) == kind && id_equal(record_id(r), id);
 }
 
 /* ---- the caller ---- */
@@ -95,7 +98,8 @@ static bool take_reply(struct channel_call *call, struct frame_reply *f,
                        struct instant now)
 {
     struct frame_update u;
-    bool good = true;
+    /* a look meets no end of another request's */
+    bool good = f->answer != CALL_ENDED || call->kind == CALL_COMMIT;
 
     while (frame_next_update(&f->rest, &f->count, f->mono, &u)) {
         if (u.kind == UPDATE_RECORD) {
