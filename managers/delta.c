@@ -255,6 +255,17 @@ static enum rc write_here(struct delta *d, struct table_stripe *stripe,
     return manager_apply(&d->base, stripe, *e, w, e);
 }
 
+static struct channel_update update_of(struct delta *d, struct entry *e,
+                                       const uint8_t id[ID_SIZE])
+{
+    struct channel_update u = {.kind = UPDATE_TOUCH,
+                               .app = replica_app(d->replica),
+                               .access = e->access};
+
+    memcpy(u.id, id, ID_SIZE);
+    return u;
+}
+
 /* What the others are to hear of the write that was applied to the entry; its
  * stripe is locked. False: nothing. */
 static bool write_says(struct delta *d, struct entry *e,
@@ -266,16 +277,38 @@ static bool write_says(struct delta *d, struct entry *e,
     if (w->kind != WRITE_IDLE_END)
         touch = replica_note_access(d->replica, e);
     replica_recount(d->replica, e, w->now);
-    *u = (struct channel_update){.kind = UPDATE_TOUCH,
-                                 .app = replica_app(d->replica),
-                                 .access = e->access};
-    memcpy(u->id, w->id, ID_SIZE);
+    *u = update_of(d, e, w->id);
     if (!said)
         return touch;
     u->kind = UPDATE_RECORD;
     u->record = record_ref(said);
     replica_entry(e)->told = e->access;
     return true;
+}
+
+static void all_know(struct channel_wait *wait, enum rc rc)
+{
+    struct flight *f = (struct flight *)wait;
+    struct manager_write *w = f->w;
+
+    w->rc = rc == RC_OK ? RC_ENDED
+                        : err_set(&w->err, RC_UNAVAILABLE,
+                                  "not every copy is known to have ended");
+    free(f);
+    w->done(w);
+}
+
+/* Another request has just ended it here, and that may be on its way: who is
+ * told that it is over must not find it at the next member. */
+static enum rc tell_ended(struct delta *d, struct manager_write *w,
+                          const struct channel_update *u)
+{
+    struct flight *f = mem_zero(sizeof *f);
+
+    f->wait.done = all_know;
+    f->w = w;
+    channel_send(d->channel, u, &f->wait, COPIES_ALL);
+    return RC_PENDING;
 }
 
 static enum rc delta_write(struct manager *m, struct manager_write *w)
@@ -292,7 +325,17 @@ static enum rc delta_write(struct manager *m, struct manager_write *w)
     struct table_stripe *stripe = table_lock(m->table, w->id);
     enum rc rc = write_here(d, stripe, w, &e);
     bool says = rc == RC_OK && write_says(d, e, w, &u);
+    bool over = rc == RC_ENDED && w->kind == WRITE_END &&
+                d->copies == COPIES_ALL && record_ended(e->record, NULL);
+    if (over) {
+        u = update_of(d, e, w->id);
+        u.kind = UPDATE_RECORD;
+        u.record = record_ref(e->record);
+        u.owner = replica_entry(e)->owner; /* not our news */
+    }
     table_unlock(stripe);
+    if (over)
+        return tell_ended(d, w, &u);
     if (!says)
         return rc;
     if (u.kind == UPDATE_RECORD)

@@ -390,9 +390,8 @@ static bool is_tombstone_at(struct host *h, const uint8_t id[ID_SIZE])
     return is;
 }
 
-/* A session at host 0, which ends there. */
-static void begin_and_end(struct net *n, struct writing q[2],
-                          uint8_t id[ID_SIZE])
+/* A session at host 0. */
+static void begin_there(struct net *n, struct writing q[2], uint8_t id[ID_SIZE])
 {
     struct changes none;
 
@@ -402,9 +401,21 @@ static void begin_and_end(struct net *n, struct writing q[2],
     manager_write_init(&q[0].w, WRITE_CREATE, id, n->now);
     q[0].w.record = record_new(RECORD_SESSION, id, n->now.wall, &none, 9);
     write_at(n, &n->hosts[0], &q[0]);
+}
+
+static void end_there(struct net *n, struct writing q[2],
+                      const uint8_t id[ID_SIZE])
+{
     manager_write_init(&q[1].w, WRITE_END, id, n->now);
     q[1].w.reason = REASON_LOGOUT;
     write_at(n, &n->hosts[0], &q[1]);
+}
+
+static void begin_and_end(struct net *n, struct writing q[2],
+                          uint8_t id[ID_SIZE])
+{
+    begin_there(n, q, id);
+    end_there(n, q, id);
 }
 
 /* DeltaManagers that forget an end after a second. */
@@ -426,6 +437,34 @@ static void forgetful_over(struct net **n, struct writing q[2])
     for (int i = 0; i < (*n)->count; i++)
         core_leave((*n)->hosts[i].core, (*n)->hosts[i].core->replicas[0]);
     net_free(n);
+}
+
+/* Of two requests that end it at one member the second one finds that it has
+ * ended there; the others have not heard of it yet. */
+static void who_finds_it_ended_waits_until_all_know(void)
+{
+    struct net *n = net_new(3);
+    struct writing q[2], late = {.w = {.done = written}};
+    uint8_t id[ID_SIZE];
+
+    for (int i = 0; i < n->count; i++)
+        net_manage(n, i);
+    net_live(n, DROP / 1000 + 2);
+    begin_there(n, q, id);
+    n->held[0][1] = true;
+    end_there(n, q, id);
+    manager_write_init(&late.w, WRITE_END, id, n->now);
+    late.w.reason = REASON_LOGOUT;
+    write_at(n, &n->hosts[0], &late);
+    CHECK_INT(q[1].done + late.done, 0);
+    CU_ASSERT(!is_tombstone_at(&n->hosts[1], id));
+    n->held[0][1] = false;
+    net_pass(n, 100);
+    CU_ASSERT(is_tombstone_at(&n->hosts[1], id));
+    CHECK_INT(q[1].w.rc, RC_OK);
+    CHECK_INT(late.w.rc, RC_ENDED);
+    check_written(&late);
+    forgetful_over(&n, q);
 }
 
 /* A session begins and ends while all that its member says is on its way to
@@ -713,6 +752,7 @@ UNIT_MAIN(
     CASE(acks_are_sent_when_somebody_waits),
     CASE(who_was_away_acknowledges_nothing), CASE(a_wrong_vector_hides_nothing),
     CASE(comparing_swallows_no_access), CASE(who_was_away_does_not_say_idle),
+    CASE(who_finds_it_ended_waits_until_all_know),
     CASE(an_end_is_kept_while_its_beginning_is_on_its_way),
     CASE(an_end_is_kept_for_who_was_never_heard),
     CASE(large_updates_fill_the_window), CASE(a_leaf_is_compared_in_parts),
