@@ -137,6 +137,7 @@ static enum rc submit(struct relay *r, int part, enum write_kind kind,
         in->record = record;
     }
     in->changes = r->said ? &nothing : r->w->changes;
+    in->seen = r->w->seen;
     return part_write(r->s->part[part], in);
 }
 

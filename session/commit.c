@@ -99,6 +99,7 @@ static void prepare(struct commit_flow *flow)
     case STEP_CHANGE:
         flow_write(flow, WRITE_CHANGE, flow->id);
         flow->w.changes = flow->changes;
+        flow->w.seen = s && s->record ? s->record->newest : 0;
         break;
     case STEP_END:
         drop_delta(flow);

@@ -48,6 +48,9 @@ struct manager_write {
     int64_t access;   /* CREATE, CHANGE: the last access of which it tells, mono
                          ms; 0: now */
     uint64_t writer;  /* CHANGE: in stamps and slots; 0: manager_writer */
+    int64_t seen;     /* CHANGE: the newest stamp that its request saw. What it
+                         sets comes after that also where this has not come: a
+                         new id may lack for a moment what the old one had */
 
     /* The stamped delta. CHANGE: given by the caller (already stamped under
      * another id) or made by manager_apply; a reference either way. END: made

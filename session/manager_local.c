@@ -264,11 +264,16 @@ static enum rc check_crowd(const struct manager *m, const struct record *old,
                    merged->len, (long long)m->common.max_session_bytes, limit);
 }
 
+static int64_t stamp_of(const struct manager_write *w)
+{
+    return w->now.wall > w->seen ? w->now.wall : w->seen + 1;
+}
+
 /* Where nobody else is to hear of it, the delta need not be written out. */
 static enum rc apply_here(struct manager *m, struct table_stripe *stripe,
                           struct entry *entry, struct manager_write *w)
 {
-    struct record *merged = record_apply(entry->record, w->changes, w->now.wall,
+    struct record *merged = record_apply(entry->record, w->changes, stamp_of(w),
                                          manager_writer(m, w->id));
     enum rc rc = check_crowd(m, entry->record, merged, w);
 
@@ -290,7 +295,7 @@ static enum rc apply_delta(struct manager *m, struct table_stripe *stripe,
 
     if (made)
         w->delta =
-            record_delta(entry->record, w->changes, w->now.wall,
+            record_delta(entry->record, w->changes, stamp_of(w),
                          w->writer ? w->writer : manager_writer(m, w->id));
     if (!w->delta)
         return RC_OK;
