@@ -230,16 +230,24 @@ struct backup *net_backup(struct net *n, int i)
 
 void net_start(struct net *n, int i, uint64_t node)
 {
-    struct host *h = &n->hosts[i];
     char name[16], address[16];
 
-    h->out = (struct core_out){h, out_send, out_close, out_dial};
     snprintf(name, sizeof name, "h%d", i);
     snprintf(address, sizeof address, "h%d:1", i);
+    net_start_as(n, i, node, name, address);
+}
+
+void net_start_as(struct net *n, int i, uint64_t node, const char *name,
+                  const char *own)
+{
+    struct host *h = &n->hosts[i];
+    char address[16];
+
+    h->out = (struct core_out){h, out_send, out_close, out_dial};
     const struct core_options options = {
         .cluster = "test",
         .name = name,
-        .address = address,
+        .address = own,
         .node = node,
         .drop_ms = DROP,
         .forget_ms = FORGET,

@@ -65,6 +65,9 @@ struct net *net_new(int count);
 void net_free(struct net **n);
 /* A new start of host i, whose core was freed. */
 void net_start(struct net *n, int i, uint64_t node);
+/* That calls itself so, and says that it is there. */
+void net_start_as(struct net *n, int i, uint64_t node, const char *name,
+                  const char *own);
 /* A DeltaManager at that host. */
 void net_manage(struct net *n, int i);
 /* Any; without a tick, which is the test's. */

@@ -442,22 +442,25 @@ static bool copy_text(char *to, const struct frame_text *text)
 }
 
 /* Another start under that name: it is older and gone, or it is the one that
- * stays. false: the newcomer may not join. */
+ * stays. false: the newcomer may not join. Who is silent, and whose port a
+ * start has that is new here, is gone as well, whatever both are called. */
 static bool replace_older(struct core *core, const struct frame_hello *f,
                           const char *name, const char *address,
                           struct instant now)
 {
     for (size_t i = 0; i < core->peer_count; i++) {
         struct peer *p = core->peers[i];
-        if (p->node == f->node || p->departed || strcmp(p->name, name) != 0)
-            continue;
         bool same_port = strcmp(p->address, address) == 0;
         bool answers =
             peer_linked(p) && now.mono - p->heard < core->options.drop_ms;
+        bool lost_port = same_port && !answers && !peer_of(core, f->node);
+        if (p->node == f->node || p->departed ||
+            (strcmp(p->name, name) != 0 && !lost_port))
+            continue;
         /* a clock may have been set back: who does not answer is gone */
         if (answers && (!same_port || p->started > f->started))
             return false;
-        peer_depart(core, p, "a newer start took its name", now);
+        peer_depart(core, p, "a newer start took its name, or its port", now);
     }
     return true;
 }
