@@ -130,7 +130,16 @@ static enum rc find_ended(const struct backup *b, struct find_op *op,
     return RC_ABSENT;
 }
 
-/* *elsewhere: another member has to be asked. */
+/* By the last use that is known here it is over, and a later one may be on its
+ * way to this member, which was away. */
+static bool may_have_been_used(const struct backup *b, const struct find_op *op,
+                               enum rc rc)
+{
+    return rc == RC_ABSENT && op->reason == REASON_IDLE &&
+           !channel_knows_uses(b->channel, op->now);
+}
+
+/* *elsewhere: another member has to be asked, or this one a moment later. */
 static enum rc find_copy(struct backup *b, struct find_op *op, bool *elsewhere)
 {
     struct table_stripe *stripe = table_lock(b->base.table, op->id);
@@ -149,6 +158,7 @@ static enum rc find_copy(struct backup *b, struct find_op *op, bool *elsewhere)
         rc = find_ended(b, op, e, &p, elsewhere);
     } else if (placed && may_read(b, e, &p)) {
         rc = manager_find_entry(&b->base, stripe, e, e->record, op);
+        *elsewhere = may_have_been_used(b, op, rc);
         backup_entry(e)->streak = 0;
         if (rc == RC_OK && !op->peek)
             touch = replica_note_access(b->replica, e);
@@ -377,7 +387,8 @@ static void backup_due(struct manager *m, const uint8_t id[ID_SIZE],
     if (e)
         table_arm(stripe, e, now.mono + NOT_MINE_MS);
     table_unlock(stripe);
-    if (mine && channel_may_answer(b->channel, now))
+    if (mine && channel_may_answer(b->channel, now) &&
+        channel_knows_uses(b->channel, now))
         manager_end_due(m, id, reason, now);
 }
 

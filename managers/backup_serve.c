@@ -103,6 +103,8 @@ static bool answer_find(struct backup *b, const struct channel_called *call,
     bool touch = false;
 
     if (manager_find_entry(&b->base, stripe, e, e->record, &op) != RC_OK) {
+        if (op.reason == REASON_IDLE && !channel_knows_uses(b->channel, now))
+            return false; /* a later use may be on its way here */
         reply->answer = CALL_ABSENT;
         bool ended = record_ended(e->record, NULL);
         if (!ended)
@@ -140,7 +142,8 @@ static void serve_find(struct backup *b, const struct channel_called *call,
     if (ours) {
         touch = answer_find(b, call, stripe, e, &reply, now);
         access = e->access;
-        move = call->kind == CALL_FIND && reply.answer != CALL_ABSENT &&
+        move = call->kind == CALL_FIND &&
+               (reply.answer == CALL_OK || reply.answer == CALL_SAME) &&
                note_streak(e, call->from);
     } else {
         deny(b, e, &reply, now);

@@ -585,6 +585,79 @@ static void a_leave_is_over_soon(void)
     net_free(&n);
 }
 
+/* ---- uses ---- */
+
+/* By what is known there it idles out so long from now. */
+static void idles_in(struct net *n, int i, const uint8_t id[ID_SIZE], int ms)
+{
+    struct manager *m = n->hosts[i].manager;
+
+    struct table_stripe *stripe = table_lock(m->table, id);
+    struct entry *e = table_find(stripe, id);
+    CU_ASSERT_FATAL(is_copy(e));
+    e->access = n->now.mono - 1800000 - manager_grace(m, 1800) + ms;
+    replica_entry(e)->told = e->access;
+    manager_arm(m, stripe, e, n->now);
+    table_unlock(stripe);
+}
+
+static void begin_find(struct net *n, int i, const uint8_t id[ID_SIZE],
+                       struct find_op *op)
+{
+    struct manager *m = n->hosts[i].manager;
+
+    *op = (struct find_op){
+        .done = backups_found, .now = n->now, .rc = RC_PENDING};
+    memcpy(op->id, id, ID_SIZE);
+    enum rc rc = m->ops->find(m, op);
+    if (rc != RC_PENDING)
+        op->rc = rc;
+}
+
+/* One of the two that hold it stands still, and it is used at the other one
+ * meanwhile: a comparison brings what was changed, and not that. */
+static void who_was_away_does_not_say_idle(void)
+{
+    for (int away = 0; away < 2; away++) {
+        struct net *n = backups_new(2, 0);
+        uint8_t id[ID_SIZE];
+        struct find_op op;
+
+        backups_create(n, id);
+        idles_in(n, 1, id, DROP); /* both have told of uses before */
+        CHECK_INT_FATAL(backups_find(n, 1, id, &op, NULL), RC_OK);
+        record_unref(&op.record);
+        net_pass(n, 100);
+        for (int i = 0; i < 2; i++)
+            idles_in(n, i, id, DROP + 3000);
+        n->hosts[away].paused = true;
+        net_cut(n, 0, 1, true); /* what is for it is not kept */
+        net_pass(n, DROP + 1000);
+        CHECK_INT_FATAL(backups_find(n, 1 - away, id, &op, NULL), RC_OK);
+        record_unref(&op.record);
+        net_pass(n, 3000);
+        net_cut(n, 0, 1, false);
+        goes_on(n, away);
+        /* its primary does not know, and however often it is asked, it moves
+         * nothing; another holder asks that one */
+        for (int k = 0; k < MOVE_AFTER; k++)
+            CHECK_INT(backups_asked(n, away, CALL_FIND, id).answer,
+                      away ? CALL_ELSEWHERE : CALL_UNAVAILABLE);
+        CHECK_INT(net_backup(n, away)->moved, 0);
+        begin_find(n, away, id, &op);
+        net_pass(n, 100);
+        CHECK_INT(op.rc, away ? RC_OK : RC_PENDING);
+        uint64_t seq = n->hosts[away].core->seq;
+        n->hosts[away].manager->ops->due(n->hosts[away].manager, id,
+                                         REASON_IDLE, n->now);
+        CHECK_INT(n->hosts[away].core->seq, seq); /* nor ends it */
+        net_live(n, 2);
+        CHECK_INT_FATAL(op.rc, RC_OK);
+        record_unref(&op.record);
+        net_free(&n);
+    }
+}
+
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(an_old_copy_waits_for_its_holders),
           CASE(an_old_copy_answers_nobody),
@@ -599,4 +672,4 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(who_leaves_has_heard_of_who_stays),
           CASE(who_was_just_given_a_copy_does_not_stop),
           CASE(who_is_given_a_copy_does_not_drop_it),
-          CASE(a_leave_is_over_soon))
+          CASE(a_leave_is_over_soon), CASE(who_was_away_does_not_say_idle))
