@@ -439,21 +439,32 @@ void errand_create_go_on(struct errand *r, struct instant now)
 
 /* ---- */
 
+/* NULL: there are too many. */
+static struct errand *errand_of(struct backup *b, struct manager_write *w,
+                                struct instant now)
+{
+    struct errand *r = errand_new(b, now, &w->err);
+
+    if (r)
+        r->w = w;
+    return r;
+}
+
 void errand_follow(struct backup *b, struct manager_write *w,
                    struct instant now)
 {
-    struct errand *r = errand_new(b, now, &w->err);
+    struct errand *r = errand_of(b, w, now);
 
     if (!r) {
         w->rc = RC_UNCERTAIN;
         w->done(w);
         return;
     }
-    r->w = w;
-    r->applied = r->sent = r->maybe = true;
+    r->sent = r->maybe = true;
     struct table_stripe *stripe = table_lock(b->base.table, w->id);
     struct entry *e = table_find(stripe, w->id);
     r->uncertain = atomic_load(&b->uncertain);
+    r->applied = e != NULL; /* it may have been let go since */
     if (e)
         backup_entry(e)->errands++;
     table_unlock(stripe);
@@ -462,22 +473,20 @@ void errand_follow(struct backup *b, struct manager_write *w,
 
 enum rc errand_ended(struct backup *b, struct manager_write *w)
 {
-    struct errand *r = errand_new(b, w->now, &w->err);
+    struct errand *r = errand_of(b, w, w->now);
 
     if (!r)
         return RC_UNAVAILABLE;
-    r->w = w;
     end_as_here(r, w->now);
     return RC_PENDING;
 }
 
 enum rc errand_write(struct backup *b, struct manager_write *w)
 {
-    struct errand *r = errand_new(b, w->now, &w->err);
+    struct errand *r = errand_of(b, w, w->now);
 
     if (!r)
         return RC_UNAVAILABLE;
-    r->w = w;
     errand_go_on(r, w->now);
     return RC_PENDING;
 }

@@ -585,6 +585,41 @@ static void a_leave_is_over_soon(void)
     net_free(&n);
 }
 
+/* ---- pins ---- */
+
+/* What it was to follow was let go meanwhile; what is here when it is over is
+ * another one's, who still needs it. */
+static void who_follows_lets_nothing_of_others_go(void)
+{
+    struct net *n = backups_new(3, 0);
+    struct backups_write q = {.w = {.done = backups_answered}};
+    struct find_op op;
+    struct changes c;
+    uint8_t id[ID_SIZE];
+
+    backups_create(n, id);
+    struct backup *b = net_backup(n, 3 - backups_holder(n, id));
+    CHECK_INT_FATAL(backups_find(n, 0, id, &op, NULL), RC_OK);
+    changes_init(&c);
+    changes_add(&c, key_name("hits", 4), 1);
+    manager_write_init(&q.w, WRITE_CHANGE, id, n->now);
+    q.w.delta = record_delta(op.record, &c, n->now.wall, 7);
+    errand_follow(b, &q.w, n->now);
+    struct table_stripe *stripe = table_lock(b->base.table, id);
+    struct entry *e = keep_fetched(b, stripe, op.record, n->now.mono, n->now);
+    backup_entry(e)->errands++;
+    table_unlock(stripe);
+    net_pass(n, 200);
+    CHECK_INT(q.done, 1);
+    CHECK_INT(q.w.rc, RC_OK);
+    CHECK_INT(backup_entry(e)->errands, 1);
+    CHECK_INT(backups_hits(n, 0, id), 1);
+    changes_release(&c);
+    manager_write_release(&q.w);
+    record_unref(&op.record);
+    net_free(&n);
+}
+
 /* ---- uses ---- */
 
 /* By what is known there it idles out so long from now. */
@@ -672,4 +707,6 @@ UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),
           CASE(who_leaves_has_heard_of_who_stays),
           CASE(who_was_just_given_a_copy_does_not_stop),
           CASE(who_is_given_a_copy_does_not_drop_it),
-          CASE(a_leave_is_over_soon), CASE(who_was_away_does_not_say_idle))
+          CASE(a_leave_is_over_soon),
+          CASE(who_follows_lets_nothing_of_others_go),
+          CASE(who_was_away_does_not_say_idle))
