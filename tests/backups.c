@@ -89,38 +89,43 @@ void backups_kill(struct net *n, int i)
             net_cut(n, i, k, true);
 }
 
-/* Who asks it, having forgotten who held the session, is told who did. */
-struct answers {
-    struct channel_ops ops; /* first */
-    struct channel_reply last;
-    int count;
-};
-
 static void note_reply(struct channel *c, const struct channel_reply *reply)
 {
-    struct answers *a = (struct answers *)c->ops;
+    struct backups_replies *r = (struct backups_replies *)c->ops;
 
-    a->last = *reply;
-    record_unref(&a->last.record);
-    a->count++;
+    r->last = *reply;
+    record_unref(&r->last.record);
+    r->count++;
 }
 
+void backups_overhear(struct net *n, int i, struct backups_replies *r)
+{
+    struct channel *c = &n->hosts[i].channel;
+
+    *r = (struct backups_replies){.ops = *c->ops, .before = c->ops};
+    r->ops.reply = note_reply;
+    c->ops = &r->ops;
+}
+
+void backups_overheard(struct net *n, int i, const struct backups_replies *r)
+{
+    n->hosts[i].channel.ops = r->before;
+}
+
+/* Who asks it, having forgotten who held the session, is told who did. */
 struct channel_reply backups_asked(struct net *n, int i, enum call_kind kind,
                                    const uint8_t id[ID_SIZE])
 {
-    struct channel *c = &n->hosts[i].channel;
-    const struct channel_ops *ops = c->ops;
-    struct answers a = {.ops = *ops};
     struct channel_called call = {.from = n->hosts[0].channel.node,
                                   .kind = kind};
+    struct backups_replies r;
 
     memcpy(call.id, id, ID_SIZE);
-    a.ops.reply = note_reply;
-    c->ops = &a.ops;
+    backups_overhear(n, i, &r);
     serve_call(net_backup(n, i), &call, n->now);
-    c->ops = ops;
-    CHECK_INT(a.count, 1);
-    return a.last;
+    backups_overheard(n, i, &r);
+    CHECK_INT(r.count, 1);
+    return r.last;
 }
 
 void backups_found(struct find_op *op)

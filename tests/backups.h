@@ -31,6 +31,15 @@ enum place_kind backups_kind(struct net *n, int i, const uint8_t id[ID_SIZE]);
 
 /* Its process is gone. */
 void backups_kill(struct net *n, int i);
+/* What host i answers to calls, and sends to nobody, until it is over. */
+struct backups_replies {
+    struct channel_ops ops; /* first */
+    const struct channel_ops *before;
+    struct channel_reply last; /* without its record */
+    int count;
+};
+void backups_overhear(struct net *n, int i, struct backups_replies *r);
+void backups_overheard(struct net *n, int i, const struct backups_replies *r);
 /* What host i answers to such a call. */
 struct channel_reply backups_asked(struct net *n, int i, enum call_kind kind,
                                    const uint8_t id[ID_SIZE]);

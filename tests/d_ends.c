@@ -7,17 +7,12 @@
 
 #include "managers/backup_impl.h"
 #include "session/farewell.h"
-#include "tests/cores.h"
+#include "tests/backups.h"
 #include "tests/unit.h"
 
 #include <string.h>
 
 /* ---- hosts with managers ---- */
-
-static struct backup *backup_at(struct net *n, int i)
-{
-    return backup_of(n->hosts[i].manager);
-}
 
 static struct net *net_of(int hosts)
 {
@@ -77,7 +72,7 @@ static int create_at(struct net *n, int i, uint8_t id[ID_SIZE])
     record_unref(&q.w.record);
     manager_write_release(&q.w);
     net_pass(n, 1000);
-    CU_ASSERT_FATAL(place_of(backup_at(n, i), id, &p) && p.count == 2);
+    CU_ASSERT_FATAL(place_of(net_backup(n, i), id, &p) && p.count == 2);
     while (n->hosts[backup].channel.node != p.holders[1])
         backup++;
     return backup;
@@ -111,7 +106,7 @@ static enum reason placed_at(struct net *n, int i, const uint8_t id[ID_SIZE])
 {
     struct place p;
 
-    return place_of(backup_at(n, i), id, &p) && p.kind == PLACE_FINAL
+    return place_of(net_backup(n, i), id, &p) && p.kind == PLACE_FINAL
                ? p.reason
                : REASON_NONE;
 }
@@ -172,7 +167,7 @@ static void one_of_two_equal_ends_is_it(void)
 static void a_logout_may_end_the_new_id(void)
 {
     struct net *n = net_of(3);
-    struct replica *r = backup_at(n, 0)->replica;
+    struct replica *r = net_backup(n, 0)->replica;
     uint8_t id[ID_SIZE], new_id[ID_SIZE], came[ID_SIZE];
     int backup = create_at(n, 0, id);
     struct request q;
@@ -323,23 +318,6 @@ static void mark(struct net *n, int i, const uint8_t id[ID_SIZE])
     manager_write_release(&q.w);
 }
 
-/* What a host answers to calls. */
-struct replies {
-    struct channel_ops ops; /* first */
-    enum call_answer last;
-    int count;
-};
-
-static void note_reply(struct channel *c, const struct channel_reply *reply)
-{
-    struct replies *r = (struct replies *)c->ops;
-    struct record *record = reply->record;
-
-    r->last = reply->answer;
-    r->count++;
-    record_unref(&record);
-}
-
 static void call_end(struct net *n, int at, int from, const uint8_t id[ID_SIZE])
 {
     struct channel_called call = {.from = n->hosts[from].channel.node,
@@ -364,7 +342,7 @@ static void create_marked(struct net *n, uint8_t id[ID_SIZE])
     do {
         CHECK_INT(create_at(n, 0, id), 1);
         farewell_id(id, farewell);
-    } while (first_of(backup_at(n, 0), farewell) == n->hosts[0].channel.node);
+    } while (first_of(net_backup(n, 0), farewell) == n->hosts[0].channel.node);
     mark(n, 0, id);
 }
 
@@ -374,14 +352,11 @@ static void who_stood_still_at_a_farewell_ends_nothing(void)
 {
     for (int pause = 0; pause <= DROP + 1000; pause += DROP + 1000) {
         struct net *n = net_of(2);
-        struct channel *c = &n->hosts[0].channel;
-        struct replies replies = {.ops = *c->ops};
-        const struct channel_ops *ops = c->ops;
+        struct backups_replies replies;
         uint8_t id[ID_SIZE];
 
         create_marked(n, id);
-        replies.ops.reply = note_reply;
-        c->ops = &replies.ops;
+        backups_overhear(n, 0, &replies);
         call_end(n, 0, 1, id);
         CHECK_INT(replies.count, 0); /* the farewell is on its way */
         n->hosts[0].paused = pause > 0;
@@ -390,9 +365,9 @@ static void who_stood_still_at_a_farewell_ends_nothing(void)
         for (int k = 0; !replies.count && k < DROP; k += STEP)
             net_pass(n, STEP);
         CHECK_INT(replies.count, 1);
-        CHECK_INT(replies.last, pause ? CALL_UNAVAILABLE : CALL_OK);
+        CHECK_INT(replies.last.answer, pause ? CALL_UNAVAILABLE : CALL_OK);
         CHECK_INT(ended_at(n, 0, id), pause ? REASON_NONE : REASON_LOGOUT);
-        c->ops = ops;
+        backups_overheard(n, 0, &replies);
         net_free(&n);
     }
 }
