@@ -487,6 +487,15 @@ static bool is_to_blame(const struct member *m, const struct story *s)
     return m->parted && (!s->last_death || s->last_death + late < m->left_at);
 }
 
+/* More went down that had it than there are backups, and of those in the list
+ * none is left: whoever has a copy makes the next list, and others may have a
+ * newer one. */
+static bool is_astray(const struct sim *sim, const struct story *s, int slot)
+{
+    return s->missing > sim->plan.backups &&
+           missing(sim, s, slot) > sim->plan.backups;
+}
+
 static void lost_one(struct sim *sim, struct story *s, int slot)
 {
     const struct member *m = &sim->members[slot];
@@ -501,13 +510,15 @@ static void lost_one(struct sim *sim, struct story *s, int slot)
     } else {
         s->missing++;
     }
-    if (there)
+    if (there && !is_astray(sim, s, slot))
         return;
     s->bereft = true;
     sim->bereft++;
     holders_say(sim, s);
     SAY(sim, slot, "session %u is bereft of something, %u are missing",
         s->number, s->missing);
+    if (there)
+        return;
     if (is_to_blame(m, s) && sim->plan.weather <= WEATHER_HOSTS &&
         !s->renaming && !is_over(s) && !story_may_idle(s, s->used, sim->now))
         sim_fail(sim,
