@@ -649,48 +649,72 @@ static void begin_find(struct net *n, int i, const uint8_t id[ID_SIZE],
         op->rc = rc;
 }
 
-/* One of the two that hold it stands still, and it is used at the other one
- * meanwhile: a comparison brings what was changed, and not that. */
+static void use(struct net *n, int i, const uint8_t id[ID_SIZE])
+{
+    struct find_op op;
+
+    CHECK_INT_FATAL(backups_find(n, i, id, &op, NULL), RC_OK);
+    record_unref(&op.record);
+}
+
+/* What is for the one that stands still is not kept, and it is used at the
+ * other one, which may never have told it anything before. */
+static struct net *used_meanwhile(int away, bool told, uint8_t id[ID_SIZE])
+{
+    struct net *n = backups_new(2, 0);
+
+    backups_create(n, id);
+    if (told) {
+        idles_in(n, 1, id, DROP);
+        use(n, 1, id);
+        net_pass(n, 100);
+    }
+    for (int i = 0; i < 2; i++)
+        idles_in(n, i, id, DROP + 3000);
+    n->hosts[away].paused = true;
+    net_cut(n, 0, 1, true);
+    net_pass(n, DROP + 1000);
+    use(n, 1 - away, id);
+    net_pass(n, 3000);
+    net_cut(n, 0, 1, false);
+    goes_on(n, away);
+    return n;
+}
+
+/* A comparison brings what was changed meanwhile, and not that. Its primary
+ * does not know then, and however often it is asked, it moves nothing; another
+ * holder asks that one. Nobody ends it. */
+static void check_knows_at_last(struct net *n, int away,
+                                const uint8_t id[ID_SIZE])
+{
+    struct host *h = &n->hosts[away];
+    uint64_t seq = h->core->seq;
+    struct find_op op;
+
+    for (int k = 0; k < MOVE_AFTER; k++)
+        CHECK_INT(backups_asked(n, away, CALL_FIND, id).answer,
+                  away ? CALL_ELSEWHERE : CALL_UNAVAILABLE);
+    CHECK_INT(net_backup(n, away)->moved, 0);
+    h->manager->ops->due(h->manager, id, REASON_IDLE, n->now);
+    CHECK_INT(h->core->seq, seq);
+    begin_find(n, away, id, &op);
+    net_pass(n, 100);
+    CHECK_INT(op.rc, away ? RC_OK : RC_PENDING);
+    net_live(n, 2);
+    CHECK_INT_FATAL(op.rc, RC_OK);
+    record_unref(&op.record);
+}
+
 static void who_was_away_does_not_say_idle(void)
 {
-    for (int away = 0; away < 2; away++) {
-        struct net *n = backups_new(2, 0);
-        uint8_t id[ID_SIZE];
-        struct find_op op;
+    for (int away = 0; away < 2; away++)
+        for (int told = 0; told < 2; told++) {
+            uint8_t id[ID_SIZE];
+            struct net *n = used_meanwhile(away, told, id);
 
-        backups_create(n, id);
-        idles_in(n, 1, id, DROP); /* both have told of uses before */
-        CHECK_INT_FATAL(backups_find(n, 1, id, &op, NULL), RC_OK);
-        record_unref(&op.record);
-        net_pass(n, 100);
-        for (int i = 0; i < 2; i++)
-            idles_in(n, i, id, DROP + 3000);
-        n->hosts[away].paused = true;
-        net_cut(n, 0, 1, true); /* what is for it is not kept */
-        net_pass(n, DROP + 1000);
-        CHECK_INT_FATAL(backups_find(n, 1 - away, id, &op, NULL), RC_OK);
-        record_unref(&op.record);
-        net_pass(n, 3000);
-        net_cut(n, 0, 1, false);
-        goes_on(n, away);
-        /* its primary does not know, and however often it is asked, it moves
-         * nothing; another holder asks that one */
-        for (int k = 0; k < MOVE_AFTER; k++)
-            CHECK_INT(backups_asked(n, away, CALL_FIND, id).answer,
-                      away ? CALL_ELSEWHERE : CALL_UNAVAILABLE);
-        CHECK_INT(net_backup(n, away)->moved, 0);
-        begin_find(n, away, id, &op);
-        net_pass(n, 100);
-        CHECK_INT(op.rc, away ? RC_OK : RC_PENDING);
-        uint64_t seq = n->hosts[away].core->seq;
-        n->hosts[away].manager->ops->due(n->hosts[away].manager, id,
-                                         REASON_IDLE, n->now);
-        CHECK_INT(n->hosts[away].core->seq, seq); /* nor ends it */
-        net_live(n, 2);
-        CHECK_INT_FATAL(op.rc, RC_OK);
-        record_unref(&op.record);
-        net_free(&n);
-    }
+            check_knows_at_last(n, away, id);
+            net_free(&n);
+        }
 }
 
 UNIT_MAIN("stale", CASE(an_old_copy_is_no_holders),

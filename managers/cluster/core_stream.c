@@ -286,8 +286,9 @@ static void send_missed(struct core *core, struct peer *p, uint64_t upto,
     p->missed = upto;
     core->some_changed = true;
     p->sent = p->scanned = upto;
-    /* comparing brings no accesses; a newcomer gets them with the records */
-    if (p->acked)
+    /* comparing brings no accesses; a newcomer gets them with the records, and
+     * is none because nothing was to be said to it yet */
+    if (p->acked || p->compared != NEVER)
         tell_again(core, since);
 }
 
