@@ -33,6 +33,25 @@ static void reads_are_told_once_per_interval(void)
     world_free(&w);
 }
 
+/* What came in may have been on its way for almost dropTime, and counts as a
+ * use of now: a use after it is told sooner. */
+static void a_use_after_what_came_late_is_told(void)
+{
+    struct world *w = world_with(&fixture_delta, "accessInterval", "10");
+    uint8_t id[ID_SIZE];
+
+    mesh_channel(w->mesh, 1)->drop_ms = 3000;
+    CHECK_INT(world_create(w, 0, id), RC_OK);
+    size_t touches = mesh_sent_touches(w->mesh);
+    world_pass(w, 6900);
+    CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
+    CHECK_INT(mesh_sent_touches(w->mesh), touches);
+    world_pass(w, 200);
+    CHECK_INT(world_look(w, 1, id, NULL), RC_OK);
+    CHECK_INT(mesh_sent_touches(w->mesh), touches + 1);
+    world_free(&w);
+}
+
 static void accesses_that_a_member_missed_are_told_again(void)
 {
     struct world *w = world_with(&fixture_delta, "accessInterval", "10");
@@ -489,6 +508,7 @@ static void logins_of_a_user_are_counted_everywhere(void)
 }
 
 UNIT_MAIN("delta", CASE(reads_are_told_once_per_interval),
+          CASE(a_use_after_what_came_late_is_told),
           CASE(accesses_that_a_member_missed_are_told_again),
           CASE(all_waits_for_all_and_one_for_one),
           CASE(at_none_who_outruns_the_channel_waits),

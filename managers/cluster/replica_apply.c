@@ -64,10 +64,13 @@ static void set_idle(const struct arrival *a, struct table_stripe *stripe,
 }
 
 /* What a member says of itself was said to everybody; else it may come from one
- * who has not told the last accessInterval yet. */
+ * who has not told the last accessInterval yet. The time that it was on its way
+ * counts as use, and others may have heard of it sooner: as long as nobody was
+ * given up that is less than dropTime. */
 static int64_t told_by(const struct arrival *a)
 {
-    return a->access - (a->is_update ? 0 : a->r->m->grace_ms);
+    return a->access - a->r->channel->drop_ms -
+           (a->is_update ? 0 : a->r->m->grace_ms);
 }
 
 static bool move_access(const struct arrival *a, struct entry *e)
