@@ -339,46 +339,6 @@ static bool confirms(const struct core *core, const struct peer *p,
     return p->lease + half(core) > now.mono;
 }
 
-void lease_check_complete(struct core *core, struct instant now)
-{
-    bool any = false, all = true, floors = true, away = false;
-    bool partial = core_is_partial(core);
-
-    if (core->complete || core->stopping || !lease_settled(core, now))
-        return;
-    for (size_t i = 0; i < core->peer_count; i++) {
-        const struct peer *p = core->peers[i];
-        away |= p->waited && !peer_linked(p);
-        if (!peer_linked(p) || !p->pulsed || lease_silent(p, now))
-            continue;
-        if (partial && !p->waited)
-            continue; /* it does not hear us, and so cannot tell */
-        if (p->waited && !confirms(core, p, now))
-            return; /* it may acknowledge more without this member */
-        bool pulled = p->pulled_for == core->stale_no;
-        any |= pulled && p->pulled_answering;
-        all &= pulled;
-        floors &= p->applied >= p->their_floor;
-    }
-    /* where nobody has everything, each has something of its own */
-    if (partial) {
-        any = false;
-        all &= !away;
-    }
-    if (!(any || all) || !floors)
-        return;
-    if (core->ever_complete)
-        atomic_store(&core->channel->uses_from, now.mono + USES_MS);
-    core->complete = core->ever_complete = true;
-    core->lapsed = false;
-    core->waits_changed = true;
-    core_say(core, LOG_INFO, "this member's copies are complete");
-    lease_update(core, now);
-    for (size_t i = 0; i < core->peer_count; i++)
-        if (peer_linked(core->peers[i]))
-            lease_send_pulse(core, core->peers[i], now);
-}
-
 /* Nobody is left who could confirm anything: look around once more. */
 static void look_around(struct core *core, struct instant now)
 {
@@ -389,6 +349,50 @@ static void look_around(struct core *core, struct instant now)
         core->places[i].next_dial = now.mono;
     }
     lease_stale(core);
+}
+
+void lease_check_complete(struct core *core, struct instant now)
+{
+    bool any = false, all = true, floors = true, nobody = true;
+    bool partial = core_is_partial(core);
+
+    if (core->complete || core->stopping || !lease_settled(core, now))
+        return;
+    for (size_t i = 0; i < core->peer_count; i++) {
+        const struct peer *p = core->peers[i];
+        all &= !p->waited || peer_linked(p); /* it may know more */
+        if (!peer_linked(p) || lease_silent(p, now))
+            continue;
+        if (!p->pulsed)
+            return; /* it says in a moment what it has */
+        nobody = false;
+        if (partial && !p->waited)
+            continue; /* it does not hear us, and so cannot tell */
+        if (p->waited && !confirms(core, p, now))
+            return; /* it may acknowledge more without this member */
+        bool pulled = p->pulled_for == core->stale_no;
+        any |= pulled && p->pulled_answering;
+        all &= pulled;
+        floors &= p->applied >= p->their_floor;
+    }
+    /* where nobody has everything, each has something of its own */
+    any &= !partial;
+    if (!(any || all) || !floors)
+        return;
+    if (nobody && core->lapsed) {
+        look_around(core, now);
+        return;
+    }
+    if (core->ever_complete)
+        atomic_store(&core->channel->uses_from, now.mono + USES_MS);
+    core->complete = core->ever_complete = true;
+    core->lapsed = false;
+    core->waits_changed = true;
+    core_say(core, LOG_INFO, "this member's copies are complete");
+    lease_update(core, now);
+    for (size_t i = 0; i < core->peer_count; i++)
+        if (peer_linked(core->peers[i]))
+            lease_send_pulse(core, core->peers[i], now);
 }
 
 static void confirm(struct core *core, struct instant now)
