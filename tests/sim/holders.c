@@ -547,17 +547,20 @@ static bool knows_end_elsewhere(const struct sim *sim,
 }
 
 /* Does it take all along that there is of that id? Also an end that was not
- * acknowledged, and that nobody else has heard of. */
-static bool takes_id(const struct sim *sim, const struct known_id *id, int slot)
+ * acknowledged, and that nobody else has heard of; *renamed: it goes on. */
+static bool takes_id(const struct sim *sim, const struct known_id *id, int slot,
+                     bool *renamed)
 {
     struct record *copy = copy_of(&sim->members[slot], id->id);
     struct record *others = copy ? merged(sim, id->id, slot) : NULL;
     struct record_end end;
     bool takes = copy && !others;
 
-    if (takes && record_ended(copy, &end))
-        takes = id->over != OUT_DONE && end.reason != REASON_RENAMED &&
-                !knows_end_elsewhere(sim, id->id, slot);
+    *renamed = false;
+    if (takes && record_ended(copy, &end)) {
+        takes = id->over != OUT_DONE && !knows_end_elsewhere(sim, id->id, slot);
+        *renamed = takes && end.reason == REASON_RENAMED;
+    }
     record_unref(&copy);
     record_unref(&others);
     return takes;
@@ -566,11 +569,13 @@ static bool takes_id(const struct sim *sim, const struct known_id *id, int slot)
 /* The same of one of its ids at least. */
 static bool takes_along(const struct sim *sim, struct story *s, int slot)
 {
-    bool takes = false;
+    bool takes = false, renamed;
 
     for (unsigned i = 0; i < s->id_count; i++)
-        if (takes_id(sim, &s->ids[i], slot))
-            takes = s->ids[i].gone = true;
+        if (takes_id(sim, &s->ids[i], slot, &renamed)) {
+            s->ids[i].gone = true;
+            takes |= !renamed;
+        }
     return takes;
 }
 
