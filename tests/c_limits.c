@@ -572,14 +572,30 @@ static void p18_a_session_over_its_limit_is_of_use(struct world *w)
 
 /* However many they are, there is an end to that: what all brought together has
  * to fit into a frame and a row. Who comes too late is refused as a whole. */
+/* Requests that have all begun before the first of them is done. */
+enum { CROWD = 40 };
+
+/* kept: of which of them something was kept. Returns how many. */
+static int commit_crowd(struct world *w, struct visit *v, bool kept[CROWD])
+{
+    int count = 0;
+
+    for (unsigned n = 0; n < CROWD; n++) {
+        enum rc rc = visit_commit(&v[n], w);
+        CU_ASSERT(rc == RC_OK || rc == RC_TOOBIG);
+        count += kept[n] = rc == RC_OK;
+        visit_end(&v[n]);
+    }
+    free(v);
+    return count;
+}
+
 static void p18_requests_at_once_have_a_bound(struct world *w)
 {
-    enum { CROWD = 40 };
     struct visit *v = mem_alloc(CROWD * sizeof *v);
     uint8_t id[ID_SIZE];
     char big[2001], name[16];
     bool kept[CROWD];
-    int count = 0;
     memset(big, 'x', sizeof big - 1);
     big[sizeof big - 1] = 0;
     CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
@@ -589,13 +605,7 @@ static void p18_requests_at_once_have_a_bound(struct world *w)
         CHECK_INT_FATAL(visit_find(&v[n], w, 0, id), RC_OK);
         CHECK_INT(visit_set(&v[n], name, big), RC_OK);
     }
-    for (unsigned n = 0; n < CROWD; n++) {
-        enum rc rc = visit_commit(&v[n], w);
-        CU_ASSERT(rc == RC_OK || rc == RC_TOOBIG);
-        count += kept[n] = rc == RC_OK;
-        visit_end(&v[n]);
-    }
-    free(v);
+    int count = commit_crowd(w, v, kept);
     /* 16 times as much as a session may have; a member without a copy goes by
      * what it read */
     CU_ASSERT(count >= 32 && count < CROWD);
@@ -612,11 +622,10 @@ static void p18_requests_at_once_have_a_bound(struct world *w)
 /* A counter that is new brings as much as its name is long. */
 static void p18_new_counters_at_once_have_a_bound(struct world *w)
 {
-    enum { CROWD = 40 };
     struct visit *v = mem_alloc(CROWD * sizeof *v);
     uint8_t id[ID_SIZE];
     char name[2001];
-    int count = 0;
+    bool kept[CROWD];
     memset(name, 'x', sizeof name - 1);
     name[sizeof name - 1] = 0;
     CHECK_INT_FATAL(world_create(w, 0, id), RC_OK);
@@ -627,13 +636,7 @@ static void p18_new_counters_at_once_have_a_bound(struct world *w)
         CHECK_INT_FATAL(visit_find(&v[n], w, 0, id), RC_OK);
         CHECK_INT(visit_add(&v[n], name, 1), RC_OK);
     }
-    for (unsigned n = 0; n < CROWD; n++) {
-        enum rc rc = visit_commit(&v[n], w);
-        CU_ASSERT(rc == RC_OK || rc == RC_TOOBIG);
-        count += rc == RC_OK;
-        visit_end(&v[n]);
-    }
-    free(v);
+    int count = commit_crowd(w, v, kept);
     CU_ASSERT(count >= 30 && count < CROWD);
     for (unsigned i = 0; i < 3; i++)
         CHECK_INT(world_hit(w, i, id, "hits"), RC_OK);

@@ -304,6 +304,7 @@ static void comparing_swallows_no_access(void)
     net_free(&n);
 }
 
+/* A find there of what was last used two hours ago, by what it knows. */
 static enum rc find_unused(struct net *n, struct host *h,
                            const uint8_t id[ID_SIZE])
 {

@@ -17,6 +17,17 @@ static bool is_gone(struct net *n, int i, uint64_t node)
     return false;
 }
 
+/* The process of host i died, and another one says that it listens at h1:1. */
+static void start_at_h1(struct net *n, int i, const char *name)
+{
+    for (int k = 0; k < n->count; k++)
+        net_cut(n, i, k, true);
+    core_free(&n->hosts[i].core);
+    net_start_as(n, i, 77, name, "h1:1");
+    for (int k = 0; k < n->count; k++)
+        net_cut(n, i, k, false);
+}
+
 /* Its process died, and another one listens at its port, under another name,
  * before anybody saw that port refuse. */
 static void who_lost_its_port_is_gone(void)
@@ -25,12 +36,7 @@ static void who_lost_its_port_is_gone(void)
     uint64_t old = n->hosts[1].channel.node;
 
     net_pass(n, DROP + 1000);
-    net_cut(n, 0, 1, true);
-    net_cut(n, 1, 2, true);
-    core_free(&n->hosts[1].core);
-    net_start_as(n, 1, 77, "other", "h1:1");
-    net_cut(n, 0, 1, false);
-    net_cut(n, 1, 2, false);
+    start_at_h1(n, 1, "other");
     net_pass(n, DROP / 2);
     CU_ASSERT(is_gone(n, 0, old) && is_gone(n, 2, old));
     CU_ASSERT_PTR_NOT_NULL_FATAL(net_peer(n, 0, 1));
@@ -46,12 +52,7 @@ static void who_shares_an_address_is_there(void)
     uint64_t first = n->hosts[1].channel.node;
 
     net_pass(n, DROP + 1000);
-    net_cut(n, 0, 2, true);
-    net_cut(n, 1, 2, true);
-    core_free(&n->hosts[2].core);
-    net_start_as(n, 2, 77, "h2", "h1:1");
-    net_cut(n, 0, 2, false);
-    net_cut(n, 1, 2, false);
+    start_at_h1(n, 2, "h2");
     net_pass(n, DROP);
     CU_ASSERT_PTR_NOT_NULL_FATAL(net_peer(n, 0, 1));
     CU_ASSERT(peer_linked(net_peer(n, 0, 1)) && !is_gone(n, 0, first));
